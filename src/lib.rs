@@ -1,0 +1,4 @@
+//! ringway: a poll-mode userspace dataplane for Linux.
+
+pub mod error;
+pub mod limits;
