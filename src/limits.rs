@@ -13,3 +13,7 @@ pub const LCORES_MAX: usize = 64;
 pub const LISTENERS_MAX: usize = 32;
 
 const _: () = assert!(LISTENERS_MAX <= u32::BITS as usize);
+
+/// Connections that may wait to be accepted, per listening socket; the kernel lowers it to
+/// net.core.somaxconn.
+pub const LISTEN_BACKLOG: i32 = 4096;

@@ -1,0 +1,6 @@
+//! Every system call, and nothing else: mappings, io_uring, sockets. What a call means to the
+//! dataplane is decided above.
+
+pub mod mapping;
+pub mod socket;
+pub mod uring;

@@ -1,0 +1,139 @@
+//! Listening sockets: made, bound and refused with the cause. What arrives on them is `transport`'s.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, getsockname,
+    listen, setsockopt, socket, sockopt,
+};
+
+use crate::error::{Error, Result};
+use crate::limits::LISTEN_BACKLOG;
+
+/// A bound, listening TCP socket.
+#[derive(Debug)]
+pub struct TcpListener {
+    fd: OwnedFd,
+    address: SocketAddr,
+}
+
+impl TcpListener {
+    /// Binds `count` sockets to one address, among which the kernel spreads connections
+    /// (`SO_REUSEPORT`, socket(7)). Port 0 picks one port for all of them.
+    ///
+    /// Another process that listens there already is an error, even one of ours that shares the
+    /// port: two dataplanes on one port would each get half of the connections.
+    pub fn bind_group(address: SocketAddr, count: usize) -> Result<Vec<Self>> {
+        // Without SO_REUSEPORT the bind fails when anybody listens; this socket only asks.
+        let probe = open(address, false).map_err(|e| bind_error(address, e))?;
+        let address = local_address(probe.as_fd()).map_err(|e| bind_error(address, e))?;
+        drop(probe);
+        (0..count).map(|_| Self::bind(address)).collect()
+    }
+
+    fn bind(address: SocketAddr) -> Result<Self> {
+        let fail = |e| bind_error(address, e);
+        let fd = open(address, true).map_err(fail)?;
+        let backlog = Backlog::new(LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN);
+        listen(&fd, backlog).map_err(fail)?;
+        let address = local_address(fd.as_fd()).map_err(fail)?;
+        Ok(Self { fd, address })
+    }
+
+    /// The address it is bound to, with the port that the kernel picked.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn open(address: SocketAddr, share_port: bool) -> nix::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
+    setsockopt(&fd, sockopt::ReuseAddr, &true)?;
+    if share_port {
+        setsockopt(&fd, sockopt::ReusePort, &true)?;
+    }
+    // Accepted connections inherit it (tcp(7)): replies are gathered by us, not by Nagle.
+    setsockopt(&fd, sockopt::TcpNoDelay, &true)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(address))?;
+    Ok(fd)
+}
+
+fn local_address(fd: BorrowedFd<'_>) -> nix::Result<SocketAddr> {
+    let name: SockaddrStorage = getsockname(fd.as_raw_fd())?;
+    if let Some(v4) = name.as_sockaddr_in() {
+        return Ok(SocketAddr::V4((*v4).into()));
+    }
+    name.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into())).ok_or(Errno::EAFNOSUPPORT)
+}
+
+/// What identifies the socket behind a descriptor, however often it was duplicated: its inode.
+pub fn identity(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(nix::sys::stat::fstat(fd)?.st_ino)
+}
+
+/// Whether `fd` is a connected stream socket, which is what an lcore can adopt.
+pub fn check_stream(fd: BorrowedFd<'_>) -> io::Result<()> {
+    if nix::sys::socket::getsockopt(&fd, sockopt::SockType)? != SockType::Stream {
+        return Err(io::Error::other("it is no stream socket"));
+    }
+    nix::sys::socket::getpeername::<SockaddrStorage>(fd.as_raw_fd())?;
+    Ok(())
+}
+
+fn bind_error(address: SocketAddr, why: Errno) -> Error {
+    let what = format!("listen on {address}");
+    let port = address.port();
+    match why {
+        Errno::EADDRINUSE => Error::new(
+            what,
+            "the port is in use",
+            format!("see who has it with `ss -ltnp 'sport = :{port}'`, or change the listener's address"),
+        ),
+        Errno::EACCES => Error::new(
+            what,
+            "ports below 1024 are privileged",
+            format!("run `sysctl -w net.ipv4.ip_unprivileged_port_start={port}`, or use a higher port"),
+        ),
+        Errno::EADDRNOTAVAIL => Error::new(
+            what,
+            "this machine has no such address",
+            "use an address that `ip addr` shows, or 0.0.0.0",
+        ),
+        Errno::EMFILE | Errno::ENFILE => Error::new(
+            what,
+            "the limit on open files is reached",
+            "raise it with `ulimit -n`",
+        ),
+        other => Error::new(what, other.desc(), "change the listener's address"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_someone_listens_on_is_refused_even_if_he_shares_it() {
+        let group = TcpListener::bind_group("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        assert_eq!(group[0].address(), group[1].address());
+        let error = TcpListener::bind_group(group[0].address(), 1).unwrap_err();
+        assert!(error.why().contains("in use") && error.remedy().contains("ss -ltnp"), "{error}");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_refused() {
+        let error = TcpListener::bind_group("192.0.2.1:0".parse().unwrap(), 1).unwrap_err();
+        assert!(error.why().contains("no such address"), "{error}");
+    }
+}
