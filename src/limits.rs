@@ -17,3 +17,33 @@ const _: () = assert!(LISTENERS_MAX <= u32::BITS as usize);
 /// Connections that may wait to be accepted, per listening socket; the kernel lowers it to
 /// net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
+
+/// Size classes of one mempool.
+pub const CLASSES_MAX: usize = 4;
+
+/// Smallest slot: below a cache line's pair, neighbours would share lines.
+pub const SLOT_BYTES_MIN: usize = 128;
+
+/// Largest slot: a message that must be contiguous is never larger.
+pub const SLOT_BYTES_MAX: usize = 1 << 20;
+
+/// Free slots that one lcore keeps to itself, per size class.
+pub const CACHE_SLOTS: usize = 512;
+
+/// Slots fetched from the shared free ring when an lcore's cache is empty: enough to spread the
+/// cost of the ring, few enough that a refill brings no cold megabytes into the hot set.
+pub const CACHE_REFILL: usize = 64;
+
+const _: () = assert!(CACHE_REFILL <= CACHE_SLOTS / 2);
+
+/// Submission entries of an lcore's io_uring: operations queued between two enters.
+pub const SQ_ENTRIES: u32 = 1024;
+
+/// Completion entries: what one enter may bring before the kernel keeps an overflow list.
+pub const CQ_ENTRIES: u32 = 8192;
+
+/// Bufs that one gathered send carries.
+pub const GATHER_MAX: usize = 64;
+
+/// Largest CPU number plus one that an affinity mask holds (`cpu_set_t`).
+pub const CPUS_MAX: usize = 1024;

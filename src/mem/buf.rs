@@ -1,0 +1,284 @@
+//! The owned handle of a byte range in a mempool slot. How slots are found and kept is
+//! `mempool`'s business; what the bytes mean, the stages'.
+
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use super::conn_id::ConnId;
+use super::mempool::Class;
+
+/// What a buf is to the stage that meets it: one byte beside the bytes.
+///
+/// `OPEN`, `EOF` and `CLOSED` come up from a transport, in order with the data; `CLOSE` and `ABORT`
+/// go down to it, likewise in order. The rest is a protocol's to use between its own stages.
+pub mod kind {
+    /// Bytes of the connection.
+    pub const DATA: u8 = 0;
+    /// A connection began. No bytes.
+    pub const OPEN: u8 = 1;
+    /// The peer will send no more. No bytes.
+    pub const EOF: u8 = 2;
+    /// The connection is gone; nothing follows for it. No bytes.
+    pub const CLOSED: u8 = 3;
+    /// Close the connection once what was sent before is out. No bytes.
+    pub const CLOSE: u8 = 4;
+    /// Close the connection at once and drop what was not sent. No bytes.
+    pub const ABORT: u8 = 5;
+    /// The first kind that a protocol may use between its stages.
+    pub const PROTOCOL: u8 = 16;
+}
+
+/// An owned range of bytes in a mempool slot, with the connection it belongs to.
+///
+/// Ranges of one slot share it by reference count; the slot goes back to its pool with the last of
+/// them. Bytes can be changed only through the sole owner of a slot. Dropping a buf never blocks.
+pub struct Buf {
+    /// `None`: a marker, which has no slot and no bytes.
+    class: Option<NonNull<Class>>,
+    conn: ConnId,
+    slot: u32,
+    start: u32,
+    len: u32,
+    /// Low 8 bits: kind; high 24 bits: meta.
+    tag: u32,
+}
+
+const _: () = assert!(size_of::<Buf>() == 32, "two bufs a cache line");
+
+// SAFETY: a buf is the only way to its share of the slot; the count that the shares have in common
+// is atomic, and bytes are written only by the owner of the last share.
+unsafe impl Send for Buf {}
+// SAFETY: through a shared reference a buf gives out only `&[u8]` and takes more shares, atomically.
+unsafe impl Sync for Buf {}
+
+impl Buf {
+    /// The owner of one share of `slot`, which the caller gives up.
+    #[inline]
+    pub(super) fn from_slot(class: NonNull<Class>, slot: u32, start: u32, len: u32) -> Self {
+        Self { class: Some(class), conn: ConnId::NONE, slot, start, len, tag: 0 }
+    }
+
+    /// A buf without a slot that says something about `conn`.
+    #[inline]
+    pub fn marker(conn: ConnId, kind: u8) -> Self {
+        Self { class: None, conn, slot: 0, start: 0, len: 0, tag: u32::from(kind) }
+    }
+
+    #[inline]
+    fn class(&self) -> Option<&Class> {
+        // SAFETY: a class stays in place for as long as one of its slots is out (`Mempool`'s drop).
+        self.class.map(|class| unsafe { class.as_ref() })
+    }
+
+    /// The connection that the bytes came from or go to.
+    #[inline]
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// Says which connection the bytes belong to.
+    #[inline]
+    pub fn set_conn(&mut self, conn: ConnId) {
+        self.conn = conn;
+    }
+
+    /// What this buf is: see [`kind`].
+    #[inline]
+    pub fn kind(&self) -> u8 {
+        self.tag as u8
+    }
+
+    /// A value of 24 bits that belongs to the protocol between its own stages.
+    #[inline]
+    pub fn meta(&self) -> u32 {
+        self.tag >> 8
+    }
+
+    /// Sets [`kind`](Self::kind) and [`meta`](Self::meta) (its low 24 bits).
+    #[inline]
+    pub fn set_kind(&mut self, kind: u8, meta: u32) {
+        self.tag = meta << 8 | u32::from(kind);
+    }
+
+    /// Bytes in range.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether the range is empty.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes that the whole slot holds; 0 for a marker.
+    pub fn capacity(&self) -> usize {
+        self.class().map_or(0, Class::slot_bytes)
+    }
+
+    /// Bytes of the slot behind the range.
+    #[inline]
+    pub fn tailroom(&self) -> usize {
+        self.capacity() - (self.start + self.len) as usize
+    }
+
+    /// The NUMA node that the slot's pool was placed on.
+    pub fn numa_node(&self) -> Option<u32> {
+        self.class().and_then(Class::numa_node)
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        let Some(class) = self.class() else { return &[] };
+        // SAFETY: the range lies in our slot (`start + len <= slot_bytes`), whose memory is always
+        // initialised, and nobody writes to it while a share like ours is out.
+        unsafe { std::slice::from_raw_parts(self.pointer(class), self.len()) }
+    }
+
+    #[inline]
+    fn pointer(&self, class: &Class) -> *mut u8 {
+        // SAFETY: `start` is within the slot.
+        unsafe { class.slot_pointer(self.slot).add(self.start as usize) }
+    }
+
+    /// Where the bytes lie, for the kernel to read.
+    pub(super) fn as_ptr(&self) -> *const u8 {
+        self.bytes().as_ptr()
+    }
+
+    /// Whether no other buf shares the slot.
+    #[inline]
+    pub fn is_unique(&self) -> bool {
+        self.class().is_some_and(|class| class.table().is_unique(self.slot))
+    }
+
+    /// The bytes, to change in place. `None` while another buf shares the slot.
+    pub fn bytes_mut(&mut self) -> Option<&mut [u8]> {
+        if !self.is_unique() {
+            return None;
+        }
+        let class = self.class()?;
+        // SAFETY: as in `bytes`; nobody else has a share, and `self` is borrowed exclusively.
+        Some(unsafe { std::slice::from_raw_parts_mut(self.pointer(class), self.len()) })
+    }
+
+    /// The free bytes behind the range, to fill before [`grow`](Self::grow). `None` while another
+    /// buf shares the slot.
+    #[inline]
+    pub fn spare_mut(&mut self) -> Option<&mut [u8]> {
+        if !self.is_unique() {
+            return None;
+        }
+        let tailroom = self.tailroom();
+        let class = self.class()?;
+        // SAFETY: the bytes from the end of the range to the end of the slot lie in our slot, which
+        // nobody else has a share of.
+        let pointer = unsafe { self.pointer(class).add(self.len()) };
+        // SAFETY: as above; slots are always initialised, and `self` is borrowed exclusively.
+        Some(unsafe { std::slice::from_raw_parts_mut(pointer, tailroom) })
+    }
+
+    /// Takes `bytes` of the spare room into the range.
+    ///
+    /// # Panics
+    /// When there are fewer than that behind the range.
+    #[inline]
+    pub fn grow(&mut self, bytes: usize) {
+        assert!(bytes <= self.tailroom(), "a buf cannot grow past its slot");
+        self.len += bytes as u32;
+    }
+
+    /// Copies `bytes` behind the range; `false`, and nothing done, when they do not fit or the slot
+    /// is shared.
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) -> bool {
+        let Some(room) = self.spare_mut().and_then(|spare| spare.get_mut(..bytes.len())) else {
+            return false;
+        };
+        room.copy_from_slice(bytes);
+        self.grow(bytes.len());
+        true
+    }
+
+    /// Drops `bytes` from the front of the range.
+    ///
+    /// # Panics
+    /// When the range has fewer.
+    #[inline]
+    pub fn advance(&mut self, bytes: usize) {
+        assert!(bytes <= self.len(), "advance past the end of a buf");
+        self.start += bytes as u32;
+        self.len -= bytes as u32;
+    }
+
+    /// Shortens the range to its first `bytes`; longer is no change.
+    #[inline]
+    pub fn truncate(&mut self, bytes: usize) {
+        self.len = self.len.min(bytes as u32);
+    }
+
+    /// A second owner of the bytes from `start` to `end` (counted in this range), of the same slot,
+    /// connection, kind and meta. No bytes move.
+    ///
+    /// # Panics
+    /// When `start..end` is not within the range.
+    #[inline]
+    pub fn slice(&self, start: usize, end: usize) -> Self {
+        assert!(start <= end && end <= self.len(), "a slice outside its buf");
+        if let Some(class) = self.class() {
+            class.table().share(self.slot);
+        }
+        let (start, len) = (self.start + start as u32, (end - start) as u32);
+        Self { start, len, class: self.class, conn: self.conn, slot: self.slot, tag: self.tag }
+    }
+
+    /// Splits the first `bytes` off as a buf of their own; this one keeps the rest.
+    ///
+    /// # Panics
+    /// When the range has fewer.
+    #[inline]
+    pub fn split_to(&mut self, bytes: usize) -> Self {
+        let front = self.slice(0, bytes);
+        self.advance(bytes);
+        front
+    }
+
+    /// Gives the share away without freeing it: for the pool's own bulk free.
+    #[inline]
+    pub(super) fn into_slot(self) -> Option<(NonNull<Class>, u32)> {
+        let this = std::mem::ManuallyDrop::new(self);
+        this.class.map(|class| (class, this.slot))
+    }
+}
+
+impl Deref for Buf {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
+impl Drop for Buf {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(class) = self.class() {
+            class.release(self.slot);
+        }
+    }
+}
+
+impl fmt::Debug for Buf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buf")
+            .field("conn", &self.conn)
+            .field("kind", &self.kind())
+            .field("meta", &self.meta())
+            .field("bytes", &self.bytes().escape_ascii().to_string())
+            .finish()
+    }
+}

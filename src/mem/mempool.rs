@@ -1,0 +1,291 @@
+//! The pool: slots of a few sizes in one segment. Who may touch which slot is `slots`' business,
+//! where the memory comes from `segment`'s.
+
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use super::batch::Batch;
+use super::buf::Buf;
+use super::cache_index;
+use super::segment::{Placement, Segment};
+use super::slots::{SlotStats, SlotTable};
+use crate::error::{Error, Result};
+use crate::limits::{BURST_MAX, CLASSES_MAX, SLOT_BYTES_MAX, SLOT_BYTES_MIN};
+use crate::ring::mpmc;
+use crate::sys::mapping::{Pages, Request};
+
+/// How many slots of which size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassSize {
+    /// Bytes of one slot: a power of two.
+    pub slot_bytes: u32,
+    /// How many.
+    pub slots: u32,
+}
+
+/// Slots of one size.
+pub(super) struct Class {
+    table: SlotTable,
+    first: NonNull<u8>,
+    slot_bytes: u32,
+    node: Option<u32>,
+}
+
+impl Class {
+    #[inline]
+    pub(super) fn table(&self) -> &SlotTable {
+        &self.table
+    }
+
+    #[inline]
+    pub(super) fn slot_bytes(&self) -> usize {
+        self.slot_bytes as usize
+    }
+
+    pub(super) fn numa_node(&self) -> Option<u32> {
+        self.node
+    }
+
+    /// First byte of a slot of this class.
+    #[inline]
+    pub(super) fn slot_pointer(&self, slot: u32) -> *mut u8 {
+        debug_assert!(slot < self.table.slot_count());
+        // SAFETY: a buf or the receive ring owns the slot, so its number came from this class's
+        // table and lies within the segment.
+        unsafe { self.first.as_ptr().add(slot as usize * self.slot_bytes as usize) }
+    }
+
+    /// Takes one share of a slot away, and frees the slot with the last.
+    #[inline]
+    pub(super) fn release(&self, slot: u32) {
+        if self.table.unshare(slot) {
+            self.table.free(cache_index::current(), slot);
+        }
+    }
+}
+
+/// Everything a pool owns. The segment comes last, so that it is unmapped last.
+struct Inner {
+    classes: Box<[Class]>,
+    node: Option<u32>,
+    segment: Segment,
+}
+
+/// Unmaps the pool with its last handle, unless bufs are still out: their memory then stays mapped
+/// until the process ends, since a mapping too many does no harm and one too few would.
+struct Shared(ManuallyDrop<Inner>);
+
+// SAFETY: the classes' tables are made for many threads and the segment is plain memory.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let out: u32 = self.0.classes.iter().map(|class| class.table.missing()).sum();
+        if out > 0 {
+            tracing::error!(bufs = out, "a mempool was dropped while bufs were out; it stays mapped");
+            return;
+        }
+        // SAFETY: no slot is out, so nobody has a pointer into the classes or the segment; this is
+        // the only place that drops `Inner`.
+        unsafe { ManuallyDrop::drop(&mut self.0) };
+    }
+}
+
+/// Slots of a few sizes in one shared segment, for the lcores of one NUMA node.
+///
+/// A handle: clones name the same pool. Allocation is a stack of the calling lcore
+/// ([`CacheClaim`](super::CacheClaim)) in front of a lock-free ring; it never blocks and never asks
+/// the heap. An empty pool is back-pressure, which the caller counts.
+#[derive(Clone)]
+pub struct Mempool(Arc<Shared>);
+
+impl Mempool {
+    /// Maps a segment that holds all of `sizes` on the best pages that can be had,
+    /// preferably of the node that `placement` names.
+    pub fn create(
+        request: &Request,
+        sizes: &[ClassSize],
+        placement: Option<Placement<'_>>,
+    ) -> Result<Self> {
+        check_sizes(sizes)?;
+        let node = placement.map(|placement| placement.node);
+        let segment = Segment::create(request, sizes, placement)?;
+        let classes = (0..sizes.len()).map(|index| class(&segment, index, node)).collect();
+        Ok(Self(Arc::new(Shared(ManuallyDrop::new(Inner { classes, node, segment })))))
+    }
+
+    /// A small pool of 4 KiB pages, for tests and tools: `slots` of 2 KiB and a few of 16 KiB.
+    pub fn small(slots: u32) -> Result<Self> {
+        let request = Request { no_huge: true, ..Request::new("ringway-small", 0) };
+        let sizes =
+            [ClassSize { slot_bytes: 2048, slots }, ClassSize { slot_bytes: 16384, slots: 8 }];
+        Self::create(&request, &sizes, None)
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.0.0
+    }
+
+    /// The smallest class whose slots hold `bytes`, while the pool lives.
+    #[inline]
+    fn class_for(&self, bytes: usize) -> Option<&Class> {
+        self.inner().classes.iter().find(|class| class.slot_bytes() >= bytes)
+    }
+
+    #[inline]
+    pub(super) fn class(&self, index: usize) -> &Class {
+        &self.inner().classes[index]
+    }
+
+    /// An empty buf with room for at least `bytes`. `None` when no slot of that size is free, or
+    /// none is that large.
+    #[inline]
+    pub fn alloc(&self, bytes: usize) -> Option<Buf> {
+        let class = self.class_for(bytes)?;
+        let slot = class.table.alloc(cache_index::current())?;
+        Some(Buf::from_slot(NonNull::from(class), slot, 0, 0))
+    }
+
+    /// Appends empty bufs with room for `bytes` each to `out`: `count`, or as many as there are
+    /// slots and room in the burst; returns how many.
+    pub fn alloc_burst(&self, bytes: usize, count: usize, out: &mut Batch<Buf>) -> usize {
+        let Some(class) = self.class_for(bytes) else { return 0 };
+        let mut slots = [0; BURST_MAX];
+        let wanted = count.min(out.room());
+        let taken = class.table.alloc_burst(cache_index::current(), &mut slots[..wanted]);
+        for &slot in &slots[..taken] {
+            let pushed = out.push(Buf::from_slot(NonNull::from(class), slot, 0, 0));
+            debug_assert!(pushed.is_ok());
+        }
+        taken
+    }
+
+    /// Drops all bufs of a burst, giving slots of one class back together. Bufs of other pools are
+    /// dropped as well.
+    pub fn free_burst(burst: &mut Batch<Buf>) {
+        let cache = cache_index::current();
+        let mut slots = [0; BURST_MAX];
+        let (mut count, mut current) = (0, None::<NonNull<Class>>);
+        while let Some(buf) = burst.pop() {
+            let Some((class, slot)) = buf.into_slot() else { continue };
+            // SAFETY: the class stays in place while this slot is out.
+            if !unsafe { class.as_ref() }.table.unshare(slot) {
+                continue;
+            }
+            if current.is_some_and(|current| current != class) {
+                free_slots(current, cache, &slots[..count]);
+                count = 0;
+            }
+            current = Some(class);
+            slots[count] = slot;
+            count += 1;
+        }
+        free_slots(current, cache, &slots[..count]);
+    }
+
+    /// Largest slot, in bytes: the most that is ever contiguous.
+    pub fn slot_bytes_max(&self) -> usize {
+        self.inner().classes.last().map_or(0, Class::slot_bytes)
+    }
+
+    /// The sizes that it was made with.
+    pub fn sizes(&self) -> Vec<ClassSize> {
+        let size = |class: &Class| ClassSize {
+            slot_bytes: class.slot_bytes,
+            slots: class.table.slot_count(),
+        };
+        self.inner().classes.iter().map(size).collect()
+    }
+
+    /// The NUMA node that it prefers.
+    pub fn numa_node(&self) -> Option<u32> {
+        self.inner().node
+    }
+
+    /// The pages under it.
+    pub fn pages(&self) -> Pages {
+        self.inner().segment.pages()
+    }
+
+    /// Bytes mapped.
+    pub fn bytes(&self) -> usize {
+        self.inner().segment.bytes()
+    }
+
+    /// Counts of the class at `index`, smallest slots first.
+    pub fn stats(&self, index: usize) -> Option<SlotStats> {
+        self.inner().classes.get(index).map(|class| class.table.stats())
+    }
+
+    /// Slots of all classes that are out. Exact while no thread allocates or frees; after a
+    /// shutdown it is 0, or something was lost.
+    pub fn missing(&self) -> u32 {
+        self.inner().classes.iter().map(|class| class.table.missing()).sum()
+    }
+}
+
+impl std::fmt::Debug for Mempool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mempool")
+            .field("sizes", &self.sizes())
+            .field("pages", &self.pages())
+            .field("node", &self.numa_node())
+            .finish()
+    }
+}
+
+fn free_slots(class: Option<NonNull<Class>>, cache: Option<usize>, slots: &[u32]) {
+    if let Some(class) = class
+        && !slots.is_empty()
+    {
+        // SAFETY: the class stays in place while these slots are out.
+        unsafe { class.as_ref() }.table.free_burst(cache, slots);
+    }
+}
+
+fn class(segment: &Segment, index: usize, node: Option<u32>) -> Class {
+    let layout = segment.class(index);
+    let (memory, bytes) = (layout.free_ring, layout.free_ring_bytes);
+    let capacity = free_ring_capacity(layout.slot_count);
+    // SAFETY: the segment laid this range out for a free ring of that capacity; it is fresh and
+    // nobody else knows it.
+    let created = unsafe { mpmc::create_in::<u32>(memory, bytes, capacity) };
+    // SAFETY: as above; `Inner` drops the class, and the ring with it, before the segment.
+    let free = created.and_then(|()| unsafe { mpmc::Ring::attach(memory, bytes, Arc::new(())) });
+    let free = free.expect("the segment has room for its free rings");
+    // SAFETY: the segment laid out `slot_count` counts there, for this table alone, and outlives it.
+    let table = unsafe { SlotTable::new(layout.counts.cast(), layout.slot_count, free) };
+    Class { table, first: layout.slots, slot_bytes: layout.slot_bytes, node }
+}
+
+/// Entries of the free ring: it must be able to hold every slot.
+pub(super) fn free_ring_capacity(slot_count: u32) -> usize {
+    slot_count.next_power_of_two() as usize
+}
+
+fn check_sizes(sizes: &[ClassSize]) -> Result<()> {
+    let fail = |why: String| {
+        Err(Error::new("lay out a mempool", why, "correct [mempool] in the configuration"))
+    };
+    if sizes.is_empty() || sizes.len() > CLASSES_MAX {
+        return fail(format!("it has {} size classes, not 1 to {CLASSES_MAX}", sizes.len()));
+    }
+    for size in sizes {
+        let bytes = size.slot_bytes as usize;
+        if !bytes.is_power_of_two() || !(SLOT_BYTES_MIN..=SLOT_BYTES_MAX).contains(&bytes) {
+            return fail(format!(
+                "a slot of {bytes} bytes is no power of two from {SLOT_BYTES_MIN} to {SLOT_BYTES_MAX}"
+            ));
+        }
+        if size.slots == 0 || size.slots > 1 << 30 {
+            return fail(format!("a class of {} slots", size.slots));
+        }
+    }
+    if !sizes.is_sorted_by(|a, b| a.slot_bytes < b.slot_bytes) {
+        return fail("its size classes are not in ascending order".to_string());
+    }
+    Ok(())
+}

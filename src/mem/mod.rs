@@ -1,0 +1,35 @@
+//! Memory that the data path lives in: pools of slots in shared segments, the bufs that own ranges
+//! of them, and what passes between the pools and the kernel.
+
+#[cfg(not(loom))]
+mod batch;
+#[cfg(not(loom))]
+mod buf;
+#[cfg(not(loom))]
+mod cache_index;
+#[cfg(not(loom))]
+mod conn_id;
+#[cfg(not(loom))]
+mod mempool;
+#[cfg(not(loom))]
+mod segment;
+pub mod slots;
+#[cfg(all(test, not(loom)))]
+mod tests;
+#[cfg(not(loom))]
+mod uring_io;
+
+#[cfg(not(loom))]
+pub use self::{
+    batch::Batch,
+    buf::{Buf, kind},
+    cache_index::CacheClaim,
+    conn_id::ConnId,
+    mempool::{ClassSize, Mempool},
+    segment::{ClassRecord, Header, Placement, Segment},
+    uring_io::{RxOptions, UringIo},
+};
+
+/// The unit that moves: up to [`BURST_MAX`](crate::limits::BURST_MAX) bufs in order.
+#[cfg(not(loom))]
+pub type Burst = Batch<Buf>;
