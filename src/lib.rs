@@ -1,4 +1,6 @@
 //! ringway: a poll-mode userspace dataplane for Linux.
 
+pub mod config;
 pub mod error;
 pub mod limits;
+pub mod sys;
