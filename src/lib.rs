@@ -1,6 +1,8 @@
 //! ringway: a poll-mode userspace dataplane for Linux.
 
 #[cfg(not(loom))]
+pub mod config;
+#[cfg(not(loom))]
 pub mod counters;
 #[cfg(not(loom))]
 pub mod error;

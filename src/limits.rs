@@ -12,6 +12,19 @@ pub const LCORES_MAX: usize = 64;
 /// work mask.
 pub const LISTENERS_MAX: usize = 32;
 
+/// One past the highest CPU number the kernel's affinity calls take through the C library's
+/// fixed-size set.
+pub const CPUS_MAX: usize = 1024;
+
+/// Most connections a configuration may ask of one lcore: their slot is 20 bits of a completion's
+/// token.
+pub const CONNECTIONS_MAX: u32 = 1 << 20;
+
+/// Longest file prefix in bytes, so that the control socket's path fits the 108 bytes of a Unix
+/// socket address.
+pub const FILE_PREFIX_BYTES_MAX: usize = 32;
+
+const _: () = assert!(LCORES_MAX <= CPUS_MAX);
 const _: () = assert!(LISTENERS_MAX <= u32::BITS as usize);
 
 /// Connections that may wait to be accepted, per listening socket; the kernel lowers it to
@@ -44,6 +57,3 @@ pub const CQ_ENTRIES: u32 = 8192;
 
 /// Bufs that one gathered send carries.
 pub const GATHER_MAX: usize = 64;
-
-/// Largest CPU number plus one that an affinity mask holds (`cpu_set_t`).
-pub const CPUS_MAX: usize = 1024;

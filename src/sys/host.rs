@@ -217,8 +217,8 @@ pub fn check_hugetlbfs(dir: &Path) -> Result<()> {
         Error::new(
             format!("take hugepages from {}", dir.display()),
             why,
-            "mount one with `mount -t hugetlbfs none DIR`, or leave out --huge-dir to use \
-             anonymous hugepages",
+            "mount one with `sudo hugepages/reserve.sh mount --dir DIR`, or leave out --huge-dir to \
+             use anonymous hugepages",
         )
     };
     let found = nix::sys::statfs::statfs(dir).map_err(|e| refuse(e.desc().to_owned()))?;

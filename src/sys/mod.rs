@@ -1,4 +1,4 @@
-//! Every system call, and nothing else: mappings, io_uring, sockets. What a call means to the
+//! Every system call of ringway, and the facts the system tells about itself. What they mean to the
 //! dataplane is decided above.
 
 pub mod affinity;

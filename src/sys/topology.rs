@@ -230,6 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn among_several_nodes_the_kernel_is_asked_and_what_it_refuses_is_an_error() {
+        let mut topology = Topology::discover().unwrap();
+        let node = topology.nodes[0].id;
+        topology.nodes.push(NumaNode { id: 98, memory_bytes: 0, cpus: Vec::new() });
+        let mut pages = vec![0u8; 8192];
+        let start = NonNull::new(pages.as_mut_ptr()).unwrap();
+        // SAFETY: the pages live until the end of the test.
+        if let Err(e) = unsafe { topology.bind_preferred(start, pages.len(), node) } {
+            println!("skipped: mbind is not allowed here: {e}");
+        }
+        // SAFETY: as above.
+        assert!(unsafe { topology.bind_preferred(start, pages.len(), 98) }.is_err());
+    }
+
+    #[test]
     fn without_hwloc_sysfs_gives_cores_and_nodes() {
         let root = tempfile::tempdir().unwrap();
         let write = |path: &str, text: &str| {

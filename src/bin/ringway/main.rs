@@ -1,3 +1,50 @@
-//! The `ringway` command.
+//! The `ringway` command: reads the command line, hands over to one of its subcommands, and turns
+//! what comes back into an exit code.
 
-fn main() {}
+mod args;
+mod doctor;
+mod options;
+mod plan;
+mod run;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Parser;
+use ringway::error::Result;
+use tracing::Level;
+
+use crate::args::{Args, Command, RunArgs};
+use crate::options::RunOptions;
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::Run(args) => exit_code(run(*args)),
+        Command::Doctor(args) => doctor::doctor(&args),
+    }
+}
+
+fn run(args: RunArgs) -> Result<()> {
+    let options = RunOptions::from_args(args)?;
+    log_to_stderr(options.log_level);
+    run::run(options)
+}
+
+fn log_to_stderr(level: Level) {
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_target(false)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .init();
+}
+
+fn exit_code(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("ringway: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The command line as clap sees it: options, help texts, examples. What the values mean is decided
+//! in `options`.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Parser, Subcommand};
+use ringway::config::{DEFAULT_TOML, IdleMode};
+use tracing::Level;
+
+/// A poll-mode userspace dataplane for Linux
+///
+/// Worker threads pinned to cores (lcores) poll io_uring and shared-memory rings, and move bursts
+/// of zero-copy buffers between sockets, protocols and handlers. No special network card, no driver
+/// binding, no root at run time.
+#[derive(Parser)]
+#[command(name = "ringway", version, after_long_help = EXIT_CODES)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Start a dataplane and serve the listeners of a configuration
+    ///
+    /// Without options: one lcore on the lowest core this process may use, HTTP on port 8080 and
+    /// TCP echo on port 7007.
+    #[command(after_long_help = run_epilogue())]
+    Run(Box<RunArgs>),
+    /// Say what this machine lacks for full speed, and the command that mends it
+    ///
+    /// One line per check: `ok`, `warn` (works, but loses speed or a feature) or `fail` (ringway
+    /// cannot run), then what was found, what is lost, and the command that mends it.
+    #[command(after_long_help = "Exit codes:\n  0  nothing fails\n  1  some check fails")]
+    Doctor(DoctorArgs),
+}
+
+#[derive(clap::Args)]
+pub struct DoctorArgs {
+    /// Print one JSON object in place of lines
+    ///
+    /// Its `checks` have `name`, `status`, `found`, `lost` and `remedy`; `fit` is false when some
+    /// check fails.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(clap::Args)]
+pub struct RunArgs {
+    /// Lcores to run, and the cores they run on
+    ///
+    /// `1-3` is three lcores on the cores of their numbers; `5@7` is lcore 5 on core 7; `5@(6,7)`
+    /// lets lcore 5 float over cores 6 and 7; `(8-9)@(2,3)` lets two lcores float over cores 2 and
+    /// 3. Entries are separated by commas: `1-3,5@7`. [default: one lcore on the lowest core this
+    /// process may use]
+    #[arg(short = 'l', long, value_name = "LIST", conflicts_with = "core_mask")]
+    #[arg(help_heading = "Cores")]
+    pub lcores: Option<String>,
+
+    /// Lcores to run, as a hexadecimal mask of cores
+    ///
+    /// Bit n is lcore n on core n: `0x6` is lcores 1 and 2 on cores 1 and 2.
+    #[arg(short = 'c', long, value_name = "MASK", help_heading = "Cores")]
+    pub core_mask: Option<String>,
+
+    /// The lcore whose core the control thread shares
+    ///
+    /// One of the lcores that run. [default: the one with the lowest number]
+    #[arg(long, value_name = "ID", help_heading = "Cores")]
+    pub main_lcore: Option<u32>,
+
+    /// What an lcore does when it has no work
+    ///
+    /// busy: spin; the shortest wake-up, for isolated cores. adaptive: spin, pause, then wait.
+    /// sleep: wait at once; the least power, tens of microseconds to wake up.
+    /// [default: the configuration's `dataplane.idle`, which is adaptive unless set]
+    #[arg(long, value_name = "MODE", help_heading = "Cores", value_parser = idle_parser())]
+    pub idle: Option<IdleMode>,
+
+    /// Memory to take at start, in MiB per NUMA node
+    ///
+    /// `512` takes 512 MiB on the first node, `512,512` on the first two, `0,512` on the second
+    /// alone. [default: what the pools need, on the nodes of their lcores]
+    #[arg(long, value_name = "MB[,MB…]", value_delimiter = ',', help_heading = "Memory")]
+    pub numa_mem: Vec<u64>,
+
+    /// Take hugepages from a hugetlbfs mount in place of anonymous ones
+    #[arg(long, value_name = "DIR", help_heading = "Memory")]
+    #[arg(conflicts_with_all = ["no_huge", "in_memory"])]
+    pub huge_dir: Option<PathBuf>,
+
+    /// Use pages of the ordinary size even where hugepages are reserved
+    #[arg(long, help_heading = "Memory")]
+    pub no_huge: bool,
+
+    /// Leave nothing in the file system: no control socket, so no process can attach
+    #[arg(long, help_heading = "Memory")]
+    pub in_memory: bool,
+
+    /// Lock the pools in memory, and fail where that is refused
+    #[arg(long, help_heading = "Memory")]
+    pub mlock: bool,
+
+    /// The name of this instance, which keeps its files apart from another's
+    ///
+    /// Letters, digits, `-`, `_` and `.`, at most 32.
+    #[arg(long, value_name = "NAME", default_value = "ringway", help_heading = "Instance")]
+    pub file_prefix: String,
+
+    /// The configuration: listeners and bounds, as TOML
+    ///
+    /// [default: the built-in configuration printed below]
+    #[arg(long, value_name = "FILE", help_heading = "Instance")]
+    pub config: Option<PathBuf>,
+
+    /// How much to log to standard error
+    #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = "Instance")]
+    #[arg(value_parser = level_parser())]
+    pub log_level: Level,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  success
+  1  ringway could not start, or `doctor` found something that keeps it from running
+  2  the command line was not understood
+
+See `ringway run --help` for options, units, defaults and examples.";
+
+const EXAMPLES: &str = "\
+Examples:
+  ringway run                                  one lcore, built-in configuration
+  ringway run -c 0x6 --config edge.toml        lcores 1 and 2 on cores 1 and 2
+  ringway run -l 1-3,5@7 --main-lcore 5        four lcores, lcore 5 on core 7
+  ringway run -l 2-3 --idle busy --mlock --numa-mem 1024
+                                               isolated cores 2 and 3, 1 GiB locked on node 0
+  ringway run -l 1 --file-prefix blue          a second instance beside another one
+
+Exit codes:
+  0  stopped as asked
+  1  could not start; the reason and the remedy are on standard error
+  2  the command line was not understood
+
+The built-in configuration, which shows every key:
+";
+
+fn run_epilogue() -> String {
+    let indented: Vec<String> = DEFAULT_TOML.lines().map(|l| format!("  {l}")).collect();
+    format!("{EXAMPLES}\n{}", indented.join("\n"))
+}
+
+fn idle_parser() -> impl TypedValueParser<Value = IdleMode> {
+    PossibleValuesParser::new(IdleMode::NAMES).try_map(|name| name.parse::<IdleMode>())
+}
+
+fn level_parser() -> impl TypedValueParser<Value = Level> {
+    PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
+        .try_map(|name| name.parse::<Level>())
+}

@@ -1,0 +1,115 @@
+//! The configuration: parsed, validated, immutable. No system call and no fact about this machine
+//! lives here; what depends on the machine is checked against numbers the caller brings.
+
+mod cores;
+mod file;
+mod options;
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+pub use cores::{CoreMap, LcoreSpec, format_cpus, name_cores};
+pub use options::{FilePrefix, IdleMode, MemoryOptions};
+
+/// The file `ringway run` uses when it is given none; also the example to copy from.
+pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
+
+/// What the dataplane serves and within which bounds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The endpoints to bind, in the order of the file; at least one, at most
+    /// [`LISTENERS_MAX`](crate::limits::LISTENERS_MAX).
+    pub listeners: Vec<ListenerConfig>,
+    /// Bounds and behaviour of every lcore.
+    pub dataplane: DataplaneConfig,
+    /// Overrides of the pool sizes that are otherwise computed.
+    pub mempool: MempoolConfig,
+}
+
+/// One bound endpoint with its fixed protocol.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ListenerConfig {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What carries the bytes.
+    pub transport: TransportKind,
+    /// The protocol's registered name; whether it exists is the dataplane's to check.
+    pub protocol: String,
+    /// The protocol's own settings, handed to its factory as they stand.
+    pub config: toml::Table,
+    /// Where this listener was written, as `file:line`, for the errors of later checks.
+    pub origin: String,
+}
+
+/// The transports a configuration can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransportKind {
+    /// TCP through the kernel's stack, over io_uring.
+    Tcp,
+}
+
+/// Bounds and behaviour of every lcore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataplaneConfig {
+    /// Most connections open at once on one lcore.
+    pub max_connections: u32,
+    /// What an lcore does when there is nothing to do.
+    pub idle: IdleMode,
+    /// How long a stopping dataplane waits for its connections to finish.
+    pub drain_timeout: Duration,
+}
+
+impl Default for DataplaneConfig {
+    fn default() -> Self {
+        Self {
+            max_connections: 16_384,
+            idle: IdleMode::default(),
+            drain_timeout: Duration::from_millis(10_000),
+        }
+    }
+}
+
+/// Overrides of the pool sizes; `None` leaves the computed size.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MempoolConfig {
+    /// Slots of the small size class, per lcore.
+    pub small_slots: Option<u32>,
+    /// Slots of the large size class, per lcore.
+    pub large_slots: Option<u32>,
+}
+
+impl Config {
+    /// Parses and validates a TOML text; `origin` names it in errors (a path, usually).
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
+        file::parse(text, origin)
+    }
+
+    /// Reads, parses and validates the file at `path`.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).map_err(|e| {
+            Error::new(
+                format!("read the configuration {}", path.display()),
+                e,
+                "name an existing TOML file with --config, or leave it out to serve HTTP on \
+                 port 8080 and TCP echo on port 7007",
+            )
+        })?;
+        Self::from_toml(&text, &path.display().to_string())
+    }
+
+    /// The configuration built into the library, [`DEFAULT_TOML`].
+    pub fn default_embedded() -> Self {
+        Self::from_toml(DEFAULT_TOML, "the built-in configuration")
+            .expect("a test parses the built-in configuration")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The TOML file: its tables as written, and the checks that turn them into a [`Config`].
+//! Every refusal names the file and the line.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, TransportKind};
+use crate::error::{Error, Result};
+use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    #[serde(default)]
+    listener: Vec<Spanned<RawListener>>,
+    #[serde(default)]
+    dataplane: RawDataplane,
+    #[serde(default)]
+    mempool: RawMempool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawListener {
+    address: Spanned<String>,
+    transport: TransportKind,
+    protocol: Spanned<String>,
+    #[serde(default)]
+    config: toml::Table,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawDataplane {
+    max_connections: Option<Spanned<u32>>,
+    idle: Option<IdleMode>,
+    drain_timeout_ms: Option<u64>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct RawMempool {
+    small_slots: Option<Spanned<u32>>,
+    large_slots: Option<Spanned<u32>>,
+}
+
+/// The text under its name: what turns a byte range into `file:line`.
+struct Source<'a> {
+    text: &'a str,
+    origin: &'a str,
+}
+
+impl Source<'_> {
+    fn line(&self, at: usize) -> String {
+        let line = self.text.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+        format!("{}:{line}", self.origin)
+    }
+
+    /// `file:line:column`; the column counts characters from 1.
+    fn line_and_column(&self, at: usize) -> String {
+        let before = &self.text.as_bytes()[..at];
+        let start = before.iter().rposition(|&b| b == b'\n').map_or(0, |newline| newline + 1);
+        let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+        format!("{}:{column}", self.line(at))
+    }
+
+    fn refuse(&self, span: Range<usize>, why: String, remedy: impl Into<String>) -> Error {
+        Error::new(format!("use {}", self.line_and_column(span.start)), why, remedy)
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> Error {
+        let place = match error.span() {
+            Some(span) => self.line_and_column(span.start),
+            None => self.origin.to_owned(),
+        };
+        let why = error.message().trim_end().replace('\n', ", ");
+        Error::new(
+            format!("use {place}"),
+            why,
+            "correct that line; `ringway run --help` shows a whole file",
+        )
+    }
+}
+
+pub(super) fn parse(text: &str, origin: &str) -> Result<Config> {
+    let source = Source { text, origin };
+    let raw: RawConfig = toml::from_str(text).map_err(|e| source.syntax(&e))?;
+    Ok(Config {
+        listeners: listeners(&source, raw.listener)?,
+        dataplane: dataplane(&source, raw.dataplane)?,
+        mempool: MempoolConfig {
+            small_slots: slots(&source, "small_slots", raw.mempool.small_slots)?,
+            large_slots: slots(&source, "large_slots", raw.mempool.large_slots)?,
+        },
+    })
+}
+
+fn listeners(source: &Source, raw: Vec<Spanned<RawListener>>) -> Result<Vec<ListenerConfig>> {
+    if raw.is_empty() {
+        return Err(Error::new(
+            format!("use {}", source.origin),
+            "it names no listener, so nothing would be served",
+            "add a [[listener]] table with address, transport and protocol",
+        ));
+    }
+    if let Some(extra) = raw.get(LISTENERS_MAX) {
+        return Err(source.refuse(
+            extra.span(),
+            format!("{} listeners, and {LISTENERS_MAX} is the most", raw.len()),
+            "remove listeners, or run a second instance with another --file-prefix",
+        ));
+    }
+    let mut lines = HashMap::new();
+    raw.into_iter().map(|listener| one_listener(source, listener, &mut lines)).collect()
+}
+
+fn one_listener(
+    source: &Source,
+    raw: Spanned<RawListener>,
+    lines: &mut HashMap<SocketAddr, String>,
+) -> Result<ListenerConfig> {
+    let origin = source.line(raw.span().start);
+    let raw = raw.into_inner();
+    let address = address(source, &raw.address)?;
+    // Port 0 asks the kernel for any free port, so two of them are two ports.
+    if let Some(first) = lines.insert(address, source.line(raw.address.span().start))
+        && address.port() != 0
+    {
+        return Err(source.refuse(
+            raw.address.span(),
+            format!("{address} is already the address of the listener at {first}"),
+            "give each listener an address of its own",
+        ));
+    }
+    if raw.protocol.get_ref().is_empty() {
+        return Err(source.refuse(
+            raw.protocol.span(),
+            "the protocol's name is empty".to_owned(),
+            "name a protocol, such as \"http\" or \"echo\"",
+        ));
+    }
+    let (transport, protocol) = (raw.transport, raw.protocol.into_inner());
+    Ok(ListenerConfig { address, transport, protocol, config: raw.config, origin })
+}
+
+fn address(source: &Source, written: &Spanned<String>) -> Result<SocketAddr> {
+    written.get_ref().parse().map_err(|_| {
+        source.refuse(
+            written.span(),
+            format!("`{}` is not an IP address and port", written.get_ref()),
+            "write it as \"0.0.0.0:8080\" or \"[::]:8080\"",
+        )
+    })
+}
+
+fn dataplane(source: &Source, raw: RawDataplane) -> Result<DataplaneConfig> {
+    let default = DataplaneConfig::default();
+    let max_connections = match raw.max_connections {
+        None => default.max_connections,
+        Some(n) if (1..=CONNECTIONS_MAX).contains(n.get_ref()) => n.into_inner(),
+        Some(n) => {
+            return Err(source.refuse(
+                n.span(),
+                format!("max_connections is {}", n.get_ref()),
+                format!("give each lcore 1 to {CONNECTIONS_MAX} connections"),
+            ));
+        }
+    };
+    Ok(DataplaneConfig {
+        max_connections,
+        idle: raw.idle.unwrap_or(default.idle),
+        drain_timeout: raw.drain_timeout_ms.map_or(default.drain_timeout, Duration::from_millis),
+    })
+}
+
+fn slots(source: &Source, key: &str, raw: Option<Spanned<u32>>) -> Result<Option<u32>> {
+    match raw {
+        Some(n) if *n.get_ref() == 0 => Err(source.refuse(
+            n.span(),
+            format!("{key} is 0, and a pool without slots carries nothing"),
+            "give it at least 1, or leave it out to have it computed",
+        )),
+        other => Ok(other.map(Spanned::into_inner)),
+    }
+}

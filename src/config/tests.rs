@@ -1,0 +1,138 @@
+use super::*;
+
+const HTTP: &str =
+    "[[listener]]\naddress = \"127.0.0.1:80\"\ntransport = \"tcp\"\nprotocol = \"http\"\n";
+
+fn refused(text: &str) -> String {
+    Config::from_toml(text, "r.toml").expect_err("this text is to be refused").to_string()
+}
+
+#[test]
+fn the_built_in_configuration_serves_http_and_echo_with_the_defaults() {
+    let config = Config::default_embedded();
+    let served: Vec<_> =
+        config.listeners.iter().map(|l| (l.address.to_string(), l.protocol.as_str())).collect();
+    assert_eq!(served, [("0.0.0.0:8080".into(), "http"), ("0.0.0.0:7007".into(), "echo")]);
+    assert_eq!(config.dataplane, DataplaneConfig::default(), "the file documents the defaults");
+    assert_eq!(config.mempool, MempoolConfig::default());
+}
+
+#[test]
+fn every_key_reaches_the_configuration_g_13() {
+    let text = "
+        [[listener]]
+        address = \"[::1]:9000\"
+        transport = \"tcp\"
+        protocol = \"acme\"
+        config = { window = 3, name = \"x\" }
+        [dataplane]
+        max_connections = 7
+        idle = \"busy\"
+        drain_timeout_ms = 250
+        [mempool]
+        small_slots = 64
+        large_slots = 8";
+    let config = Config::from_toml(text, "r.toml").unwrap();
+    let listener = &config.listeners[0];
+    assert_eq!(listener.address, "[::1]:9000".parse().unwrap());
+    assert_eq!(listener.transport, TransportKind::Tcp);
+    assert_eq!(listener.protocol, "acme");
+    assert_eq!(listener.config["window"].as_integer(), Some(3));
+    assert_eq!(listener.origin, "r.toml:2");
+    assert_eq!(config.dataplane.max_connections, 7);
+    assert_eq!(config.dataplane.idle, IdleMode::Busy);
+    assert_eq!(config.dataplane.drain_timeout, Duration::from_millis(250));
+    assert_eq!(config.mempool, MempoolConfig { small_slots: Some(64), large_slots: Some(8) });
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_line_its_name_and_what_exists() {
+    let error = refused(&HTTP.replace("transport", "transprot"));
+    for part in ["r.toml:3:1", "`transprot`", "`transport`", "`protocol`", "`config`"] {
+        assert!(error.contains(part), "{error}");
+    }
+    let error = refused(&format!("{HTTP}[dataplan]\nidle = \"busy\"\n"));
+    for part in ["r.toml:5", "`dataplan`", "`dataplane`", "`mempool`"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_syntax_error_is_one_line_with_line_and_column() {
+    let error = refused(&format!("{HTTP}[dataplane\n"));
+    assert!(error.starts_with("cannot use r.toml:5:"), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+#[test]
+fn a_missing_key_an_unknown_transport_and_an_unknown_idle_mode_name_what_is_wanted() {
+    let error = refused("[[listener]]\naddress = \"1.2.3.4:5\"\ntransport = \"tcp\"\n");
+    assert!(error.contains("`protocol`"), "{error}");
+    let error = refused(&HTTP.replace("tcp", "sctp"));
+    assert!(
+        error.contains("r.toml:3") && error.contains("`sctp`") && error.contains("`tcp`"),
+        "{error}"
+    );
+    let error = refused(&format!("{HTTP}[dataplane]\nidle = \"lazy\"\n"));
+    assert!(error.contains("r.toml:6") && error.contains("`adaptive`"), "{error}");
+}
+
+#[test]
+fn an_address_that_is_no_ip_address_and_port_is_refused_as_written() {
+    for bad in ["localhost:80", "127.0.0.1", "::1:80", "1.2.3.4:70000", ""] {
+        let error = refused(&HTTP.replace("127.0.0.1:80", bad));
+        assert!(error.contains("r.toml:2") && error.contains(&format!("`{bad}`")), "{error}");
+    }
+}
+
+#[test]
+fn a_second_listener_on_an_address_is_refused_and_the_first_is_named() {
+    let error = refused(&format!("{HTTP}{HTTP}"));
+    assert!(error.contains("r.toml:6") && error.contains("r.toml:2"), "{error}");
+}
+
+#[test]
+fn two_listeners_on_port_0_are_two_ports() {
+    let any = HTTP.replace(":80", ":0");
+    assert!(Config::from_toml(&format!("{any}{any}"), "r.toml").is_ok());
+}
+
+#[test]
+fn no_listener_at_all_and_one_too_many_are_refused() {
+    assert!(refused("").contains("no listener"));
+    let many: String = (0..=crate::limits::LISTENERS_MAX)
+        .map(|i| HTTP.replace(":80", &format!(":{}", 100 + i)))
+        .collect();
+    assert!(refused(&many).contains("33 listeners"));
+}
+
+#[test]
+fn zero_connections_zero_slots_and_an_empty_protocol_are_refused() {
+    for (text, part) in [
+        (format!("{HTTP}[dataplane]\nmax_connections = 0"), "r.toml:6"),
+        (format!("{HTTP}[mempool]\nsmall_slots = 0"), "small_slots"),
+        (HTTP.replace("\"http\"", "\"\""), "r.toml:4"),
+    ] {
+        let error = refused(&text);
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_file_prefix_is_one_plain_path_component() {
+    for good in ["ringway", "a", "_x", "edge-1.2"] {
+        assert_eq!(good.parse::<FilePrefix>().unwrap().as_str(), good);
+    }
+    let long = "x".repeat(33);
+    for bad in ["", ".", "..", "a/b", "-x", "a b", "ä", "a\0", long.as_str()] {
+        assert!(bad.parse::<FilePrefix>().is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn idle_modes_read_back_from_their_names() {
+    for name in IdleMode::NAMES {
+        assert_eq!(name.parse::<IdleMode>().unwrap().name(), name);
+    }
+    assert!("lazy".parse::<IdleMode>().unwrap_err().to_string().contains("adaptive"));
+}
