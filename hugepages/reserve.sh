@@ -48,7 +48,7 @@ pools() {
         [[ -d $dir ]] || continue
         node=${dir#"$NODES"/node}
         printf '%s %s %s\n' "${node%%/*}" "$(kb_of "$dir")" "$dir"
-    done | sort -n
+    done | sort -k1,1n -k2,2n
     [[ -z $(compgen -G "$NODES/node[0-9]*/hugepages/hugepages-*kB") ]] || return 0
     for dir in "$SYS"/kernel/mm/hugepages/hugepages-*kB; do
         [[ ! -d $dir ]] || printf -- '- %s %s\n' "$(kb_of "$dir")" "$dir"
