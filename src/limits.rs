@@ -57,3 +57,87 @@ pub const CQ_ENTRIES: u32 = 8192;
 
 /// Bufs that one gathered send carries.
 pub const GATHER_MAX: usize = 64;
+
+/// Longest HTTP/1 request target: the length RFC 9112 §3 asks every recipient to support for a
+/// request line. Past it the answer is 414.
+pub const HTTP_TARGET_BYTES_MAX: u32 = 8_000;
+
+/// Longest HTTP/1 method: twice the longest registered one (`UPDATEREDIRECTREF`), rounded down to a
+/// power of two. Past it the answer is 501, as for a method nobody implements.
+pub const HTTP_METHOD_BYTES_MAX: u32 = 32;
+
+/// Longest HTTP/1 head, from the request line through the blank line: one full target and as much
+/// again for the fields, which is what common servers and proxies allow.
+pub const HTTP_HEAD_BYTES_MAX: u32 = 16 * 1024;
+
+/// Most header fields in one HTTP/1 head: browsers send 10 to 20, proxies add a handful. The
+/// decoder's field table (32 bytes each) stays within 2 KiB of stack.
+pub const HTTP_HEADERS_MAX: usize = 64;
+
+/// Largest HTTP/1 request body unless the configuration says otherwise.
+pub const HTTP_BODY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Most octets of chunk extensions in one chunked body. They are read past and carry nothing, so
+/// what RFC 9112 §7.1.1 asks for is a bound on their sum.
+pub const HTTP_CHUNK_EXTENSION_BYTES_MAX: u32 = 4 * 1024;
+
+/// Most octets of trailer fields after a chunked body: they are validated and dropped, so they get
+/// less room than a head.
+pub const HTTP_TRAILER_BYTES_MAX: u32 = 4 * 1024;
+
+const _: () = assert!(HTTP_TARGET_BYTES_MAX + HTTP_METHOD_BYTES_MAX < HTTP_HEAD_BYTES_MAX);
+
+/// Slots of 2 KiB that the kernel holds to receive into, per lcore. More than the core's L2 cache
+/// holds makes receiving up to three times slower; fewer end receives early (ENOBUFS).
+pub const RX_SLOTS: u16 = 256;
+
+/// Bytes of a small slot: one that the kernel receives into.
+pub const SMALL_SLOT_BYTES: u32 = 2048;
+
+/// Bytes of a large slot: a head that one small slot cannot hold.
+pub const LARGE_SLOT_BYTES: u32 = HTTP_HEAD_BYTES_MAX;
+
+/// Small slots for bufs that wait: received and not handled, or handled and not sent, per lcore.
+pub const SMALL_SLOTS_IN_FLIGHT: u32 = 6144;
+
+/// Small slots per lcore: one line per holder.
+pub const SMALL_SLOTS: u32 = RX_SLOTS as u32 // lent to the kernel
+    + SMALL_SLOTS_IN_FLIGHT                  // in receive and send queues
+    + CACHE_SLOTS as u32; //                    in the lcore's cache
+
+/// Large slots per lcore.
+pub const LARGE_SLOTS: u32 = 256;
+
+/// Bufs that one lcore's connections queue to send, all together: sub-bufs of one slot each count,
+/// so there are more of them than slots.
+pub const TX_QUEUE_BUFS: usize = 4 * SMALL_SLOTS as usize;
+
+/// Bytes queued on one connection past which we stop receiving from it until half are gone.
+pub const TX_HIGH_BYTES: u32 = 256 * 1024;
+
+/// Bufs received and not handled, per listener, past which we stop receiving.
+pub const RX_QUEUE_HIGH: usize = 4 * BURST_MAX;
+
+/// Bursts of one listener handled before the next listener gets its turn.
+pub const BURSTS_PER_TURN: usize = 4;
+
+/// Completions handled before the listeners get their turn.
+pub const COMPLETIONS_PER_TURN: usize = 256;
+
+/// Direct descriptors per lcore for connections that are handed over by other threads.
+pub const ADOPTED_MAX: u32 = 256;
+
+/// How long a closing connection may take to close its side, in nanoseconds.
+pub const LINGER_NS: u64 = 2_000_000_000;
+
+/// How long accepting pauses after a failure for want of resources, in nanoseconds.
+pub const ACCEPT_RETRY_NS: u64 = 10_000_000;
+
+/// Mails that wait for one lcore.
+pub const MAILBOX_SLOTS: usize = 1024;
+
+/// Writes from other threads whose completion one lcore still owes.
+pub const PENDING_WRITES_MAX: usize = 4096;
+
+/// Largest head of a response: status line, fixed fields, and the handler's own.
+pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;

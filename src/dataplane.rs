@@ -1,0 +1,288 @@
+//! Builds a dataplane from a configuration, starts its lcores, stops them, and accounts for every
+//! buf at the end.
+
+mod pools;
+mod protocols;
+mod status;
+mod worker;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use pools::NumaPools;
+pub use protocols::{Protocol, ProtocolContext, Protocols};
+pub use status::{Report, Status};
+pub use worker::Tuning;
+
+use crate::config::{Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions};
+use crate::counters::LcoreCounters;
+use crate::error::{Error, Result};
+use crate::lcore::{Handle, Mail};
+use crate::limits::ADOPTED_MAX;
+use crate::sys::socket::TcpListener;
+use crate::sys::topology::Topology;
+use crate::time::Clock;
+use worker::{Job, Worker};
+
+/// Everything that can be chosen before a dataplane starts.
+pub struct Builder {
+    config: Config,
+    cores: CoreMap,
+    memory: MemoryOptions,
+    prefix: FilePrefix,
+    idle: IdleMode,
+    protocols: Protocols,
+    tuning: Tuning,
+}
+
+impl Builder {
+    /// A dataplane that serves `config` on `cores`.
+    pub fn new(config: Config, cores: CoreMap) -> Self {
+        Self {
+            idle: config.dataplane.idle,
+            config,
+            cores,
+            memory: MemoryOptions::default(),
+            prefix: FilePrefix::default(),
+            protocols: Protocols::builtin(),
+            tuning: Tuning::default(),
+        }
+    }
+
+    /// Where the pools' memory comes from.
+    pub fn memory(mut self, memory: MemoryOptions) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// What keeps this instance's files apart from another's.
+    pub fn file_prefix(mut self, prefix: FilePrefix) -> Self {
+        self.prefix = prefix;
+        self
+    }
+
+    /// What an lcore does when there is nothing to do.
+    pub fn idle(mut self, idle: IdleMode) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// How the lcores use io_uring; for measurements.
+    pub fn tuning(mut self, tuning: Tuning) -> Self {
+        self.tuning = tuning;
+        self
+    }
+
+    /// Serves listeners whose `protocol` is `name` with what `make` makes: one pipeline and
+    /// handler for each lcore (G-12). A name that is registered already is replaced.
+    pub fn protocol(
+        mut self,
+        name: &str,
+        make: impl Fn(&ProtocolContext<'_>) -> Result<Protocol> + Send + Sync + 'static,
+    ) -> Self {
+        self.protocols.register(name, make);
+        self
+    }
+
+    /// Binds the listeners, maps the pools and starts the lcores. All of them run when this
+    /// returns; if one cannot, none does.
+    pub fn start(self) -> Result<Dataplane> {
+        let lcores = self.cores.lcores().len();
+        self.protocols.check(&self.config.listeners)?;
+        let connections_max = connections_limit(self.config.dataplane.max_connections)?;
+        let mut sockets = bind_all(&self.config.listeners, lcores)?;
+        let addresses = sockets.iter().map(|group| group[0].address()).collect();
+        let topology = Topology::discover()?;
+        let pools = NumaPools::create(
+            &topology, &self.cores, &self.config.mempool, &self.memory, &self.prefix,
+        )?;
+        let counters: Vec<_> = (0..lcores).map(|_| Arc::new(LcoreCounters::default())).collect();
+        let status = Status::new(counters.clone());
+        let job = Arc::new(Job {
+            config: self.config,
+            protocols: self.protocols,
+            status: status.clone(),
+            clock: Clock::start(),
+            idle: self.idle,
+            tuning: self.tuning,
+            connections_max,
+        });
+        let mut dataplane = Dataplane {
+            workers: Vec::new(),
+            addresses,
+            pools,
+            status,
+            drain_timeout: job.config.dataplane.drain_timeout,
+            uring_flags: String::new(),
+        };
+        let (ready, readiness) = mpsc::channel();
+        for (index, spec) in self.cores.lcores().iter().enumerate() {
+            let worker = Worker {
+                index: index as u8,
+                spec: spec.clone(),
+                pool: dataplane.pools.for_cpus(&spec.cpus).clone(),
+                counters: counters[index].clone(),
+                sockets: sockets.iter_mut().filter_map(Vec::pop).collect(),
+                job: job.clone(),
+            };
+            dataplane.workers.push(worker.spawn(ready.clone())?);
+        }
+        drop(ready);
+        dataplane.await_readiness(&readiness)?;
+        Ok(dataplane)
+    }
+}
+
+/// A running dataplane. Dropping it stops it at once.
+pub struct Dataplane {
+    workers: Vec<Running>,
+    addresses: Vec<SocketAddr>,
+    pools: NumaPools,
+    status: Status,
+    drain_timeout: Duration,
+    uring_flags: String,
+}
+
+/// A worker that was started.
+struct Running {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Dataplane {
+    /// Waits until each worker runs, or takes all of them down with the first that does not.
+    fn await_readiness(&mut self, readiness: &mpsc::Receiver<Result<String>>) -> Result<()> {
+        for _ in 0..self.workers.len() {
+            let died = || Error::new("start an lcore", "its thread panicked", "report this bug");
+            self.uring_flags = readiness.recv().map_err(|_| died())??;
+        }
+        Ok(())
+    }
+
+    /// The addresses that it listens on, in the order of the configuration, with the ports that the
+    /// kernel picked.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Lcores that it runs.
+    pub fn lcores(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The lcore at `index`, for other threads.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn handle(&self, index: usize) -> Handle {
+        self.workers[index].handle.clone()
+    }
+
+    /// What it counts.
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Its pools.
+    pub fn pools(&self) -> &NumaPools {
+        &self.pools
+    }
+
+    /// The flags that the kernel accepted for its io_urings.
+    pub fn uring_flags(&self) -> &str {
+        &self.uring_flags
+    }
+
+    /// Accepts no more connections and lets those that are open finish, for at most the configured
+    /// time. Returns at once; [`join`](Self::join) waits.
+    pub fn drain(&self) {
+        let patience = self.drain_timeout;
+        self.post_all(|| Mail::Drain(patience));
+    }
+
+    /// Closes every connection. Returns at once; [`join`](Self::join) waits.
+    pub fn stop(&self) {
+        self.post_all(|| Mail::Stop);
+    }
+
+    fn post_all(&self, mail: impl Fn() -> Mail) {
+        for worker in &self.workers {
+            let mut mail = mail();
+            while let Err(back) = worker.handle.post(mail) {
+                if worker.is_finished() {
+                    break;
+                }
+                mail = back;
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Whether an lcore has ended: after a drain or stop, or because it panicked.
+    pub fn is_finished(&self) -> bool {
+        self.workers.iter().any(Running::is_finished)
+    }
+
+    /// Waits for the lcores to end and accounts for everything. Call [`drain`](Self::drain) or
+    /// [`stop`](Self::stop) first.
+    pub fn join(mut self) -> Report {
+        let panicked = self.join_workers();
+        Report::new(&self.status, self.pools.missing(), panicked)
+    }
+
+    fn join_workers(&mut self) -> usize {
+        let threads = self.workers.iter_mut().filter_map(|worker| worker.thread.take());
+        threads.filter_map(|thread| thread.join().err()).count()
+    }
+}
+
+impl Running {
+    fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Dataplane {
+    fn drop(&mut self) {
+        self.stop();
+        self.join_workers();
+    }
+}
+
+/// A group of sockets, one per lcore, for each listener.
+fn bind_all(listeners: &[ListenerConfig], lcores: usize) -> Result<Vec<Vec<TcpListener>>> {
+    listeners.iter().map(|listener| TcpListener::bind_group(listener.address, lcores)).collect()
+}
+
+/// Raises the soft limit on open files as far as it goes: a file table counts against it whole.
+/// Returns the connections per lcore that then fit.
+fn connections_limit(wanted: u32) -> Result<u32> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let fail = |why: nix::Error| {
+        Error::new("read the limit on open files", why, "see `ulimit -n`")
+    };
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(fail)?;
+    let needed = u64::from(wanted) + u64::from(ADOPTED_MAX);
+    let reachable = hard.min(soft.max(needed));
+    if reachable > soft {
+        setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).map_err(fail)?;
+    }
+    if needed <= reachable {
+        return Ok(wanted);
+    }
+    let fits = reachable.saturating_sub(ADOPTED_MAX.into()) as u32;
+    if fits == 0 {
+        return Err(Error::new(
+            format!("serve {wanted} connections per lcore"),
+            format!("the limit on open files is {hard}"),
+            format!("raise it to {needed} with `ulimit -n` (LimitNOFILE= in a unit)"),
+        ));
+    }
+    tracing::warn!(
+        "serving at most {fits} connections per lcore, not {wanted}: the limit on open files is \
+         {hard}; raise it to {needed} with `ulimit -n` (LimitNOFILE= in a unit)"
+    );
+    Ok(fits)
+}

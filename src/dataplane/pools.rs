@@ -1,0 +1,120 @@
+//! The mempools of a dataplane: one for each NUMA node that its lcores run on (W-6).
+
+use crate::config::{CoreMap, FilePrefix, LcoreSpec, MemoryOptions, MempoolConfig};
+use crate::error::{Error, Result};
+use crate::limits::{LARGE_SLOT_BYTES, LARGE_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS};
+use crate::mem::{ClassSize, Mempool, Placement};
+use crate::sys::mapping::Request;
+use crate::sys::topology::Topology;
+
+const MIB: u64 = 1 << 20;
+
+/// A pool for each NUMA node.
+pub struct NumaPools {
+    /// By the order of their nodes' numbers.
+    pools: Vec<NodePool>,
+}
+
+struct NodePool {
+    node: u32,
+    cpus: Vec<u32>,
+    pool: Mempool,
+}
+
+impl NumaPools {
+    /// Maps a pool on each node that an lcore runs on, sized for the lcores there, or, where
+    /// `memory.numa_mem_mb` has an entry for the node, of that many MiB.
+    pub fn create(
+        topology: &Topology,
+        cores: &CoreMap,
+        sizes: &MempoolConfig,
+        memory: &MemoryOptions,
+        prefix: &FilePrefix,
+    ) -> Result<Self> {
+        let mut pools = Vec::new();
+        for (index, node) in topology.nodes().iter().enumerate() {
+            let here = |lcore: &&LcoreSpec| home(topology, lcore) == node.id;
+            let lcores = cores.lcores().iter().filter(here).count() as u32;
+            if lcores == 0 {
+                continue;
+            }
+            let megabytes = memory.numa_mem_mb.get(index).copied().filter(|&mb| mb > 0);
+            let classes = classes(lcores, sizes, megabytes)?;
+            let request = Request {
+                no_huge: memory.no_huge,
+                huge_dir: memory.huge_dir.clone(),
+                in_memory: memory.in_memory,
+                mlock: memory.mlock,
+                ..Request::new(format!("{}-pool-{}", prefix.as_str(), node.id), 0)
+            };
+            let placement = Placement { topology, node: node.id };
+            let pool = Mempool::create(&request, &classes, Some(placement))?;
+            pools.push(NodePool { node: node.id, cpus: node.cpus.clone(), pool });
+        }
+        Ok(Self { pools })
+    }
+
+    /// The pool of a NUMA node; an error for a node without lcores.
+    pub fn for_node(&self, node: u32) -> Result<&Mempool> {
+        let found = self.pools.iter().find(|pool| pool.node == node);
+        found.map(|pool| &pool.pool).ok_or_else(|| {
+            let nodes: Vec<u32> = self.pools.iter().map(|pool| pool.node).collect();
+            let what = format!("find the pool of NUMA node {node}");
+            Error::new(what, format!("there are pools on nodes {nodes:?}"), "name one of them")
+        })
+    }
+
+    /// The pool of the node that a CPU belongs to; an error for a CPU of a node without lcores.
+    pub fn for_cpu(&self, cpu: u32) -> Result<&Mempool> {
+        let found = self.pools.iter().find(|pool| pool.cpus.contains(&cpu));
+        found.map(|pool| &pool.pool).ok_or_else(|| {
+            let what = format!("find the pool of CPU {cpu}");
+            Error::new(what, "no lcore runs on its NUMA node", "name a CPU of an lcore's node")
+        })
+    }
+
+    /// The pool of an lcore.
+    pub(super) fn for_cpus(&self, cpus: &[u32]) -> &Mempool {
+        let own = cpus.first().and_then(|&cpu| self.for_cpu(cpu).ok());
+        own.unwrap_or(&self.pools[0].pool)
+    }
+
+    /// The pools, by node.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Mempool)> {
+        self.pools.iter().map(|pool| (pool.node, &pool.pool))
+    }
+
+    /// Bufs that are out, over all pools. Exact once no lcore runs.
+    pub fn missing(&self) -> u32 {
+        self.pools.iter().map(|pool| pool.pool.missing()).sum()
+    }
+}
+
+/// The node of an lcore: that of its first CPU.
+fn home(topology: &Topology, lcore: &LcoreSpec) -> u32 {
+    let node = lcore.cpus.first().and_then(|&cpu| topology.node_of_cpu(cpu));
+    node.unwrap_or(topology.nodes()[0].id)
+}
+
+/// The size classes of a pool for `lcores`.
+fn classes(lcores: u32, sizes: &MempoolConfig, megabytes: Option<u64>) -> Result<[ClassSize; 2]> {
+    let large = lcores.saturating_mul(sizes.large_slots.unwrap_or(LARGE_SLOTS));
+    let mut small = lcores.saturating_mul(sizes.small_slots.unwrap_or(SMALL_SLOTS));
+    if let Some(megabytes) = megabytes {
+        let left = (megabytes * MIB).checked_sub(u64::from(large) * u64::from(LARGE_SLOT_BYTES));
+        let slots = left.unwrap_or(0) / u64::from(SMALL_SLOT_BYTES + 8);
+        let least = lcores * 2 * u32::from(crate::limits::RX_SLOTS);
+        small = u32::try_from(slots).unwrap_or(u32::MAX);
+        if small < least {
+            return Err(Error::new(
+                format!("fit the pools of {lcores} lcores into {megabytes} MiB"),
+                format!("{large} large slots and at least {least} small ones have to go in"),
+                "give --numa-mem more, or lower large_slots in [mempool]",
+            ));
+        }
+    }
+    Ok([
+        ClassSize { slot_bytes: SMALL_SLOT_BYTES, slots: small },
+        ClassSize { slot_bytes: LARGE_SLOT_BYTES, slots: large },
+    ])
+}

@@ -1,0 +1,135 @@
+//! One lcore's thread: pins itself, builds its io_uring and its listeners, says that it is ready,
+//! and runs.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+
+use super::protocols::{Protocol, ProtocolContext, Protocols};
+use super::{Running, Status};
+use crate::config::{Config, IdleMode, LcoreSpec};
+use crate::counters::LcoreCounters;
+use crate::error::{Error, Result};
+use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
+use crate::limits::{ADOPTED_MAX, CQ_ENTRIES, PENDING_WRITES_MAX, RX_SLOTS, SQ_ENTRIES};
+use crate::mailbox::Mailbox;
+use crate::mem::{CacheClaim, Mempool, RxOptions, UringIo};
+use crate::pipeline::Cx;
+use crate::sys::affinity;
+use crate::sys::socket::TcpListener;
+use crate::sys::uring::{Mode, Options};
+use crate::time::{Clock, TimerWheel};
+use crate::transport::{Io, Tcp};
+
+/// How the lcores use io_uring. The default is what measured best.
+#[derive(Debug, Clone, Copy)]
+pub struct Tuning {
+    /// How completions arrive.
+    pub mode: Mode,
+    /// How bytes are received.
+    pub rx: RxOptions,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Defer,
+            rx: RxOptions { slots: RX_SLOTS, incremental: false, bundle: false },
+        }
+    }
+}
+
+/// What all workers share.
+pub(super) struct Job {
+    pub config: Config,
+    pub protocols: Protocols,
+    pub status: Status,
+    pub clock: Clock,
+    pub idle: IdleMode,
+    pub tuning: Tuning,
+    pub connections_max: u32,
+}
+
+/// One lcore before it runs.
+pub(super) struct Worker {
+    pub index: u8,
+    pub spec: LcoreSpec,
+    pub pool: Mempool,
+    pub counters: Arc<LcoreCounters>,
+    /// One socket for each listener of the configuration, in order.
+    pub sockets: Vec<TcpListener>,
+    pub job: Arc<Job>,
+}
+
+impl Worker {
+    /// Starts the thread, which reports to `ready` once.
+    pub fn spawn(self, ready: mpsc::Sender<Result<String>>) -> Result<Running> {
+        let mailbox = Mailbox::new()?;
+        let handle = Handle::new(mailbox.sender());
+        let thread = thread::Builder::new()
+            .name(format!("lcore-{}", self.spec.lcore_id))
+            .spawn(move || self.run(mailbox, &ready))
+            .map_err(|e| Error::new("start an lcore's thread", e, "raise the limit `ulimit -u`"))?;
+        Ok(Running { handle, thread: Some(thread) })
+    }
+
+    fn run(self, mailbox: Mailbox<Mail>, ready: &mpsc::Sender<Result<String>>) {
+        let claim = CacheClaim::register();
+        let (mut lcore, report) = match self.build(mailbox) {
+            Ok((lcore, flags)) => (Some(lcore), Ok(flags)),
+            Err(error) => (None, Err(error)),
+        };
+        // The starter waits for it, unless it has given up because another lcore failed.
+        let _ = ready.send(report);
+        if let Some(lcore) = &mut lcore {
+            lcore.run();
+        }
+        drop((lcore, claim));
+    }
+
+    fn build(self, mailbox: Mailbox<Mail>) -> Result<(Lcore, String)> {
+        affinity::pin(&self.spec.cpus)?;
+        let job = &self.job;
+        let files = job.connections_max + ADOPTED_MAX;
+        let options = Options {
+            sq_entries: SQ_ENTRIES,
+            cq_entries: CQ_ENTRIES,
+            files,
+            files_reserved: ADOPTED_MAX,
+            mode: job.tuning.mode,
+        };
+        let uring = UringIo::create(&options, job.tuning.rx, &self.pool)?;
+        let flags = uring.ring_ref().flags();
+        let now = job.clock.now();
+        let io = Io {
+            lcore: self.index,
+            uring: Some(uring),
+            pool: self.pool.clone(),
+            now,
+            timers: TimerWheel::new(files as usize + crate::limits::LISTENERS_MAX),
+            counters: self.counters.clone(),
+            notices: Vec::with_capacity(PENDING_WRITES_MAX),
+            adoptable: (0..ADOPTED_MAX).rev().collect(),
+            connections: 0,
+            connections_max: job.connections_max,
+        };
+        let cx = Cx {
+            pool: self.pool.clone(),
+            now,
+            unix_seconds: 0,
+            draining: false,
+            counters: self.counters.clone(),
+        };
+        let parts = Parts { io, cx, mailbox, clock: job.clock, idle: job.idle };
+        let mut lcore = Lcore::new(parts);
+        for (index, (config, socket)) in
+            job.config.listeners.iter().zip(self.sockets).enumerate()
+        {
+            let context =
+                ProtocolContext { settings: &config.config, slots: files, status: &job.status };
+            let Protocol { pipeline, handler } = job.protocols.make(config, &context)?;
+            let transport = Box::new(Tcp::new(socket, index as u8, files));
+            lcore.register(index as u8, Box::new(Listener::new(transport, pipeline, handler)))?;
+        }
+        Ok((lcore, flags))
+    }
+}

@@ -1,0 +1,101 @@
+//! The endpoints that `ringway run` serves over HTTP without any program behind it.
+
+use std::fmt::Write;
+
+use super::http::{Body, Request, Response, Service};
+use crate::counters::{Counter, Reason};
+use crate::dataplane::Status;
+use crate::mem::{Buf, ConnId};
+use crate::pipeline::Cx;
+use crate::proto::http1::Method;
+
+/// `GET /`, `POST /ping`, `POST /echo`, `GET /health`, `GET /api/status` (G-1, G-2, G-3, G-19).
+pub struct Builtin {
+    status: Status,
+}
+
+impl Builtin {
+    /// Endpoints that report on `status`.
+    pub fn new(status: Status) -> Self {
+        Self { status }
+    }
+
+    fn api_status(&self, cx: &mut Cx) -> Option<Response> {
+        let mut text = BufText(cx.alloc(8192, ConnId::NONE)?);
+        // What does not fit is cut off by nobody: the largest status is far below the slot.
+        let fits = self.write_json(&mut text).is_ok();
+        assert!(fits, "a status fits a large slot");
+        Some(Response {
+            status: 200,
+            content_type: Some("application/json"),
+            fields: &[],
+            body: Body::Buf(text.0),
+        })
+    }
+
+    fn write_json(&self, out: &mut impl Write) -> std::fmt::Result {
+        let status = &self.status;
+        write!(out, "{{\"version\":\"{}\",", env!("CARGO_PKG_VERSION"))?;
+        write!(out, "\"uptime_seconds\":{},", status.uptime().as_secs())?;
+        write!(out, "\"lcores\":{},\"connections\":{},", status.lcores(), status.connections())?;
+        out.write_str("\"counters\":{")?;
+        for (index, (counter, name)) in Counter::ALL.into_iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(out, "{comma}\"{name}\":{}", status.sum(counter))?;
+        }
+        out.write_str("},\"dropped\":{")?;
+        for (index, (reason, name)) in Reason::ALL.into_iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(out, "{comma}\"{name}\":{}", status.dropped(reason))?;
+        }
+        out.write_str("}}\n")
+    }
+}
+
+/// A buf to write text to.
+struct BufText(Buf);
+
+impl Write for BufText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if self.0.append(text.as_bytes()) { Ok(()) } else { Err(std::fmt::Error) }
+    }
+}
+
+/// The one method of an endpoint (GET stands for HEAD too), and its `Allow` field.
+const fn allow(method: Method) -> &'static [(&'static str, &'static [u8])] {
+    match method {
+        Method::Get => &[("Allow", b"GET, HEAD")],
+        _ => &[("Allow", b"POST")],
+    }
+}
+
+impl Service for Builtin {
+    #[inline]
+    fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Option<Response> {
+        let wanted = match request.path() {
+            b"/" | b"/health" | b"/api/status" => Method::Get,
+            b"/ping" | b"/echo" => Method::Post,
+            _ => return Some(Response::text(404, "not found\n")),
+        };
+        let method = request.method();
+        if method != wanted && !(method == Method::Head && wanted == Method::Get) {
+            let refusal = Response::text(405, "method not allowed\n");
+            return Some(Response { fields: allow(wanted), ..refusal });
+        }
+        Some(match request.path() {
+            b"/" => Response::text(200, "hello! I'm go server !"),
+            b"/ping" => Response::text(200, "pong"),
+            b"/echo" => Response {
+                status: 200,
+                content_type: Some("application/octet-stream"),
+                fields: &[],
+                body: Body::OfRequest,
+            },
+            b"/health" => Response {
+                content_type: Some("application/json"),
+                ..Response::text(200, "{\"status\":\"ok\"}\n")
+            },
+            _ => return self.api_status(cx),
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! Handlers: what is done with messages. They live in the middle of a pipeline, on the lcore.
+
+mod builtin;
+mod echo;
+pub mod http;
+
+pub use builtin::Builtin;
+pub use echo::Echo;
+pub use http::Http;

@@ -1,0 +1,106 @@
+//! What an lcore does when a pass found no work: spin, pause, or sleep; and how its time is booked.
+
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+use crate::config::IdleMode;
+use crate::counters::{Counter, LcoreCounters};
+use crate::sync::spin_loop;
+use crate::time::Instant;
+
+/// Idle time that `adaptive` spins through: most gaps between messages of a busy peer are shorter,
+/// and waking a halted core costs about as much.
+const SPIN_NS: u64 = 50_000;
+
+/// Idle time after which `adaptive` sleeps; between the two it pauses the core's pipeline.
+const PAUSE_NS: u64 = 200_000;
+
+/// Pauses in a row between two looks around.
+const PAUSES: u32 = 32;
+
+/// The longest sleep: a bound on how long a lost wake-up could cost, were there one.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
+
+/// How long work may wait for room before it is tried again.
+pub const STALLED_NAP: Duration = Duration::from_micros(200);
+
+/// The idle ladder of one lcore and the time it has booked.
+pub struct Idle {
+    mode: IdleMode,
+    /// When the last pass with work ended.
+    since: Instant,
+    /// Up to where the time is booked.
+    booked: Instant,
+    /// The last pass found work.
+    worked: bool,
+    /// Passes since the clock was read.
+    passes: u32,
+}
+
+impl Idle {
+    pub fn new(mode: IdleMode, now: Instant) -> Self {
+        Self { mode, since: now, booked: now, worked: true, passes: 0 }
+    }
+
+    /// Whether the clock should be read: after work, and now and then without.
+    #[inline]
+    pub fn wants_clock(&mut self, idle_passes: u32) -> bool {
+        self.passes += 1;
+        self.worked || self.passes >= idle_passes
+    }
+
+    /// Passes since this was last asked.
+    #[inline]
+    pub fn take_passes(&mut self) -> u64 {
+        u64::from(std::mem::take(&mut self.passes))
+    }
+
+    /// Books the time up to `now` as busy or idle.
+    #[inline]
+    pub fn book(&mut self, counters: &LcoreCounters, now: Instant) {
+        let counter = if self.worked { Counter::BusyNs } else { Counter::IdleNs };
+        counters.add(counter, now.ns_since(self.booked));
+        self.booked = now;
+    }
+
+    /// Takes note of a pass; pauses where the ladder says so, and returns for how long at most to
+    /// sleep where it says that.
+    #[inline]
+    pub fn after_pass(&mut self, work: usize, now: Instant) -> Option<Duration> {
+        self.worked = work > 0;
+        if self.worked {
+            self.since = now;
+            return None;
+        }
+        match self.mode {
+            IdleMode::Busy => None,
+            IdleMode::Sleep => Some(SLEEP_MAX),
+            IdleMode::Adaptive => match now.ns_since(self.since) {
+                idle if idle < SPIN_NS => None,
+                idle if idle < PAUSE_NS => {
+                    (0..PAUSES).for_each(|_| spin_loop());
+                    None
+                }
+                _ => Some(SLEEP_MAX),
+            },
+        }
+    }
+
+    /// Books a sleep from `from` to `to`.
+    pub fn slept(&mut self, counters: &LcoreCounters, from: Instant, to: Instant) {
+        counters.add(Counter::IdleNs, from.ns_since(self.booked));
+        counters.add(Counter::SleepNs, to.ns_since(from));
+        counters.add(Counter::Sleeps, 1);
+        self.booked = to;
+        // Whatever ended the sleep, look at the clock in the next pass.
+        self.worked = true;
+    }
+}
+
+/// Waits for the doorbell on an lcore that has no ring to wait in.
+pub fn nap_on(bell: BorrowedFd<'_>, timeout: Duration) {
+    let mut fds = [nix::poll::PollFd::new(bell, nix::poll::PollFlags::POLLIN)];
+    let timeout = nix::poll::PollTimeout::try_from(timeout).unwrap_or(nix::poll::PollTimeout::MAX);
+    // An interrupted wait is a short one.
+    let _ = nix::poll::poll(&mut fds, timeout);
+}

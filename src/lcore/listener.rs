@@ -1,0 +1,101 @@
+//! One listener on one lcore: its transport, its pipeline, its handler, and the bursts between them.
+
+use crate::limits::BURSTS_PER_TURN;
+use crate::mem::Burst;
+use crate::pipeline::{Cx, Handler, Pipeline};
+use crate::transport::{Io, Transport};
+
+/// A bound endpoint with its fixed protocol.
+pub struct Listener {
+    /// Where bytes come from and go to.
+    pub transport: Box<dyn Transport>,
+    /// What they mean.
+    pub pipeline: Pipeline,
+    /// What is done with them.
+    pub handler: Box<dyn Handler>,
+    rx: Burst,
+    messages: Burst,
+    replies: Burst,
+    pub(super) tx: Burst,
+    /// Every session has been asked to close.
+    drained: bool,
+    /// To be taken away once its last connection is closed.
+    retired: bool,
+}
+
+impl Listener {
+    /// A listener; it does nothing before it is registered with an lcore.
+    pub fn new(
+        transport: Box<dyn Transport>,
+        pipeline: Pipeline,
+        handler: Box<dyn Handler>,
+    ) -> Self {
+        Self {
+            transport,
+            pipeline,
+            handler,
+            rx: Burst::new(),
+            messages: Burst::new(),
+            replies: Burst::new(),
+            tx: Burst::new(),
+            drained: false,
+            retired: false,
+        }
+    }
+
+    pub(super) fn start(&mut self, io: &mut Io) {
+        self.transport.start(io);
+    }
+
+    /// Moves a few bursts all the way through; returns how many bufs came in and went out.
+    #[inline]
+    pub(super) fn turn(&mut self, io: &mut Io, cx: &mut Cx) -> usize {
+        let mut moved = 0;
+        for _ in 0..BURSTS_PER_TURN {
+            let received = self.transport.rx_burst(io, &mut self.rx);
+            self.pipeline.ingress(cx, &mut self.rx, &mut self.messages);
+            self.handler.process(cx, &mut self.messages, &mut self.replies);
+            self.pipeline.egress(cx, &mut self.replies, &mut self.tx);
+            let sent = self.transport.tx_burst(io, &mut self.tx);
+            moved += received + sent;
+            if received + sent == 0 {
+                break;
+            }
+        }
+        self.transport.flush(io);
+        moved
+    }
+
+    /// Whether a turn may find something to do.
+    #[inline]
+    pub(super) fn has_work(&self) -> bool {
+        self.transport.has_work() || !self.is_clear()
+    }
+
+    fn is_clear(&self) -> bool {
+        self.rx.is_empty()
+            && self.messages.is_empty()
+            && self.replies.is_empty()
+            && self.tx.is_empty()
+    }
+
+    /// Asks idle sessions to close; returns whether that gave the transport something to do.
+    pub(super) fn drain(&mut self, cx: &mut Cx) -> bool {
+        // What has arrived is answered first: those sessions are not idle.
+        if self.drained || self.has_work() {
+            return false;
+        }
+        self.drained = self.pipeline.drain(cx, &mut self.tx);
+        !self.tx.is_empty()
+    }
+
+    pub(super) fn retire(&mut self, io: &mut Io) {
+        self.retired = true;
+        self.transport.stop_accepting(io);
+        self.transport.abort_all(io);
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.retired && self.transport.connections() == 0 && !self.has_work()
+    }
+}

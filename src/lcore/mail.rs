@@ -1,0 +1,181 @@
+//! What other threads can ask of an lcore, and how they hear what became of it.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use super::Lcore;
+use crate::error::{Error, Result};
+use crate::limits::PENDING_WRITES_MAX;
+use crate::mailbox::Sender;
+use crate::mem::{Buf, ConnId};
+use crate::transport::Notice;
+use crate::transport::tcp::NOTIFY;
+
+/// What became of a write from another thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// All its bytes were handed to the system, in order with those before.
+    Sent,
+    /// The connection was gone, or was lost before the bytes were out.
+    Lost,
+    /// [`PENDING_WRITES_MAX`] writes of that lcore were waiting already. Nothing was sent.
+    Refused,
+}
+
+/// Told once, on the lcore's thread: keep it short.
+pub type WriteCallback = Box<dyn FnOnce(Written) + Send>;
+
+/// Told once, on the lcore's thread, what became of an adoption.
+pub type AdoptCallback = Box<dyn FnOnce(Result<ConnId>) + Send>;
+
+/// A request to an lcore.
+pub enum Mail {
+    /// Send these bytes on the connection that the buf names (G-8).
+    Write {
+        /// The bytes, from any mempool that outlives the dataplane.
+        buf: Buf,
+        /// Told when they are out or lost.
+        done: Option<WriteCallback>,
+    },
+    /// Serve this connected socket on a listener (W-2).
+    Adopt {
+        /// Index of the listener.
+        listener: u8,
+        /// The socket.
+        socket: OwnedFd,
+        /// Told the connection's id, or why not.
+        done: AdoptCallback,
+    },
+    /// Accept no more and let connections finish, for at most so long.
+    Drain(Duration),
+    /// Close every connection now.
+    Stop,
+    /// Do this on the lcore's thread, between two passes.
+    Call(Box<dyn FnOnce(&mut Lcore) + Send>),
+}
+
+/// An lcore as other threads see it. Clones name the same lcore; no call blocks.
+#[derive(Clone)]
+pub struct Handle {
+    sender: Sender<Mail>,
+}
+
+impl Handle {
+    /// The handle of the lcore that reads the mail of `sender`.
+    pub fn new(sender: Sender<Mail>) -> Self {
+        Self { sender }
+    }
+
+    /// Sends `buf` on its connection (see [`Buf::set_conn`]); `done` is told once, on the lcore's
+    /// thread. Gives the mail back when the lcore's box is full.
+    pub fn write(&self, buf: Buf, done: Option<WriteCallback>) -> std::result::Result<(), Mail> {
+        self.sender.post(Mail::Write { buf, done })
+    }
+
+    /// Hands a connected socket to a listener of the lcore.
+    pub fn adopt(
+        &self,
+        listener: u8,
+        socket: OwnedFd,
+        done: AdoptCallback,
+    ) -> std::result::Result<(), Mail> {
+        self.sender.post(Mail::Adopt { listener, socket, done })
+    }
+
+    /// Posts any mail.
+    pub fn post(&self, mail: Mail) -> std::result::Result<(), Mail> {
+        self.sender.post(mail)
+    }
+}
+
+/// Writes whose authors wait to hear of them, by ticket.
+pub(super) struct PendingWrites {
+    callbacks: Vec<Option<WriteCallback>>,
+    free: Vec<u32>,
+}
+
+impl PendingWrites {
+    pub fn new() -> Self {
+        Self { callbacks: Vec::new(), free: Vec::new() }
+    }
+
+    /// A ticket for `done`, or `done` back when too many wait.
+    fn register(&mut self, done: WriteCallback) -> std::result::Result<u32, WriteCallback> {
+        let ticket = match self.free.pop() {
+            Some(ticket) => ticket,
+            None if self.callbacks.len() < PENDING_WRITES_MAX => {
+                self.callbacks.push(None);
+                self.callbacks.len() as u32 - 1
+            }
+            None => return Err(done),
+        };
+        self.callbacks[ticket as usize] = Some(done);
+        Ok(ticket)
+    }
+
+    pub fn settle(&mut self, notice: Notice) {
+        let done = self.callbacks[notice.ticket as usize].take();
+        self.free.push(notice.ticket);
+        let done = done.expect("a ticket is settled once");
+        done(if notice.sent { Written::Sent } else { Written::Lost });
+    }
+}
+
+impl Lcore {
+    /// Does what a mail asks; gives it back when there is no room for it now.
+    pub(super) fn deliver(&mut self, mail: Mail) -> Option<Mail> {
+        match mail {
+            Mail::Write { buf, done } => return self.write(buf, done),
+            Mail::Adopt { listener, socket, done } => done(self.adopt(listener, socket)),
+            Mail::Drain(patience) => self.begin_drain(patience),
+            Mail::Stop => self.stop(),
+            Mail::Call(call) => call(self),
+        }
+        None
+    }
+
+    /// Queues bytes on a connection, and behind them the marker that reports on them.
+    fn write(&mut self, buf: Buf, done: Option<WriteCallback>) -> Option<Mail> {
+        let conn = buf.conn();
+        let owner = self.listeners.iter_mut().enumerate().find_map(|(index, listener)| {
+            listener.as_mut().filter(|l| l.transport.owns(conn)).map(|l| (index, l))
+        });
+        let Some((index, listener)) = owner else {
+            if let Some(done) = done {
+                done(Written::Lost);
+            }
+            return None;
+        };
+        if listener.tx.room() < 2 {
+            return Some(Mail::Write { buf, done });
+        }
+        let marker = match done.map(|done| self.writes.register(done)) {
+            None => None,
+            Some(Ok(ticket)) => {
+                let mut marker = Buf::marker(conn, NOTIFY);
+                marker.set_kind(NOTIFY, ticket);
+                Some(marker)
+            }
+            Some(Err(done)) => {
+                done(Written::Refused);
+                return None;
+            }
+        };
+        for buf in std::iter::once(buf).chain(marker) {
+            let pushed = listener.tx.push(buf);
+            debug_assert!(pushed.is_ok(), "room was checked");
+        }
+        self.work |= 1 << index;
+        None
+    }
+
+    /// Serves a connected socket on the listener at `index` (W-2).
+    pub fn adopt(&mut self, index: u8, socket: OwnedFd) -> Result<ConnId> {
+        let listener = self.listeners.get_mut(usize::from(index)).and_then(Option::as_mut);
+        let listener = listener.ok_or_else(|| {
+            Error::new("adopt a socket", format!("there is no listener {index}"), "name one that runs")
+        })?;
+        self.work |= 1 << index;
+        listener.transport.adopt(&mut self.io, socket)
+    }
+}

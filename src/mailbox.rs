@@ -1,0 +1,82 @@
+//! How other threads reach an lcore: they post, it looks in once a pass. An lcore that sleeps is
+//! woken by its doorbell.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::limits::MAILBOX_SLOTS;
+use crate::ring::doorbell::Doorbell;
+use crate::ring::mpmc;
+
+/// The lcore's end. The lcore owns it; [`Sender`]s are made from it.
+pub struct Mailbox<T> {
+    shared: Arc<Shared<T>>,
+}
+
+/// The other threads' end.
+pub struct Sender<T> {
+    shared: Arc<Shared<T>>,
+}
+
+struct Shared<T> {
+    ring: mpmc::Ring<T>,
+    bell: Doorbell,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T: Send> Mailbox<T> {
+    /// An empty mailbox of [`MAILBOX_SLOTS`].
+    pub fn new() -> Result<Self> {
+        let bell = Doorbell::new().map_err(|e| {
+            Error::new("make a doorbell (eventfd)", e, "raise the limit on open files (`ulimit -n`)")
+        })?;
+        Ok(Self { shared: Arc::new(Shared { ring: mpmc::Ring::new(MAILBOX_SLOTS), bell }) })
+    }
+
+    /// An end for other threads.
+    pub fn sender(&self) -> Sender<T> {
+        Sender { shared: self.shared.clone() }
+    }
+
+    /// Takes the oldest mail. Never blocks.
+    #[inline]
+    pub fn take(&self) -> Option<T> {
+        if self.shared.ring.is_empty() {
+            return None;
+        }
+        self.shared.ring.dequeue()
+    }
+
+    /// Announces sleep; `false` when there is mail after all. After `true`, wait for
+    /// [`bell`](Self::bell) and then call [`awake`](Self::awake).
+    #[must_use = "sleep only when this returns true"]
+    pub fn sleep_unless_mail(&self) -> bool {
+        self.shared.bell.sleep_unless(|| !self.shared.ring.is_empty())
+    }
+
+    /// Ends the announcement of sleep, whatever ended the sleep.
+    pub fn awake(&self) {
+        self.shared.bell.awake();
+    }
+
+    /// Readable when a sender rang.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.shared.bell.as_fd()
+    }
+}
+
+impl<T: Send> Sender<T> {
+    /// Posts to the lcore; gives the mail back when its box is full. Never blocks; one system call
+    /// when the lcore sleeps, none when it does not.
+    pub fn post(&self, mail: T) -> std::result::Result<(), T> {
+        self.shared.ring.enqueue(mail)?;
+        self.shared.bell.ring();
+        Ok(())
+    }
+}

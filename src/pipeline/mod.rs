@@ -1,0 +1,112 @@
+//! From bytes to messages and back: the chains of the protocols, and the table of their sessions.
+//! It knows no socket and no system call.
+
+pub mod chain;
+mod session;
+
+use std::sync::Arc;
+
+pub use session::SessionTable;
+
+use crate::counters::{Counter, LcoreCounters, Reason};
+use crate::mem::{Buf, Burst, ConnId, Mempool};
+use crate::time::Instant;
+
+/// What an lcore lends to stages and handlers for the length of a call.
+pub struct Cx {
+    /// Where new bufs come from.
+    pub pool: Mempool,
+    /// The start of this pass of the loop.
+    pub now: Instant,
+    /// Seconds since 1970 at that moment.
+    pub unix_seconds: u64,
+    /// The dataplane is stopping: say goodbye where the protocol can.
+    pub draining: bool,
+    /// The lcore's counters.
+    pub counters: Arc<LcoreCounters>,
+}
+
+impl Cx {
+    /// An empty buf of at least `bytes` for `conn`. `None` when the pool has none, which is
+    /// counted: leave the input where it is and return.
+    #[inline]
+    pub fn alloc(&self, bytes: usize, conn: ConnId) -> Option<Buf> {
+        let Some(mut buf) = self.pool.alloc(bytes) else {
+            self.counters.add(Counter::PoolEmpty, 1);
+            return None;
+        };
+        buf.set_conn(conn);
+        Some(buf)
+    }
+
+    /// Drops a buf that will not be passed on.
+    #[inline]
+    pub fn drop_buf(&self, buf: Buf, reason: Reason) {
+        self.counters.drop_one(reason);
+        drop(buf);
+    }
+}
+
+/// The fixed, ordered steps of one protocol around its handler.
+///
+/// Both directions have one contract: *consume `input` until it is empty or `output` is full; every
+/// buf that is taken is pushed on, or dropped with a counted [`Reason`]*. A call that returns with
+/// `input` not empty is made again when there is room. Nothing blocks or allocates.
+pub trait Chain {
+    /// Bytes of connections, and markers of their life, in; messages for the handler out.
+    fn ingress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst);
+
+    /// Replies of the handler in; bytes for the transport out.
+    fn egress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst);
+
+    /// Asks idle connections to close, as far as `output` has room; returns whether all have been
+    /// asked. Those that are busy close after their reply, since [`Cx::draining`] is set.
+    fn drain(&mut self, cx: &mut Cx, output: &mut Burst) -> bool;
+}
+
+/// The middle of a pipeline: messages in, replies out, under the contract of [`Chain`].
+pub trait Handler {
+    /// Consumes messages and pushes replies.
+    fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst);
+}
+
+/// A chain, told apart without a virtual call for those that ringway brings along.
+pub enum Pipeline {
+    /// Bytes as they come.
+    Raw(chain::Raw),
+    /// HTTP/1.1.
+    Http1(Box<chain::Http1>),
+    /// A protocol of the user's own: one virtual call per burst.
+    Custom(Box<dyn Chain>),
+}
+
+impl Pipeline {
+    /// See [`Chain::ingress`].
+    #[inline]
+    pub fn ingress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        match self {
+            Self::Raw(chain) => chain.ingress(cx, input, output),
+            Self::Http1(chain) => chain.ingress(cx, input, output),
+            Self::Custom(chain) => chain.ingress(cx, input, output),
+        }
+    }
+
+    /// See [`Chain::egress`].
+    #[inline]
+    pub fn egress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        match self {
+            Self::Raw(chain) => chain.egress(cx, input, output),
+            Self::Http1(chain) => chain.egress(cx, input, output),
+            Self::Custom(chain) => chain.egress(cx, input, output),
+        }
+    }
+
+    /// See [`Chain::drain`].
+    pub fn drain(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
+        match self {
+            Self::Raw(chain) => chain.drain(cx, output),
+            Self::Http1(chain) => chain.drain(cx, output),
+            Self::Custom(chain) => chain.drain(cx, output),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What an lcore lends to its transports for the length of a call.
+
+use std::sync::Arc;
+
+use crate::counters::{Counter, LcoreCounters};
+use crate::mem::{ConnId, Mempool, UringIo};
+use crate::time::{Instant, TimerWheel};
+
+/// A timer of a transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimerEvent {
+    /// Index of the listener that set it.
+    pub listener: u8,
+    /// Which of the transport's timers.
+    pub op: u8,
+    /// The connection it is about, or [`ConnId::NONE`].
+    pub conn: ConnId,
+}
+
+/// The fate of a write that asked to be told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Notice {
+    /// The number that the write was marked with.
+    pub ticket: u32,
+    /// Whether all its bytes were handed to the system; else its connection was lost first.
+    pub sent: bool,
+}
+
+/// An lcore's io_uring, pool, clock, timers and counters.
+pub struct Io {
+    /// Index of the lcore, which is part of its connections' ids.
+    pub lcore: u8,
+    /// `None` on an lcore whose transports need no kernel.
+    pub uring: Option<UringIo>,
+    /// Where bufs come from.
+    pub pool: Mempool,
+    /// The start of this pass of the loop.
+    pub now: Instant,
+    /// The lcore's timers.
+    pub timers: TimerWheel<TimerEvent>,
+    /// The lcore's counters.
+    pub counters: Arc<LcoreCounters>,
+    /// Writes that are settled, for the lcore to tell their authors.
+    pub notices: Vec<Notice>,
+    /// Free slots at the start of the file table, for adopted sockets.
+    pub adoptable: Vec<u32>,
+    /// Connections that the lcore has, over all its transports.
+    pub connections: u32,
+    /// Connections that the lcore may have.
+    pub connections_max: u32,
+}
+
+impl Io {
+    /// The io_uring.
+    ///
+    /// # Panics
+    /// On an lcore without one. Only transports over the kernel call this.
+    #[inline]
+    pub fn uring(&mut self) -> &mut UringIo {
+        self.uring.as_mut().expect("a kernel transport runs on an lcore with an io_uring")
+    }
+
+    /// Counts.
+    #[inline]
+    pub fn count(&self, counter: Counter, n: u64) {
+        self.counters.add(counter, n);
+    }
+}

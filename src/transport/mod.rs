@@ -1,0 +1,173 @@
+//! Transports: what carries bytes between a connection and its lcore. They move bufs and tell of
+//! connections that open and close; what the bytes mean, no transport knows.
+
+mod io;
+mod queue;
+pub mod tcp;
+
+use std::os::fd::OwnedFd;
+
+pub use io::{Io, Notice, TimerEvent};
+pub use tcp::Tcp;
+
+use crate::error::Result;
+use crate::mem::{Burst, ConnId};
+use crate::sys::uring::Cqe;
+
+/// What a transport really does, as found out where it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Features {
+    /// Received bytes reach the handler, and replies the system, without a copy of ours.
+    pub zero_copy: bool,
+    /// Several bufs move in one operation.
+    pub batching: bool,
+    /// Its memory lies on the NUMA node of its lcore.
+    pub numa_aware: bool,
+    /// No lock on its data path.
+    pub lock_free: bool,
+    /// Its bufs lie in memory that other processes can map.
+    pub shared_memory: bool,
+    /// The operating system's service under it; empty when there is none.
+    pub os: &'static str,
+}
+
+/// Bytes in and out of connections, in bursts.
+///
+/// A transport reports in order with the data, through markers of the kinds of
+/// [`mem::kind`](crate::mem::kind): `OPEN` before the first byte of a connection, `EOF` after the
+/// last, `CLOSED` when it is gone, exactly once for each `OPEN`. It takes `CLOSE` and `ABORT` the
+/// same way. All methods are called by the one lcore that owns it; none blocks or allocates.
+pub trait Transport {
+    /// What it does here.
+    fn features(&self, io: &Io) -> Features;
+
+    /// Moves what arrived into `rx`, in order for each connection, as much as fits; returns how
+    /// many bufs that were.
+    fn rx_burst(&mut self, io: &mut Io, rx: &mut Burst) -> usize;
+
+    /// Takes bufs from the front of `tx` to be sent, in order for each connection; returns how
+    /// many. What it has no room for stays in `tx`. A buf for a connection that is gone is dropped
+    /// and counted.
+    fn tx_burst(&mut self, io: &mut Io, tx: &mut Burst) -> usize;
+
+    /// Starts what was gathered since the last call: one send per connection.
+    fn flush(&mut self, io: &mut Io);
+
+    /// Closes a connection at once; what was not sent is dropped. An id that is gone is no error.
+    fn close(&mut self, io: &mut Io, conn: ConnId);
+
+    /// Whether a call of [`rx_burst`](Self::rx_burst) or [`flush`](Self::flush) would do something.
+    fn has_work(&self) -> bool;
+
+    /// Whether `conn` is a connection of this transport that is still there.
+    fn owns(&self, conn: ConnId) -> bool;
+
+    /// Connections that are open.
+    fn connections(&self) -> usize;
+
+    /// One past the highest slot that its connections have.
+    fn slots(&self) -> u32;
+
+    /// Begins to accept connections.
+    fn start(&mut self, io: &mut Io);
+
+    /// Accepts no more connections. Those that are open go on.
+    fn stop_accepting(&mut self, io: &mut Io);
+
+    /// Closes every connection at once.
+    fn abort_all(&mut self, io: &mut Io);
+
+    /// A completion of an operation that it submitted.
+    fn complete(&mut self, io: &mut Io, token: Token, cqe: &Cqe) {
+        let _ = (io, token, cqe);
+    }
+
+    /// A timer that it set.
+    fn timer(&mut self, io: &mut Io, event: TimerEvent) {
+        let _ = (io, event);
+    }
+
+    /// Takes over a connected socket (W-2). One that it has already is refused.
+    fn adopt(&mut self, io: &mut Io, socket: OwnedFd) -> Result<ConnId> {
+        let _ = (io, socket);
+        Err(crate::error::Error::new(
+            "adopt a socket",
+            "this transport carries none",
+            "hand it to a TCP listener",
+        ))
+    }
+}
+
+/// What a completion belongs to: operation, listener, connection slot and its generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token(u64);
+
+impl Token {
+    const SLOT_BITS: u32 = 22;
+    /// Listener index of tokens that belong to the lcore itself.
+    pub const LCORE: u8 = 63;
+
+    /// An operation (below 16) of the listener (below 64) on a connection slot (below 2²²).
+    #[inline]
+    pub fn new(op: u8, listener: u8, slot: u32, generation: u32) -> Self {
+        debug_assert!(op < 16 && listener < 64 && slot < 1 << Self::SLOT_BITS);
+        Self(
+            u64::from(op) << 60
+                | u64::from(listener) << 54
+                | u64::from(slot) << 32
+                | u64::from(generation),
+        )
+    }
+
+    /// The token that a completion carries.
+    #[inline]
+    pub fn from_user_data(user_data: u64) -> Self {
+        Self(user_data)
+    }
+
+    /// What to submit an operation with.
+    #[inline]
+    pub fn user_data(self) -> u64 {
+        self.0
+    }
+
+    /// Which operation.
+    #[inline]
+    pub fn op(self) -> u8 {
+        (self.0 >> 60) as u8
+    }
+
+    /// Which listener of the lcore.
+    #[inline]
+    pub fn listener(self) -> u8 {
+        (self.0 >> 54) as u8 & 63
+    }
+
+    /// Which connection slot.
+    #[inline]
+    pub fn slot(self) -> u32 {
+        (self.0 >> 32) as u32 & ((1 << Self::SLOT_BITS) - 1)
+    }
+
+    /// Of which generation.
+    #[inline]
+    pub fn generation(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_keeps_its_parts_apart() {
+        let token = Token::new(15, 63, (1 << 22) - 1, u32::MAX);
+        let parts = (token.op(), token.listener(), token.slot(), token.generation());
+        assert_eq!(parts, (15, 63, (1 << 22) - 1, u32::MAX));
+        let token = Token::new(2, 5, 77, 9);
+        let parts = (token.op(), token.listener(), token.slot(), token.generation());
+        assert_eq!(parts, (2, 5, 77, 9));
+        assert_eq!(Token::from_user_data(token.user_data()), token);
+    }
+}

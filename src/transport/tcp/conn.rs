@@ -1,0 +1,100 @@
+//! What a lcore keeps of one TCP connection on the data path: one cache line.
+
+use crate::time::TimerId;
+use crate::transport::queue::BufList;
+
+/// Where a connection stands. It only moves down this list, and from the end back to the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// No connection: the slot waits for one.
+    Free,
+    /// Sends and receives.
+    Open,
+    /// We sent our last and shut our side; what comes in is dropped until the peer's end.
+    Lingering,
+    /// Ends what is in flight.
+    Closing,
+    /// Nothing is in flight but the close of the descriptor.
+    Closed,
+}
+
+/// What is true of a connection besides its phase; one bit each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Flag {
+    /// A multishot receive is in flight.
+    Receiving = 1 << 0,
+    /// Receiving waits until the listener's queue is shorter.
+    RxPaused = 1 << 1,
+    /// Receiving waits until the peer took what is queued for it.
+    TxPaused = 1 << 2,
+    /// The peer will send no more.
+    Eof = 1 << 3,
+    /// To be closed once all is sent.
+    CloseWanted = 1 << 4,
+    /// In the list of connections that the next flush visits.
+    Dirty = 1 << 5,
+}
+
+/// One connection.
+#[derive(Debug)]
+#[repr(align(64))]
+pub struct Conn {
+    /// How often the slot was used before.
+    pub generation: u32,
+    /// Bytes in `tx`.
+    pub tx_bytes: u32,
+    /// Bufs to send, oldest first.
+    pub tx: BufList,
+    /// While lingering: when patience ends.
+    pub linger: Option<TimerId>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Operations whose final completion is to come.
+    pub ops: u8,
+    /// Bufs at the head of `tx` that the kernel is sending.
+    pub sending: u8,
+    flags: u8,
+}
+
+const _: () = assert!(size_of::<Conn>() == 64, "the hot state of a connection is one cache line");
+
+impl Conn {
+    /// A slot without a connection.
+    pub const FREE: Self = Self {
+        generation: 0,
+        tx_bytes: 0,
+        tx: BufList::EMPTY,
+        linger: None,
+        phase: Phase::Free,
+        ops: 0,
+        sending: 0,
+        flags: 0,
+    };
+
+    /// Whether `flag` is set.
+    #[inline]
+    pub fn has(&self, flag: Flag) -> bool {
+        self.flags & flag as u8 != 0
+    }
+
+    /// Sets `flag`.
+    #[inline]
+    pub fn set(&mut self, flag: Flag) {
+        self.flags |= flag as u8;
+    }
+
+    /// Clears `flag`.
+    #[inline]
+    pub fn clear(&mut self, flag: Flag) {
+        self.flags &= !(flag as u8);
+    }
+
+    /// Makes the slot ready for its next connection. It keeps its place in the list of dirty ones.
+    pub fn reuse(&mut self) {
+        assert!(self.phase == Phase::Closed && self.ops == 0 && self.tx.is_empty());
+        let flags = self.flags & Flag::Dirty as u8;
+        *self = Self { generation: self.generation.wrapping_add(1), flags, ..Self::FREE };
+    }
+}
