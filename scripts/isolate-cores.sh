@@ -7,7 +7,7 @@
 #
 # Best first, as far as the machine allows:
 #   1. a cgroup v2 cpuset partition (cpuset.cpus.partition = isolated, else root): the scheduler
-#      itself keeps away. launch.sh starts ringway inside it.
+#      itself keeps away. launch.sh starts ringway inside it; a service joins it by Slice=ringway.slice.
 #   2. without one, the user tasks are moved by their affinity. They could move back; a partition,
 #      or isolcpus= on the kernel's command line, is the firmer way, and the script says which line.
 #   3. interrupts, the affinity of future interrupts, and the kernel's unbound work are moved.
@@ -22,9 +22,10 @@ set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
-RECORD=$STATE_DIR/isolate.state
+RECORD=$ISOLATE_RECORD
 CGROUPS=$SYS/fs/cgroup
-GROUP=$CGROUPS/ringway-isolated
+SLICE=ringway.slice
+GROUP=$CGROUPS/$SLICE
 WORK_MASK=$SYS/devices/virtual/workqueue/cpumask
 PF_KTHREAD=$((0x00200000))
 
@@ -38,8 +39,6 @@ record() {
         die "cannot write $RECORD" "see above" "without it nothing could be undone; make room in $STATE_DIR"
 }
 
-recorded() { [[ -r $RECORD ]] && awk -F'\t' -v kind="$1" '$1 == kind { print $2 }' "$RECORD"; }
-
 # ---- Isolate -------------------------------------------------------------------------------------
 
 isolate() {
@@ -48,7 +47,7 @@ isolate() {
     [[ -n $DRY_RUN ]] || lock_state "$CORES"
     check_record
     note "isolating cores $CORES; cores $HOUSEKEEPING stay with the rest of the machine"
-    [[ -n $DRY_RUN || -n $(recorded cores) ]] || record cores "$CORES"
+    [[ -n $DRY_RUN || -n $(isolate_recorded cores) ]] || record cores "$CORES"
     CHANGES=0
     local in_partition=''
     if make_partition; then in_partition=1; else say_no_partition; fi
@@ -82,7 +81,7 @@ check_cores() {
 
 check_record() {
     local before
-    before=$(recorded cores) || return 0
+    before=$(isolate_recorded cores)
     [[ -z $before || $before == "$CORES" ]] ||
         die "cannot isolate cores $CORES" "cores $before are isolated already" "$(sudo_line "$0" --undo) && $(sudo_line "$0" "$CORES")"
 }
@@ -102,8 +101,8 @@ apply() { { printf '%s\n' "$2" >"$1"; } 2>/dev/null; }
 # Sets REASON and returns false where the machine cannot have one.
 make_partition() {
     REASON=''
-    if [[ $(read_line "$GROUP/cpuset.cpus.partition") =~ ^(isolated|root)$ ]]; then
-        note "cpuset partition: $(read_line "$GROUP/cpuset.cpus.partition") already"
+    if is_partition; then
+        note "cpuset partition: $GROUP is $(read_line "$GROUP/cpuset.cpus.partition") already"
         return 0
     fi
     partition_possible || return 1
@@ -112,10 +111,13 @@ make_partition() {
         CHANGES=$((CHANGES + 1))
         return 0
     fi
-    enable_cpuset && fill_partition && return 0
+    [[ -n $(isolate_recorded partition) ]] || record partition "$GROUP"
+    make_group && fill_partition && return 0
     drop_partition
     return 1
 }
+
+is_partition() { [[ $(read_line "$GROUP/cpuset.cpus.partition") =~ ^(isolated|root)$ ]]; }
 
 partition_possible() {
     if [[ ! -e $CGROUPS/cgroup.controllers ]]; then
@@ -129,20 +131,31 @@ partition_possible() {
     [[ -z $REASON ]]
 }
 
+# Where systemd owns the tree it must know the group, or it removes it at its next reload.
+under_systemd() { [[ $CGROUPS == /sys/fs/cgroup && -d /run/systemd/system ]]; }
+
+make_group() {
+    if under_systemd; then
+        systemctl set-property --runtime "$SLICE" AllowedCPUs="$CORES" && systemctl start "$SLICE" && return 0
+        REASON="systemd refused $SLICE, see above"
+        return 1
+    fi
+    enable_cpuset || return 1
+    REASON="the kernel refused the group $GROUP of cores $CORES"
+    mkdir -p "$GROUP" && apply "$GROUP/cpuset.cpus" "$CORES"
+}
+
 enable_cpuset() {
     local control=$CGROUPS/cgroup.subtree_control
     [[ " $(read_line "$control") " != *" cpuset "* ]] || return 0
-    record controller "$control"
+    [[ -n $(isolate_recorded controller) ]] || record controller "$control"
     apply "$control" +cpuset && return 0
     REASON="the kernel refused +cpuset in $control"
     return 1
 }
 
 fill_partition() {
-    local kind got
-    record partition "$GROUP"
-    mkdir -p "$GROUP" || { REASON="the directory $GROUP cannot be made" && return 1; }
-    apply "$GROUP/cpuset.cpus" "$CORES" || { REASON="the kernel refused cores $CORES in $GROUP/cpuset.cpus" && return 1; }
+    local kind got=''
     for kind in isolated root; do
         apply "$GROUP/cpuset.cpus.partition" "$kind" || continue
         got=$(read_line "$GROUP/cpuset.cpus.partition")
@@ -155,13 +168,26 @@ fill_partition() {
     return 1
 }
 
+# Whoever runs inside goes on, on all cores.
 drop_partition() {
-    local control
-    [[ ! -d $GROUP ]] || rmdir "$GROUP" ||
-        warn "cannot remove $GROUP" "some process is in it" "end it, then run --undo again: cat $GROUP/cgroup.procs"
-    control=$(recorded controller) || control=''
+    ! is_partition || apply "$GROUP/cpuset.cpus.partition" member ||
+        warn "cannot end the partition $GROUP" "the kernel refused it"
+    if under_systemd; then drop_slice; else drop_group; fi
+    is_partition || forget partition controller
+}
+
+drop_slice() {
+    systemctl set-property --runtime "$SLICE" AllowedCPUs= || true
+    # Stopping a slice ends what runs in it, so that is done to an empty one only.
+    grep -qs 'populated 1' "$GROUP/cgroup.events" || systemctl stop "$SLICE" || true
+}
+
+drop_group() {
+    local pid control
+    while read -r pid; do apply "$CGROUPS/cgroup.procs" "$pid" || true; done < <(cat "$GROUP/cgroup.procs" 2>/dev/null)
+    [[ ! -d $GROUP ]] || rmdir "$GROUP" || warn "cannot remove the group $GROUP" "there are groups in it"
+    control=$(isolate_recorded controller)
     [[ -z $control ]] || apply "$control" -cpuset || warn "cannot take cpuset out of $control" "others use it by now"
-    [[ ! -e $RECORD || -d $GROUP ]] || forget partition controller
 }
 
 # forget KIND...: takes these lines out of the record.
@@ -300,19 +326,19 @@ undo() {
     fi
     need_root
     [[ -n $DRY_RUN ]] || lock_state --undo
-    CORES=$(recorded cores)
+    CORES=$(isolate_recorded cores)
     HOUSEKEEPING=$(list_minus "$(read_line "$SYS/devices/system/cpu/online")" "$CORES")
     mapfile -t lines < <(tac "$RECORD")
     declare -gA OLD=() NEW=()
     UNDONE=0 LEFT=0
     undo_lines "${lines[@]}"
     undo_inherited
-    [[ -z $(recorded partition)$(recorded controller) ]] || undo_partition
+    [[ -z $(isolate_recorded partition)$(isolate_recorded controller) ]] || undo_partition
     if [[ -n $DRY_RUN ]]; then
         note "dry run: $UNDONE changes would be undone"
         return 0
     fi
-    [[ ! -d $GROUP ]] || exit 1
+    ! is_partition || exit 1
     rm -f "$RECORD"
     note "cores $CORES are given back: $UNDONE changes undone, $LEFT left as others have set them since"
 }
@@ -389,14 +415,11 @@ recorded_forebear() {
 }
 
 undo_partition() {
-    local pid
     if [[ -n $DRY_RUN ]]; then
-        note "would remove the cpuset partition $GROUP"
-        return 0
+        note "would end the cpuset partition $GROUP"
+    else
+        drop_partition
     fi
-    # Whoever still runs there goes on in the root group.
-    while read -r pid; do apply "$CGROUPS/cgroup.procs" "$pid" || true; done < <(cat "$GROUP/cgroup.procs" 2>/dev/null)
-    drop_partition
     UNDONE=$((UNDONE + 1))
 }
 
@@ -408,9 +431,9 @@ show() {
     note "cores online: $(read_line "$SYS/devices/system/cpu/online")"
     note "isolated at boot (isolcpus): ${boot:-none}"
     note "without timer ticks (nohz_full): $(tickless)"
-    CORES=$(recorded cores) || CORES=''
+    CORES=$(isolate_recorded cores)
     note "isolated by this script: ${CORES:-none}"
-    if [[ -n $(recorded partition) ]]; then
+    if [[ -n $(isolate_recorded partition) ]]; then
         note "cpuset partition: $(read_line "$GROUP/cpuset.cpus.partition"), cores $(read_line "$GROUP/cpuset.cpus.effective")"
     fi
     [[ -z ${CORES:=$boot} ]] || show_guests

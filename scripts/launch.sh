@@ -92,7 +92,7 @@ pick_cores() {
     allowed=$(awk '/^Cpus_allowed_list:/ { print $2 }' "$PROC/self/status")
     if CORE_LIST=$(list_common "$(read_line "$SYS/devices/system/cpu/isolated")" "$online") && [[ -n $CORE_LIST ]]; then
         why="isolated at boot"
-    elif CORE_LIST=$(list_common "$(our_isolated_cores)" "$online") && [[ -n $CORE_LIST ]]; then
+    elif CORE_LIST=$(list_common "$(isolate_recorded cores)" "$online") && [[ -n $CORE_LIST ]]; then
         why="isolated by scripts/isolate-cores.sh"
     else
         CORE_LIST=$(spare_cores "$allowed")
@@ -101,8 +101,6 @@ pick_cores() {
     CORE_LIST=$(first_cores "$LCORES_MAX" "$CORE_LIST")
     note "lcores: $CORE_LIST ($why)"
 }
-
-our_isolated_cores() { awk -F'\t' '$1 == "cores" { print $2 }' "$STATE_DIR/isolate.state" 2>/dev/null || true; }
 
 # All but core 0; of two cores the second; the only one where there is but one.
 spare_cores() {
@@ -123,14 +121,14 @@ first_cores() {
 # Inside a cpuset partition only its members may run: this shell, and so ringway, becomes one.
 join_partition() {
     local group
-    group=$(awk -F'\t' '$1 == "partition" { print $2 }' "$STATE_DIR/isolate.state" 2>/dev/null) || return 0
-    [[ -n $group && -n $(list_common "$(compress_cpus)" "$(our_isolated_cores)") ]] || return 0
+    group=$(isolate_recorded partition)
+    [[ -n $group && -n $(list_common "$(compress_cpus)" "$(isolate_recorded cores)") ]] || return 0
     if [[ -n $DRY_RUN ]]; then
         note "would enter the cpuset partition $group"
     elif may_root; then
         printf '%d\n' $$ | as_root tee "$group/cgroup.procs" >/dev/null
     else
-        die "cannot run on cores $(our_isolated_cores)" "they belong to the cpuset partition $group, and uid $EUID may not enter it" \
+        die "cannot run on cores $(isolate_recorded cores)" "they belong to the cpuset partition $group, and uid $EUID may not enter it" \
             "$(sudo_line "$0" "${PASSED[@]}")"
     fi
 }

@@ -223,6 +223,12 @@ node_of_cpu() {
     printf '0\n'
 }
 
+# What isolate-cores.sh has written down of one kind (cores, partition, ...), once; nothing without it.
+ISOLATE_RECORD=$STATE_DIR/isolate.state
+isolate_recorded() {
+    [[ ! -r $ISOLATE_RECORD ]] || awk -F'\t' -v kind="$1" '$1 == kind { print $2; exit }' "$ISOLATE_RECORD"
+}
+
 # First line of a file, or nothing.
 read_line() {
     local line=''
@@ -276,6 +282,7 @@ RUSTUP_LINE="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh   # 
 # Puts a cargo that meets Cargo.toml's rust-version on PATH, or says how to get one.
 need_cargo() {
     local manifest=$1/Cargo.toml wanted have mend=$RUSTUP_LINE
+    command -v curl >/dev/null || mend="$(sudo_line apt-get install --yes curl ca-certificates) && $mend"
     command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
     wanted=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$manifest")
     { command -v cargo && command -v rustc; } >/dev/null ||

@@ -83,7 +83,7 @@ says_why_no_partition() {
 }
 
 makes_a_partition() {
-    local group=$RINGWAY_SYS/fs/cgroup/ringway-isolated
+    local group=$RINGWAY_SYS/fs/cgroup/ringway.slice
     give_cgroup2
     run "$ISOLATE" 2-3
     expect_status 0

@@ -87,10 +87,10 @@ misses_the_binary() {
 }
 
 enters_the_partition() {
-    printf 'cores\t3\npartition\t/sys/fs/cgroup/ringway-isolated\n' >"$WORK/state"
+    printf 'cores\t3\npartition\t/sys/fs/cgroup/ringway.slice\n' >"$WORK/state"
     put "$RINGWAY_STATE_DIR/isolate.state" "$(<"$WORK/state")"
     launch --dry-run --no-hugepages
-    expect "would enter the cpuset partition /sys/fs/cgroup/ringway-isolated"
+    expect "would enter the cpuset partition /sys/fs/cgroup/ringway.slice"
     launch --dry-run --no-hugepages -l 1
     expect_not "would enter"
 }
