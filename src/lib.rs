@@ -2,4 +2,5 @@
 
 pub mod error;
 pub mod limits;
+pub mod proto;
 pub mod time;

@@ -1,0 +1,58 @@
+//! The server side of HTTP/1.1 (RFC 9110, RFC 9112): heads in, body framing, response heads out.
+//!
+//! The order of calls for one request:
+//!
+//! 1. [`decode_head`] over the bytes received so far. `Ok(None)` asks for more; remember how many
+//!    bytes it has seen and go on with [`resume_head`], which does not parse again until the head
+//!    can be complete or a limit is hit.
+//! 2. [`Head::body`] says how the body is delimited: nothing, [`Body`] or [`ChunkDecoder`].
+//! 3. [`encode_head`] writes the head of the answer; the caller sends the body after it.
+//!
+//! Any [`Fault`] ends the connection after its answer: where the next request would start can no
+//! longer be trusted (RFC 9112 §6.3). Which resource is asked for, which method it has and whether
+//! to answer `100 Continue` are the caller's business, as are timeouts.
+
+mod body;
+mod chunked;
+mod date;
+mod fault;
+mod fields;
+mod head;
+mod response;
+mod target;
+
+pub use body::{Body, BodyLength};
+pub use chunked::{ChunkDecoder, Step};
+pub use date::http_date;
+pub use fault::Fault;
+pub use fields::{Headers, header, headers};
+pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
+pub use response::{Connection, encode_head, reason};
+pub use target::{TargetForm, path};
+
+use crate::limits;
+
+/// What a listener allows a peer to send. Each bound holds from the first byte past it, not only
+/// once the message is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest request target in bytes; past it, 414.
+    pub target_bytes: u32,
+    /// Longest head in bytes, blank line included; past it, 431.
+    pub head_bytes: u32,
+    /// Most header fields, at most [`HTTP_HEADERS_MAX`](limits::HTTP_HEADERS_MAX); past it, 431.
+    pub headers: u32,
+    /// Largest body in bytes, chunk framing not counted; past it, 413.
+    pub body_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            target_bytes: limits::HTTP_TARGET_BYTES_MAX,
+            head_bytes: limits::HTTP_HEAD_BYTES_MAX,
+            headers: limits::HTTP_HEADERS_MAX as u32,
+            body_bytes: limits::HTTP_BODY_BYTES_MAX,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The request target's four forms (RFC 9112 §3.2). Decoding percent signs is a handler's business.
+
+use super::{Fault, Method};
+
+/// Which of the four forms a request target has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetForm {
+    /// `/path?query`: the usual one.
+    Origin,
+    /// `http://host/path?query`, as sent to a proxy; every server must take it (§3.2.2).
+    Absolute,
+    /// `host:port`: with CONNECT only (§3.2.3).
+    Authority,
+    /// `*`: with OPTIONS only (§3.2.4).
+    Asterisk,
+}
+
+impl TargetForm {
+    /// The form of `target`, if `method` may use it.
+    #[inline]
+    pub(super) fn of(method: Method, target: &[u8]) -> Result<Self, Fault> {
+        if target.first() == Some(&b'/') && method != Method::Connect {
+            return Ok(Self::Origin);
+        }
+        Self::of_rare(method, target)
+    }
+
+    #[cold]
+    fn of_rare(method: Method, target: &[u8]) -> Result<Self, Fault> {
+        match method {
+            Method::Connect if is_authority(target) => Ok(Self::Authority),
+            Method::Options if target == b"*" => Ok(Self::Asterisk),
+            Method::Connect => Err(Fault::Target),
+            _ if authority_at(target).is_some() => Ok(Self::Absolute),
+            _ => Err(Fault::Target),
+        }
+    }
+}
+
+/// The path of a target in origin or absolute form, without its query: `/a` of `/a?b` and of
+/// `http://host/a?b`, `/` of `http://host`. The other two forms have no path and come back whole.
+pub fn path(target: &[u8]) -> &[u8] {
+    let target = match authority_at(target) {
+        Some(at) if target.first() != Some(&b'/') => after_authority(&target[at..]),
+        _ => target,
+    };
+    let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    if target.starts_with(b"?") { b"/" } else { &target[..end] }
+}
+
+fn after_authority(rest: &[u8]) -> &[u8] {
+    match rest.iter().position(|&byte| byte == b'/' || byte == b'?') {
+        Some(at) => &rest[at..],
+        None => b"/",
+    }
+}
+
+/// Where the authority starts in `scheme://authority…`; `None` when there is no scheme (RFC 3986
+/// §3.1) or no authority.
+fn authority_at(target: &[u8]) -> Option<usize> {
+    let colon = target.iter().position(|&byte| byte == b':')?;
+    let scheme = &target[..colon];
+    let legal = scheme.first().is_some_and(u8::is_ascii_alphabetic)
+        && scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte));
+    let authority = target[colon..].strip_prefix(b"://")?;
+    let present = authority.first().is_some_and(|byte| !b"/?#".contains(byte));
+    (legal && present).then_some(colon + 3)
+}
+
+/// `host:port` with both parts there (RFC 9112 §3.2.3).
+fn is_authority(target: &[u8]) -> bool {
+    let Some(colon) = target.iter().rposition(|&byte| byte == b':') else {
+        return false;
+    };
+    let (host, port) = (&target[..colon], &target[colon + 1..]);
+    !host.is_empty()
+        && super::fields::is_host(host)
+        && !port.is_empty()
+        && port.iter().all(u8::is_ascii_digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_is_recognised_with_the_methods_that_may_use_it() {
+        use Method::{Connect, Get, Options};
+        let cases: [(Method, &[u8], Result<TargetForm, Fault>); 16] = [
+            (Get, b"/", Ok(TargetForm::Origin)),
+            (Get, b"//a?b", Ok(TargetForm::Origin)),
+            (Options, b"/x", Ok(TargetForm::Origin)),
+            (Get, b"http://a/b", Ok(TargetForm::Absolute)),
+            (Options, b"http://a", Ok(TargetForm::Absolute)),
+            (Options, b"*", Ok(TargetForm::Asterisk)),
+            (Get, b"*", Err(Fault::Target)),
+            (Options, b"**", Err(Fault::Target)),
+            (Connect, b"a:80", Ok(TargetForm::Authority)),
+            (Connect, b"[::1]:80", Ok(TargetForm::Authority)),
+            (Connect, b"a", Err(Fault::Target)),
+            (Connect, b"a:", Err(Fault::Target)),
+            (Connect, b"/a:80", Err(Fault::Target)),
+            (Get, b"a:80", Err(Fault::Target)),
+            (Get, b"a/b", Err(Fault::Target)),
+            (Get, b"http:///b", Err(Fault::Target)),
+        ];
+        for (method, target, expected) in cases {
+            let found = TargetForm::of(method, target);
+            assert_eq!(found, expected, "{}", String::from_utf8_lossy(target));
+        }
+    }
+
+    #[test]
+    fn a_path_has_neither_query_nor_authority() {
+        let cases: [(&[u8], &[u8]); 9] = [
+            (b"/", b"/"),
+            (b"/a/b?c=/d?e", b"/a/b"),
+            (b"/?", b"/"),
+            (b"http://host", b"/"),
+            (b"http://host?q", b"/"),
+            (b"http://host:80/a?b", b"/a"),
+            (b"/see?u=http://x/y", b"/see"),
+            (b"/p://x/y", b"/p://x/y"),
+            (b"*", b"*"),
+        ];
+        for (target, expected) in cases {
+            assert_eq!(path(target), expected, "{}", String::from_utf8_lossy(target));
+        }
+    }
+}
