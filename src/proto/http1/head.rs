@@ -43,8 +43,11 @@ impl Method {
     /// Methods are case-sensitive: `get` is [`Method::Other`].
     #[inline]
     fn of(name: &[u8]) -> Self {
+        if name == b"GET" { Self::Get } else { Self::of_others(name) }
+    }
+
+    fn of_others(name: &[u8]) -> Self {
         match name {
-            b"GET" => Self::Get,
             b"HEAD" => Self::Head,
             b"POST" => Self::Post,
             b"PUT" => Self::Put,

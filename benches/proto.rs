@@ -1,0 +1,99 @@
+//! The protocol cores and the timer wheel by themselves: what a message costs before any buffer or
+//! socket is involved.
+
+use std::hint::black_box;
+use std::mem::MaybeUninit;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ringway::limits::HTTP_HEADERS_MAX;
+use ringway::proto::http1::{
+    ChunkDecoder, Connection, Limits, decode_head, encode_head, header, http_date,
+};
+use ringway::time::{Clock, Instant, TICK_NS, TimerWheel};
+
+const SMALL: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+const BROWSER: &[u8] = b"GET /index.html?x=1 HTTP/1.1\r\n\
+    Host: www.example.com\r\n\
+    Connection: keep-alive\r\n\
+    Cache-Control: max-age=0\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/webp,*/*;q=0.8\r\n\
+    Accept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-US,en;q=0.9\r\n\
+    Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n\
+    Upgrade-Insecure-Requests: 1\r\n\
+    Sec-Fetch-Site: none\r\n\r\n";
+
+/// Each head followed by more of its kind, as in a receive buffer of pipelined requests; httparse by
+/// itself beside it, since what it costs is not ours to save.
+fn heads(c: &mut Criterion) {
+    let limits = Limits::default();
+    for (name, one) in [("small", SMALL), ("browser", BROWSER)] {
+        let many = one.repeat(4);
+        let mut group = c.benchmark_group(format!("http1_head/{name}"));
+        group.throughput(Throughput::Elements(1));
+        group.bench_function("httparse", |b| {
+            b.iter(|| {
+                let mut slots = [const { MaybeUninit::uninit() }; HTTP_HEADERS_MAX];
+                let mut request = httparse::Request::new(&mut []);
+                request.parse_with_uninit_headers(black_box(&many), &mut slots).is_ok()
+            });
+        });
+        group.bench_function("decode_head", |b| b.iter(|| decode_head(black_box(&many), &limits)));
+        group.bench_function("header", |b| b.iter(|| header(black_box(one), "x-absent")));
+        group.finish();
+    }
+}
+
+fn responses(c: &mut Criterion) {
+    let mut out = [0; 512];
+    let date = http_date(784_111_777);
+    let mut encode = |date| {
+        let out = black_box(&mut out);
+        encode_head(out, 200, Some("text/plain"), 13, Connection::Implicit, &[], date)
+    };
+    c.bench_function("http1_response/plain", |b| b.iter(|| encode(None)));
+    c.bench_function("http1_response/dated", |b| b.iter(|| encode(Some(&date))));
+    c.bench_function("http1_date", |b| b.iter(|| http_date(black_box(784_111_777))));
+}
+
+fn chunks(c: &mut Criterion) {
+    let bytes = [b"400\r\n", &[b'x'; 1024][..], b"\r\n0\r\n\r\n"].concat();
+    c.bench_function("http1_chunked/1KiB", |b| {
+        b.iter(|| {
+            let mut decoder = ChunkDecoder::new(&Limits::default());
+            let first = decoder.decode(black_box(&bytes)).map_or(0, |step| step.consumed);
+            decoder.decode(&bytes[first..])
+        });
+    });
+}
+
+fn timers(c: &mut Criterion) {
+    let mut wheel = TimerWheel::new(1024);
+    let mut now_ns = 0;
+    c.bench_function("timer/idle_expire", |b| {
+        b.iter(|| {
+            wheel.expire(Instant::from_ns(black_box(5)), 64, |item: u32| _ = black_box(item))
+        });
+    });
+    c.bench_function("timer/schedule_cancel", |b| {
+        b.iter(|| {
+            now_ns += 1000;
+            let id = wheel.schedule(Instant::from_ns(now_ns), 5000 * TICK_NS, 1);
+            id.and_then(|id| wheel.cancel(id))
+        });
+    });
+    c.bench_function("timer/schedule_fire", |b| {
+        b.iter(|| {
+            now_ns += TICK_NS;
+            wheel.schedule(Instant::from_ns(now_ns), 10 * TICK_NS, 1);
+            wheel.expire(Instant::from_ns(now_ns), 64, |item| _ = black_box(item))
+        });
+    });
+    let clock = Clock::start();
+    c.bench_function("clock/now", |b| b.iter(|| clock.now()));
+}
+
+criterion_group!(benches, heads, responses, chunks, timers);
+criterion_main!(benches);
