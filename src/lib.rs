@@ -2,3 +2,5 @@
 
 pub mod error;
 pub mod limits;
+pub mod ring;
+pub mod sync;

@@ -1,0 +1,106 @@
+//! The ring shared by many threads: claims, publishing in order, and the promise a free list needs.
+
+use loom::sync::Arc;
+use loom::thread;
+use ringway::ring::mpmc::Ring;
+
+/// One step before the indices pass 2³².
+const START: u32 = u32::MAX;
+
+fn dequeue(ring: &Ring<u32>) -> u32 {
+    loop {
+        if let Some(element) = ring.dequeue() {
+            return element;
+        }
+        thread::yield_now();
+    }
+}
+
+/// Hunts: two producers that claim one slot, and an element published by a later producer before
+/// the earlier one's element was written.
+#[test]
+fn two_producers_lose_and_double_nothing() {
+    crate::explore(|| {
+        let ring = Arc::new(Ring::new_at(2, START));
+        let other = ring.clone();
+        let filler = thread::spawn(move || other.enqueue(1u32).unwrap());
+        let third = ring.clone();
+        let taker = thread::spawn(move || [dequeue(&third), dequeue(&third)]);
+        ring.enqueue(2).unwrap();
+        filler.join().unwrap();
+        let mut seen = taker.join().unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2]);
+    });
+}
+
+/// Hunts: two consumers that take one element, and a slot given back by a later consumer while the
+/// earlier one still reads.
+#[test]
+fn two_consumers_lose_and_double_nothing() {
+    crate::explore(|| {
+        let ring = Arc::new(Ring::new_at(2, START));
+        assert!(ring.enqueue_bulk(&[1u32, 2]));
+        let other = ring.clone();
+        let taker = thread::spawn(move || dequeue(&other));
+        let third = ring.clone();
+        let filler = thread::spawn(move || third.enqueue_burst(&[3, 4]));
+        let mut seen = vec![dequeue(&ring), taker.join().unwrap()];
+        let added = filler.join().unwrap();
+        seen.extend((0..added).map(|_| dequeue(&ring)));
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2, 3, 4][..2 + added]);
+    });
+}
+
+/// Hunts: bulks of two producers that interleave, or a bulk seen in part.
+#[test]
+fn a_bulk_stays_together() {
+    crate::explore(|| {
+        let ring = Arc::new(Ring::new_at(4, START));
+        let other = ring.clone();
+        let filler = thread::spawn(move || assert!(other.enqueue_bulk(&[1u32, 2])));
+        assert!(ring.enqueue_bulk(&[3, 4]));
+        let mut out = [0; 2];
+        assert!(ring.dequeue_bulk(&mut out));
+        assert!(out == [1, 2] || out == [3, 4]);
+        filler.join().unwrap();
+    });
+}
+
+/// Hunts: a full ring reported to a thread that returns what it took. A free list has room for all
+/// of its elements, so giving one back must never fail; it does if a head moved by another thread
+/// can be seen without the tail that this thread moved before.
+#[test]
+fn what_was_taken_can_always_be_given_back() {
+    crate::explore(|| {
+        let ring = Arc::new(Ring::new_at(2, START));
+        assert!(ring.enqueue_bulk(&[1u32, 2]));
+        let other = ring.clone();
+        let borrower = thread::spawn(move || {
+            let element = other.dequeue().expect("two elements for two threads");
+            other.enqueue(element).expect("room for both elements");
+        });
+        let element = ring.dequeue().expect("two elements for two threads");
+        ring.enqueue(element).expect("room for both elements");
+        borrower.join().unwrap();
+        assert_eq!(ring.len(), 2);
+    });
+}
+
+/// Hunts: a length computed from a consumers' tail that is newer than the producers' tail, which
+/// makes an almost empty ring look full.
+#[test]
+fn the_length_is_never_more_than_was_put_in() {
+    crate::explore(|| {
+        let ring = Arc::new(Ring::new_at(2, START));
+        let other = ring.clone();
+        let mover = thread::spawn(move || {
+            other.enqueue(1u32).unwrap();
+            other.dequeue().unwrap();
+        });
+        assert!(ring.len() <= 1);
+        mover.join().unwrap();
+        assert!(ring.is_empty());
+    });
+}
