@@ -14,7 +14,8 @@ struct Event {
 
 impl Event {
     fn raise(&self) {
-        *self.raised.lock().unwrap() = true;
+        let mut raised = self.raised.lock().unwrap();
+        *raised = true;
         self.changed.notify_one();
     }
 
@@ -92,6 +93,6 @@ fn of_two_producers_one_rings() {
                 None => bell.sleep(|| !ring.is_empty()),
             }
         }
-        fillers.map(|filler| filler.join().unwrap());
+        fillers.into_iter().for_each(|filler| filler.join().unwrap());
     });
 }

@@ -24,13 +24,32 @@ fn two_producers_lose_and_double_nothing() {
         let ring = Arc::new(Ring::new_at(2, START));
         let other = ring.clone();
         let filler = thread::spawn(move || other.enqueue(1u32).unwrap());
-        let third = ring.clone();
-        let taker = thread::spawn(move || [dequeue(&third), dequeue(&third)]);
         ring.enqueue(2).unwrap();
+        // What this finds it may read; the rest is there once both have returned.
+        let mut seen: Vec<_> = ring.dequeue().into_iter().collect();
         filler.join().unwrap();
-        let mut seen = taker.join().unwrap();
+        seen.extend(ring.dequeue());
+        seen.extend(ring.dequeue());
         seen.sort_unstable();
         assert_eq!(seen, [1, 2]);
+    });
+}
+
+/// Hunts: an element seen by a third thread before its producer wrote it, because a later producer
+/// published both.
+#[test]
+fn a_later_producer_publishes_the_earlier_one_too() {
+    crate::explore(|| {
+        let ring = Arc::new(Ring::new_at(2, START));
+        let fillers = [1u32, 2].map(|element| {
+            let ring = ring.clone();
+            thread::spawn(move || ring.enqueue(element).unwrap())
+        });
+        let mut seen = [0; 2];
+        let count = ring.dequeue_burst(&mut seen);
+        assert!(seen[..count].iter().all(|element| [1, 2].contains(element)));
+        fillers.into_iter().for_each(|filler| filler.join().unwrap());
+        assert_eq!(ring.len(), 2 - count);
     });
 }
 

@@ -67,9 +67,12 @@ impl SleepFlag {
     pub fn ring(&self, wake: impl FnOnce()) -> bool {
         // SeqCst: pairs with the fence in `sleep_unless`.
         fence(Ordering::SeqCst);
-        // Relaxed, both: ordered by the fence; what `wake` does orders the rest.
-        let rings = self.0.load(Ordering::Relaxed) != AWAKE
-            && self.0.swap(AWAKE, Ordering::Relaxed) != AWAKE;
+        // Relaxed, all: ordered by the fence; what `wake` does orders the rest.
+        let rings = self.0.load(Ordering::Relaxed) == ASLEEP
+            && self
+                .0
+                .compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
         if rings {
             wake();
         }
