@@ -69,10 +69,7 @@ impl SleepFlag {
         fence(Ordering::SeqCst);
         // Relaxed, all: ordered by the fence; what `wake` does orders the rest.
         let rings = self.0.load(Ordering::Relaxed) == ASLEEP
-            && self
-                .0
-                .compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
+            && self.0.compare_exchange(ASLEEP, AWAKE, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if rings {
             wake();
         }

@@ -46,7 +46,14 @@ impl Side {
     /// count, zero when there are too few. `bias` is the capacity for the filling side and zero for
     /// the emptying one: `bias + other.tail - head` slots can be claimed.
     #[inline(always)]
-    fn claim(&self, other: &Side, bias: u32, capacity: u32, wanted: u32, exact: bool) -> (u32, u32) {
+    fn claim(
+        &self,
+        other: &Side,
+        bias: u32,
+        capacity: u32,
+        wanted: u32,
+        exact: bool,
+    ) -> (u32, u32) {
         // Acquire: pairs with the release of the exchange below. Whoever sees a head also sees the
         // other side's tail that allowed it, so `there` exceeds the capacity only if `head` is old.
         let mut head = self.head.load(Ordering::Acquire);

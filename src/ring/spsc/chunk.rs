@@ -64,12 +64,14 @@ impl<T: Pod> Reserved<'_, T> {
     /// The slots in order, holding whatever was in them before.
     #[inline]
     pub fn as_mut_slices(&mut self) -> (&mut [T], &mut [T]) {
-        let (first, second) = self.as_uninit_slices();
-        // SAFETY: ring memory starts initialised, only whole `Pod` elements are written to it, and
-        // any initialised bytes are a `Pod` element.
-        let first = unsafe { first.assume_init_mut() };
-        // SAFETY: as above.
-        let second = unsafe { second.assume_init_mut() };
+        let ring = &self.producer.ring;
+        ring.shadow_write(self.producer.tail, self.count);
+        let (first, second) = ring.runs(self.producer.tail, self.count);
+        // SAFETY: the slots are ours while `self` borrows the producer. Ring memory starts
+        // initialised, only whole `Pod` elements enter it, and any bytes are a `Pod` element.
+        let first = unsafe { &mut *first };
+        // SAFETY: as above, and the runs do not overlap.
+        let second = unsafe { &mut *second };
         (first, second)
     }
 
