@@ -51,6 +51,8 @@ pub enum Counter {
     RxPaused,
     /// Sends that took only part of the bytes.
     ShortSends,
+    /// Connections given up because their peer took nothing for too long.
+    StalledPeers,
     /// Passes that found the completion queue overflowed.
     CqOverflows,
     /// Accepts that failed for want of descriptors or memory.
@@ -61,7 +63,7 @@ pub enum Counter {
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 24] = [
+    pub const ALL: [(Self, &'static str); 25] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -83,6 +85,7 @@ impl Counter {
         (Self::RxStarved, "rx_starved"),
         (Self::RxPaused, "rx_paused"),
         (Self::ShortSends, "short_sends"),
+        (Self::StalledPeers, "stalled_peers"),
         (Self::CqOverflows, "cq_overflows"),
         (Self::AcceptFailures, "accept_failures"),
         (Self::Mails, "mails"),

@@ -29,8 +29,8 @@ const OP_BELL: u8 = 1;
 /// Timers that fire in one pass.
 const TIMERS_PER_PASS: usize = 256;
 
-/// Passes without work between two readings of the clock.
-const CLOCK_PASSES: u32 = 16;
+/// Passes between two readings of the clock, while nothing begins or ends.
+const CLOCK_PASSES: u32 = 8;
 
 /// Where an lcore stands between its start and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

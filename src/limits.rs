@@ -91,6 +91,16 @@ const _: () = assert!(HTTP_TARGET_BYTES_MAX + HTTP_METHOD_BYTES_MAX < HTTP_HEAD_
 /// holds makes receiving up to three times slower; fewer end receives early (ENOBUFS).
 pub const RX_SLOTS: u16 = 256;
 
+/// Slots of 16 KiB that the kernel holds to receive into, per lcore, for connections whose peers
+/// send more than a small slot at a time.
+pub const RX_LARGE_SLOTS: u16 = 32;
+
+/// Receives in a row that filled their small slot before a connection receives into large ones.
+pub const RX_FULL_MAX: u8 = 2;
+
+/// Receives in a row that a small slot would have held before it goes back to those.
+pub const RX_SPARSE_MAX: u8 = 16;
+
 /// Bytes of a small slot: one that the kernel receives into.
 pub const SMALL_SLOT_BYTES: u32 = 2048;
 
@@ -129,6 +139,15 @@ pub const ADOPTED_MAX: u32 = 256;
 
 /// How long a closing connection may take to close its side, in nanoseconds.
 pub const LINGER_NS: u64 = 2_000_000_000;
+
+/// How often a listener looks for connections whose peer takes nothing, in nanoseconds.
+pub const STALL_SWEEP_NS: u64 = 1_000_000_000;
+
+/// Sweeps that a send may last without progress before its connection is given up.
+pub const STALL_SWEEPS_MAX: u8 = 30;
+
+/// The same while the pool is empty: those who do not read must not starve those who do.
+pub const STALL_SWEEPS_EMPTY_MAX: u8 = 2;
 
 /// How long accepting pauses after a failure for want of resources, in nanoseconds.
 pub const ACCEPT_RETRY_NS: u64 = 10_000_000;

@@ -10,7 +10,7 @@ use crate::config::{Config, IdleMode, LcoreSpec};
 use crate::counters::LcoreCounters;
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
-use crate::limits::{ADOPTED_MAX, CQ_ENTRIES, PENDING_WRITES_MAX, RX_SLOTS, SQ_ENTRIES};
+use crate::limits::{ADOPTED_MAX, CQ_ENTRIES, LISTENERS_MAX, PENDING_WRITES_MAX, RX_LARGE_SLOTS, RX_SLOTS, SQ_ENTRIES};
 use crate::mailbox::Mailbox;
 use crate::mem::{CacheClaim, Mempool, RxOptions, UringIo};
 use crate::pipeline::Cx;
@@ -33,7 +33,12 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             mode: Mode::Defer,
-            rx: RxOptions { slots: RX_SLOTS, incremental: false, bundle: false },
+            rx: RxOptions {
+                slots: RX_SLOTS,
+                large_slots: RX_LARGE_SLOTS,
+                incremental: false,
+                bundle: false,
+            },
         }
     }
 }
@@ -105,7 +110,7 @@ impl Worker {
             uring: Some(uring),
             pool: self.pool.clone(),
             now,
-            timers: TimerWheel::new(files as usize + crate::limits::LISTENERS_MAX),
+            timers: TimerWheel::new(files as usize + 2 * LISTENERS_MAX),
             counters: self.counters.clone(),
             notices: Vec::with_capacity(PENDING_WRITES_MAX),
             adoptable: (0..ADOPTED_MAX).rev().collect(),

@@ -33,20 +33,22 @@ pub struct Idle {
     booked: Instant,
     /// The last pass found work.
     worked: bool,
+    /// It did and the one before did not, or the other way round.
+    turned: bool,
     /// Passes since the clock was read.
     passes: u32,
 }
 
 impl Idle {
     pub fn new(mode: IdleMode, now: Instant) -> Self {
-        Self { mode, since: now, booked: now, worked: true, passes: 0 }
+        Self { mode, since: now, booked: now, worked: true, turned: true, passes: 0 }
     }
 
-    /// Whether the clock should be read: after work, and now and then without.
+    /// Whether the clock should be read: when work begins or ends, and now and then in between.
     #[inline]
-    pub fn wants_clock(&mut self, idle_passes: u32) -> bool {
+    pub fn wants_clock(&mut self, passes: u32) -> bool {
         self.passes += 1;
-        self.worked || self.passes >= idle_passes
+        self.turned || self.passes >= passes
     }
 
     /// Passes since this was last asked.
@@ -58,7 +60,10 @@ impl Idle {
     /// Books the time up to `now` as busy or idle.
     #[inline]
     pub fn book(&mut self, counters: &LcoreCounters, now: Instant) {
-        let counter = if self.worked { Counter::BusyNs } else { Counter::IdleNs };
+        // What has just begun is not what the time went to.
+        let busy = self.worked != self.turned;
+        let counter = if busy { Counter::BusyNs } else { Counter::IdleNs };
+        self.turned = false;
         counters.add(counter, now.ns_since(self.booked));
         self.booked = now;
     }
@@ -67,8 +72,10 @@ impl Idle {
     /// sleep where it says that.
     #[inline]
     pub fn after_pass(&mut self, work: usize, now: Instant) -> Option<Duration> {
-        self.worked = work > 0;
-        if self.worked {
+        let worked = work > 0;
+        self.turned |= worked != self.worked;
+        self.worked = worked;
+        if worked {
             self.since = now;
             return None;
         }
@@ -92,7 +99,8 @@ impl Idle {
         counters.add(Counter::SleepNs, to.ns_since(from));
         counters.add(Counter::Sleeps, 1);
         self.booked = to;
-        // Whatever ended the sleep, look at the clock in the next pass.
+        // The clock of the last pass is old: read it in the next.
+        self.turned = true;
         self.worked = true;
     }
 }

@@ -9,24 +9,26 @@ use io_uring::{opcode, squeue};
 
 use super::buf::Buf;
 use super::cache_index;
-use super::mempool::Mempool;
+use super::mempool::{Class, Mempool};
 use crate::error::{Error, Result};
 use crate::limits::{GATHER_MAX, SQ_ENTRIES};
 use crate::sync::{AtomicU16, Ordering};
 use crate::sys::mapping::{Mapping, Request};
 use crate::sys::uring::{Cqe, Options, Uring};
 
-/// The buffer group of an lcore's receive ring.
-const RX_GROUP: u16 = 0;
+/// The ids of buffers in the large ring have this bit, so that a completion tells its ring.
+const LARGE_ID: u16 = 1 << 15;
 const PBUF_RING_INC: u16 = 2;
 const CQE_F_BUF_MORE: u32 = 1 << 4;
-const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;
+const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
 
 /// How an lcore receives.
 #[derive(Debug, Clone, Copy)]
 pub struct RxOptions {
-    /// Slots that the kernel holds at a time: a power of two.
+    /// Small slots that the kernel holds at a time: a power of two.
     pub slots: u16,
+    /// Large slots that the kernel holds at a time: a power of two.
+    pub large_slots: u16,
     /// Let the kernel fill one slot with several receives (`IOU_PBUF_RING_INC`).
     pub incremental: bool,
     /// Let one completion fill several slots (`IORING_RECVSEND_BUNDLE`).
@@ -36,20 +38,22 @@ pub struct RxOptions {
 /// An io_uring with the pool memory that it reads and writes.
 pub struct UringIo {
     ring: Uring,
-    rx: RxRing,
+    /// Buffer groups 0 and 1: slots of the pool's first and second class.
+    rx: [RxRing; 2],
     arena: Arena,
     options: RxOptions,
 }
 
 impl UringIo {
-    /// Sets up the ring of the calling thread and lends it `rx.slots` slots of `pool`'s smallest
-    /// class.
+    /// Sets up the ring of the calling thread and lends it slots of `pool`'s two smallest classes.
     pub fn create(options: &Options, rx: RxOptions, pool: &Mempool) -> Result<Self> {
         let mut ring = Uring::create(options)?;
-        let mut rx_ring = RxRing::create(rx, pool)?;
-        rx_ring.register(&mut ring, rx)?;
-        rx_ring.replenish();
-        Ok(Self { ring, rx: rx_ring, arena: Arena::new(), options: rx })
+        let mut rings = [RxRing::create(0, rx.slots, pool)?, RxRing::create(1, rx.large_slots, pool)?];
+        for rx_ring in &mut rings {
+            rx_ring.register(&mut ring, rx.incremental)?;
+            rx_ring.replenish();
+        }
+        Ok(Self { ring, rx: rings, arena: Arena::new(), options: rx })
     }
 
     /// The ring, for operations that touch no memory.
@@ -63,10 +67,16 @@ impl UringIo {
         &self.ring
     }
 
-    /// Receives into the lent slots until it ends or is cancelled.
+    /// Receives into lent slots, small or large, until it ends or is cancelled.
     #[inline]
-    pub fn recv_multi(&mut self, file: u32, user_data: u64) {
-        self.ring.recv_multi(file, RX_GROUP, self.options.bundle, user_data);
+    pub fn recv_multi(&mut self, file: u32, large: bool, user_data: u64) {
+        self.ring.recv_multi(file, large.into(), self.options.bundle, user_data);
+    }
+
+    /// Bytes of a slot that is received into.
+    #[inline]
+    pub fn rx_slot_bytes(&self, large: bool) -> usize {
+        self.rx[usize::from(large)].slot_bytes
     }
 
     /// Turns a receive completion into bufs, in order; each goes to `each`.
@@ -76,26 +86,26 @@ impl UringIo {
             return;
         };
         let more = cqe.flags & CQE_F_BUF_MORE != 0;
+        let rx = &mut self.rx[usize::from(id & LARGE_ID != 0)];
+        id &= !LARGE_ID;
         while bytes > 0 {
-            let room = self.rx.room(id);
+            let room = rx.room(id);
             let taken = bytes.min(room);
-            each(self.rx.take(id, taken, more && taken == bytes));
+            each(rx.take(id, taken, more && taken == bytes));
             bytes -= taken;
-            id = self.rx.next(id);
+            id = rx.next(id);
         }
     }
 
-    /// Lends the kernel fresh slots for those that came back filled. Returns whether the kernel
-    /// holds any: if not, receives end with `ENOBUFS` until bufs are freed.
+    /// Lends the kernel fresh slots for those that came back filled.
     #[inline]
-    pub fn replenish(&mut self) -> bool {
-        self.rx.replenish();
-        self.rx.lent > 0
+    pub fn replenish(&mut self) {
+        self.rx.iter_mut().for_each(RxRing::replenish);
     }
 
-    /// Slots that the kernel holds.
+    /// Small slots that the kernel holds: at 0, receives end with `ENOBUFS` until bufs are freed.
     pub fn rx_lent(&self) -> usize {
-        self.rx.lent
+        self.rx[0].lent
     }
 
     /// Sends the bytes of `bufs` (at most [`GATHER_MAX`] of them) in one operation, whose
@@ -148,22 +158,15 @@ impl UringIo {
 
 impl Drop for UringIo {
     fn drop(&mut self) {
-        let rx = &mut self.rx;
-        let quiet = self.ring.quiesce(Duration::from_secs(2), |cqe| {
-            // A slot that was filled meanwhile goes back to the pool.
-            if let Some(id) = cqe.buffer_id()
-                && cqe.result > 0
-                && rx.slots[usize::from(id)].slot.is_some()
-            {
-                drop(rx.take(id, 0, false));
+        // A slot that is filled meanwhile stays with its ring, which gives it back below.
+        let quiet = self.ring.quiesce(Duration::from_secs(2), |_| ());
+        for rx in &mut self.rx {
+            if quiet && self.ring.unregister_buffers(rx.group).is_ok() {
+                rx.take_back();
+            } else {
+                // The kernel may still write: the slots stay out, and so the pool stays mapped.
+                tracing::error!("io_uring did not let go of its buffers; their slots stay lent");
             }
-        });
-        let unregistered = self.ring.unregister_buffers(RX_GROUP).is_ok();
-        if quiet && unregistered {
-            self.rx.take_back();
-        } else {
-            // The kernel may still write: the slots stay out, and so the pool stays mapped.
-            tracing::error!("io_uring did not let go of its buffers; their slots stay lent");
         }
     }
 }
@@ -171,6 +174,8 @@ impl Drop for UringIo {
 /// The ring of provided buffers (io_uring_register(2), IORING_REGISTER_PBUF_RING) and which slot
 /// stands behind each buffer id. The id of a buffer is its place in the ring.
 struct RxRing {
+    /// The buffer group, which is the index of the pool's class too.
+    group: u16,
     /// The entries that the kernel reads: one page-aligned array.
     entries: Mapping,
     slots: Box<[Lent]>,
@@ -189,30 +194,35 @@ struct Lent {
 }
 
 impl RxRing {
-    fn create(options: RxOptions, pool: &Mempool) -> Result<Self> {
-        assert!(options.slots.is_power_of_two());
-        let bytes = usize::from(options.slots) * size_of::<BufRingEntry>();
+    fn create(group: u16, slots: u16, pool: &Mempool) -> Result<Self> {
+        assert!(slots.is_power_of_two() && slots < LARGE_ID);
+        let bytes = usize::from(slots) * size_of::<BufRingEntry>();
         let request = Request { no_huge: true, ..Request::new("ringway-rx-ring", bytes) };
         Ok(Self {
+            group,
             entries: Mapping::create(&request, |_| ())?,
-            slots: vec![Lent::default(); options.slots.into()].into(),
+            slots: vec![Lent::default(); slots.into()].into(),
             tail: 0,
             lent: 0,
             pool: pool.clone(),
-            slot_bytes: pool.class(0).slot_bytes(),
+            slot_bytes: pool.class(group.into()).slot_bytes(),
         })
     }
 
-    fn register(&mut self, ring: &mut Uring, options: RxOptions) -> Result<()> {
-        let flags = if options.incremental { PBUF_RING_INC } else { 0 };
-        let memory = self.entries.as_mut_ptr();
+    fn register(&mut self, ring: &mut Uring, incremental: bool) -> Result<()> {
+        let flags = if incremental { PBUF_RING_INC } else { 0 };
+        let (memory, entries) = (self.entries.as_mut_ptr(), self.slots.len() as u16);
         // SAFETY: the entries are page-aligned and `UringIo` unregisters them before they go; the
         // slots put into them are lent until then.
-        let registered =
-            unsafe { ring.register_buffers(memory, options.slots, RX_GROUP, flags) };
+        let registered = unsafe { ring.register_buffers(memory, entries, self.group, flags) };
         registered.map_err(|why| {
             Error::new("register the receive buffers", why, "use Linux 6.1 or newer")
         })
+    }
+
+    #[inline]
+    fn class(&self) -> &Class {
+        self.pool.class(self.group.into())
     }
 
     #[inline]
@@ -236,7 +246,7 @@ impl RxRing {
     fn take(&mut self, id: u16, bytes: usize, more: bool) -> Buf {
         let lent = &mut self.slots[usize::from(id)];
         let slot = lent.slot.expect("the kernel fills only what was lent");
-        let class = self.pool.class(0);
+        let class = self.pool.class(self.group.into());
         let start = lent.used;
         if more {
             class.table().share(slot);
@@ -261,10 +271,10 @@ impl RxRing {
             if self.slots[place].slot.is_some() {
                 break;
             }
-            let class = self.pool.class(0);
+            let class = self.class();
             let Some(slot) = class.table().alloc(cache_index::current()) else { break };
-            self.slots[place] = Lent { slot: Some(slot), used: 0 };
             self.write_entry(place, class.slot_pointer(slot));
+            self.slots[place] = Lent { slot: Some(slot), used: 0 };
             wanted += 1;
         }
         self.lent += wanted;
@@ -280,7 +290,7 @@ impl RxRing {
         let entry = unsafe { &mut *entry };
         entry.set_addr(pointer as u64);
         entry.set_len(self.slot_bytes as u32);
-        entry.set_bid(place as u16);
+        entry.set_bid(place as u16 | if self.group == 0 { 0 } else { LARGE_ID });
     }
 
     fn publish(&mut self, added: u16) {
@@ -298,11 +308,12 @@ impl RxRing {
 
     /// Gives every lent slot back to the pool. Only once the kernel writes no more.
     fn take_back(&mut self) {
-        for lent in &mut self.slots {
-            if let Some(slot) = lent.slot.take() {
-                self.pool.class(0).release(slot);
+        for index in 0..self.slots.len() {
+            if let Some(slot) = self.slots[index].slot.take() {
+                self.class().release(slot);
             }
         }
+        self.lent = 0;
     }
 }
 

@@ -16,7 +16,8 @@ use super::{Features, Io, Notice, TimerEvent, Token, Transport};
 use crate::counters::{Counter, Reason};
 use crate::error::{Error, Result};
 use crate::limits::{
-    ACCEPT_RETRY_NS, ADOPTED_MAX, CQ_ENTRIES, GATHER_MAX, LINGER_NS, RX_QUEUE_HIGH, TX_HIGH_BYTES,
+    ACCEPT_RETRY_NS, ADOPTED_MAX, CQ_ENTRIES, GATHER_MAX, LINGER_NS, RX_FULL_MAX, RX_QUEUE_HIGH,
+    RX_SPARSE_MAX, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX, STALL_SWEEPS_MAX, TX_HIGH_BYTES,
     TX_QUEUE_BUFS,
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
@@ -33,6 +34,7 @@ mod op {
     pub const CANCEL: u8 = 6;
     pub const LINGER_TIMER: u8 = 7;
     pub const ACCEPT_TIMER: u8 = 8;
+    pub const SWEEP_TIMER: u8 = 9;
 }
 
 /// The kind of a buf that asks to be told when all before it was sent; its meta is the ticket.
@@ -49,6 +51,10 @@ pub struct Tcp {
     accepting: bool,
     /// Accepting pauses until a timer fires.
     accept_held: bool,
+    /// Connections whose send is in flight.
+    sends: usize,
+    /// The pool's misses when the last sweep looked.
+    pool_empty_seen: u64,
     /// Received and not taken yet, with the markers, in order.
     rx: VecDeque<Buf>,
     /// Connections with something to send or to close, to be visited by `flush`.
@@ -73,6 +79,8 @@ impl Tcp {
             open: 0,
             accepting: false,
             accept_held: false,
+            sends: 0,
+            pool_empty_seen: 0,
             rx: VecDeque::with_capacity(RX_QUEUE_HIGH + CQ_ENTRIES as usize),
             dirty: Vec::with_capacity(slots as usize),
             starved: Vec::with_capacity(slots as usize),
@@ -179,8 +187,9 @@ impl Tcp {
 
     fn arm_recv(&mut self, io: &mut Io, slot: u32) {
         let token = self.token(op::RECV, slot);
-        io.uring().recv_multi(slot, token);
         let conn = self.conn(slot);
+        let large = conn.has(Flag::Large);
+        io.uring().recv_multi(slot, large, token);
         conn.set(Flag::Receiving);
         conn.ops += 1;
     }
@@ -204,6 +213,7 @@ impl Tcp {
             result => match -result {
                 libc::ENOBUFS => {
                     io.count(Counter::RxStarved, 1);
+                    self.conn(slot).clear(Flag::Large);
                     self.starved.push(slot);
                 }
                 libc::ECANCELED | libc::EINTR | libc::EAGAIN => self.resume_recv(io, slot),
@@ -230,6 +240,29 @@ impl Tcp {
         io.count(Counter::RxBytes, cqe.result as u64);
         if self.rx.len() >= RX_QUEUE_HIGH && wanted {
             self.pause_recv(io, slot, Flag::RxPaused);
+        }
+        self.fit_slots(io, slot, cqe.result as usize);
+    }
+
+    /// Receives into large slots while the peer sends much at a time, and into small ones, which
+    /// stay in the core's cache, while it does not.
+    #[inline]
+    fn fit_slots(&mut self, io: &mut Io, slot: u32, received_bytes: usize) {
+        let small_bytes = io.uring().rx_slot_bytes(false);
+        let conn = self.conn(slot);
+        let large = conn.has(Flag::Large);
+        if large == (received_bytes >= small_bytes) {
+            conn.misfits = 0;
+            return;
+        }
+        conn.misfits += 1;
+        if conn.misfits < if large { RX_SPARSE_MAX } else { RX_FULL_MAX } {
+            return;
+        }
+        conn.misfits = 0;
+        if large { conn.clear(Flag::Large) } else { conn.set(Flag::Large) }
+        if conn.has(Flag::Receiving) {
+            self.cancel_recv(io, slot);
         }
     }
 
@@ -331,7 +364,9 @@ impl Tcp {
             return self.mark_dirty(slot);
         }
         conn.sending = count;
+        conn.stalled = 0;
         conn.ops += 1;
+        self.sends += 1;
         io.count(Counter::Sends, 1);
         io.count(Counter::TxBufs, count.into());
     }
@@ -340,7 +375,9 @@ impl Tcp {
         let conn = self.conn(slot);
         conn.sending = 0;
         conn.ops -= 1;
-        if conn.phase == Phase::Closing {
+        let phase = conn.phase;
+        self.sends -= 1;
+        if phase == Phase::Closing {
             self.drop_unsent(io, slot);
             return self.close_when_quiet(io, slot);
         }
@@ -399,6 +436,34 @@ impl Tcp {
             self.settle(io, &buf, false);
         }
         self.conn(slot).tx_bytes = 0;
+    }
+
+    /// Gives up connections whose peer has taken nothing for too long: the bufs that wait for it
+    /// are everyone's. A look at all connections, only while a send is in flight.
+    fn sweep(&mut self, io: &mut Io) {
+        let pool_empty = io.counters.get(Counter::PoolEmpty);
+        let starving = pool_empty > std::mem::replace(&mut self.pool_empty_seen, pool_empty);
+        let most = if starving { STALL_SWEEPS_EMPTY_MAX } else { STALL_SWEEPS_MAX };
+        if self.sends > 0 {
+            for slot in 0..self.conns.len() as u32 {
+                let conn = self.conn(slot);
+                if conn.sending == 0 {
+                    continue;
+                }
+                conn.stalled += 1;
+                if conn.stalled > most {
+                    io.count(Counter::StalledPeers, 1);
+                    self.abort(io, slot);
+                }
+            }
+        }
+        self.schedule_sweep(io);
+    }
+
+    fn schedule_sweep(&mut self, io: &mut Io) {
+        let event = TimerEvent { listener: self.index, op: op::SWEEP_TIMER, conn: ConnId::NONE };
+        let timer = io.timers.schedule(io.now, STALL_SWEEP_NS, event);
+        assert!(timer.is_some(), "there is a timer for each listener beside its connections");
     }
 
     // ---- closing ----
@@ -577,6 +642,7 @@ impl Transport for Tcp {
     }
 
     fn start(&mut self, io: &mut Io) {
+        self.schedule_sweep(io);
         self.arm_accept(io);
     }
 
@@ -620,6 +686,7 @@ impl Transport for Tcp {
                 self.accept_held = false;
                 self.arm_accept(io);
             }
+            op::SWEEP_TIMER => self.sweep(io),
             _ => {
                 if let Some(slot) = self.live(event.conn) {
                     self.conn(slot).linger = None;

@@ -35,6 +35,8 @@ pub enum Flag {
     CloseWanted = 1 << 4,
     /// In the list of connections that the next flush visits.
     Dirty = 1 << 5,
+    /// Receives into large slots.
+    Large = 1 << 6,
 }
 
 /// One connection.
@@ -55,6 +57,10 @@ pub struct Conn {
     pub ops: u8,
     /// Bufs at the head of `tx` that the kernel is sending.
     pub sending: u8,
+    /// Receives in a row that speak for the other size of slot.
+    pub misfits: u8,
+    /// Sweeps since the send in flight began or its last progress.
+    pub stalled: u8,
     flags: u8,
 }
 
@@ -70,6 +76,8 @@ impl Conn {
         phase: Phase::Free,
         ops: 0,
         sending: 0,
+        misfits: 0,
+        stalled: 0,
         flags: 0,
     };
 

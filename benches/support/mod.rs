@@ -1,0 +1,109 @@
+//! What the side-by-side benches share: statistics over interleaved rounds, pinned threads, and an
+//! lcore that the bench drives by hand.
+#![allow(dead_code)]
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+
+use ringway::counters::LcoreCounters;
+use ringway::dataplane::Tuning;
+use ringway::handler::Echo;
+use ringway::lcore::{Lcore, Listener, Parts};
+use ringway::limits::{
+    CQ_ENTRIES, LARGE_SLOT_BYTES, LARGE_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS, SQ_ENTRIES,
+};
+use ringway::mailbox::Mailbox;
+use ringway::mem::{CacheClaim, ClassSize, Mempool, UringIo};
+use ringway::pipeline::{Cx, Handler, Pipeline, chain};
+use ringway::sys::mapping::Request;
+use ringway::sys::socket::TcpListener;
+use ringway::sys::uring::Options;
+use ringway::time::{Clock, TimerWheel};
+use ringway::transport::{Io, Tcp};
+
+/// Connections that a bench lcore can have.
+pub const SLOTS: u32 = 2048;
+
+/// An lcore on the calling thread with one TCP listener, to be driven by `poll_once`.
+pub fn lcore(
+    tuning: Tuning,
+    protocol: impl FnOnce(u32) -> (Pipeline, Box<dyn Handler>),
+) -> (Lcore, SocketAddr, Arc<LcoreCounters>) {
+    // The thread's caches, as every lcore has them; kept until the bench ends.
+    std::mem::forget(CacheClaim::register());
+    let sizes = [
+        ClassSize { slot_bytes: SMALL_SLOT_BYTES, slots: SMALL_SLOTS },
+        ClassSize { slot_bytes: LARGE_SLOT_BYTES, slots: LARGE_SLOTS },
+    ];
+    let pool = Mempool::create(&Request::new("bench", 0), &sizes, None).expect("a pool");
+    let options = Options {
+        sq_entries: SQ_ENTRIES,
+        cq_entries: CQ_ENTRIES,
+        files: SLOTS,
+        files_reserved: 8,
+        mode: tuning.mode,
+    };
+    let uring = UringIo::create(&options, tuning.rx, &pool).expect("an io_uring");
+    let counters = Arc::new(LcoreCounters::default());
+    let clock = Clock::start();
+    let now = clock.now();
+    let io = Io {
+        lcore: 0,
+        uring: Some(uring),
+        pool: pool.clone(),
+        now,
+        timers: TimerWheel::new(SLOTS as usize + 8),
+        counters: counters.clone(),
+        notices: Vec::new(),
+        adoptable: Vec::new(),
+        connections: 0,
+        connections_max: SLOTS - 8,
+    };
+    let cx = Cx { pool, now, unix_seconds: 0, draining: false, counters: counters.clone() };
+    let mailbox = Mailbox::new().expect("a mailbox");
+    let idle = ringway::config::IdleMode::Busy;
+    let mut lcore = Lcore::new(Parts { io, cx, mailbox, clock, idle });
+    let mut sockets =
+        TcpListener::bind_group("127.0.0.1:0".parse().expect("an address"), 1).expect("a port");
+    let socket = sockets.remove(0);
+    let address = socket.address();
+    let (pipeline, handler) = protocol(SLOTS);
+    let transport = Box::new(Tcp::new(socket, 0, SLOTS));
+    lcore.register(0, Box::new(Listener::new(transport, pipeline, handler))).expect("a free index");
+    (lcore, address, counters)
+}
+
+/// TCP echo, for [`lcore`].
+pub fn echo(slots: u32) -> (Pipeline, Box<dyn Handler>) {
+    (Pipeline::Raw(chain::Raw::new(slots)), Box::new(Echo))
+}
+
+/// `count` connections to `address`, without delay; `settle` is called between them so that a
+/// server on this thread can accept.
+pub fn connect(address: SocketAddr, count: usize, mut settle: impl FnMut()) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    for _ in 0..count {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_nodelay(true).expect("TCP_NODELAY");
+        streams.push(stream);
+        settle();
+    }
+    streams
+}
+
+/// Keeps the calling thread on one core.
+pub fn pin(cpu: u32) {
+    // A machine with fewer cores runs it where it can.
+    let _ = ringway::sys::affinity::pin(&[cpu]);
+}
+
+/// The value at `part` (0 to 1) of `values`, which it sorts.
+pub fn quantile(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * part).round() as usize]
+}
+
+/// min, p10, median and max, for a table.
+pub fn spread(values: &mut [f64]) -> [f64; 4] {
+    [0.0, 0.1, 0.5, 1.0].map(|part| quantile(values, part))
+}
