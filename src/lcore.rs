@@ -15,7 +15,7 @@ use self::mail::PendingWrites;
 use crate::config::IdleMode;
 use crate::counters::Counter;
 use crate::error::{Error, Result};
-use crate::limits::{BURST_MAX, LISTENERS_MAX};
+use crate::limits::{COMPLETIONS_PER_TURN, LISTENERS_MAX};
 use crate::mailbox::Mailbox;
 use crate::mem::Batch;
 use crate::pipeline::Cx;
@@ -27,7 +27,10 @@ use crate::transport::{Io, TimerEvent, Token};
 const OP_BELL: u8 = 1;
 
 /// Timers that fire in one pass.
-const TIMERS_PER_PASS: usize = 256;
+const TIMERS_PER_PASS: usize = 32;
+
+/// Completions taken from the ring at a time.
+const REAP: usize = 16;
 
 /// Passes between two readings of the clock, while nothing begins or ends.
 const CLOCK_PASSES: u32 = 8;
@@ -192,14 +195,14 @@ impl Lcore {
             uring.after_submit();
             entered.unwrap_or_else(|e| panic!("io_uring_enter failed: {e}"));
         }
-        let mut batch = [Cqe::default(); BURST_MAX];
+        let mut batch = [Cqe::default(); REAP];
         let mut done = 0;
         loop {
             let wanted = batch.len().min(budget - done);
             let count = self.io.uring().ring().reap(&mut batch[..wanted]);
             batch[..count].iter().for_each(|cqe| self.complete(cqe));
             done += count;
-            if count < BURST_MAX || done >= crate::limits::COMPLETIONS_PER_TURN {
+            if count < REAP || done >= COMPLETIONS_PER_TURN {
                 break;
             }
         }
