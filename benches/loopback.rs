@@ -223,7 +223,9 @@ fn http(rounds: usize) {
         return println!("\nhttp: skipped, nginx is not installed (apt-get install nginx-light)");
     };
     for (connections, depth) in [(50, 1), (50, 16), (1, 16)] {
-        println!("\nhttp GET, {connections} connections, {depth} in flight each: k requests/s by round");
+        println!(
+            "\nhttp GET, {connections} connections, {depth} in flight each: k requests/s by round"
+        );
         let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
         let mut nginx_load = Load::new(nginx.address, connections, depth);
         let mut enters = 0.0;

@@ -181,7 +181,11 @@ fn bare(connections: usize, bytes: usize) -> Side {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         accepted.push(stream);
     });
-    Side { name: "bare io_uring echo", server: Box::new(Bare::new(accepted, bytes.max(2048))), clients }
+    Side {
+        name: "bare io_uring echo",
+        server: Box::new(Bare::new(accepted, bytes.max(2048))),
+        clients,
+    }
 }
 
 impl Side {
@@ -221,7 +225,9 @@ fn main() {
     let rounds = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(400);
     let all = arguments.iter().any(|a| a == "all");
     support::pin(0);
-    println!("ns per echo: min / p10 / median / max; paired difference to bare: p10 / median / p90");
+    println!(
+        "ns per echo: min / p10 / median / max; paired difference to bare: p10 / median / p90"
+    );
     for (bytes, connections) in [(64, 1), (64, 8), (64, 50), (1400, 50), (16384, 20)] {
         let mut sides = vec![bare(connections, bytes)];
         let variants = variants();

@@ -96,7 +96,11 @@ impl Builder {
         let addresses = sockets.iter().map(|group| group[0].address()).collect();
         let topology = Topology::discover()?;
         let pools = NumaPools::create(
-            &topology, &self.cores, &self.config.mempool, &self.memory, &self.prefix,
+            &topology,
+            &self.cores,
+            &self.config.mempool,
+            &self.memory,
+            &self.prefix,
         )?;
         let counters: Vec<_> = (0..lcores).map(|_| Arc::new(LcoreCounters::default())).collect();
         let status = Status::new(counters.clone());
@@ -260,9 +264,7 @@ fn bind_all(listeners: &[ListenerConfig], lcores: usize) -> Result<Vec<Vec<TcpLi
 /// Returns the connections per lcore that then fit.
 fn connections_limit(wanted: u32) -> Result<u32> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let fail = |why: nix::Error| {
-        Error::new("read the limit on open files", why, "see `ulimit -n`")
-    };
+    let fail = |why: nix::Error| Error::new("read the limit on open files", why, "see `ulimit -n`");
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(fail)?;
     let needed = u64::from(wanted) + u64::from(ADOPTED_MAX);
     let reachable = hard.min(soft.max(needed));

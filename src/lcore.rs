@@ -40,7 +40,9 @@ const CLOCK_PASSES: u32 = 8;
 enum Stage {
     Running,
     /// Accepts no more; connections have until the deadline to finish.
-    Draining { deadline: Instant },
+    Draining {
+        deadline: Instant,
+    },
     /// Every connection is being closed.
     Stopping,
 }

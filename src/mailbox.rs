@@ -34,7 +34,11 @@ impl<T: Send> Mailbox<T> {
     /// An empty mailbox of [`MAILBOX_SLOTS`].
     pub fn new() -> Result<Self> {
         let bell = Doorbell::new().map_err(|e| {
-            Error::new("make a doorbell (eventfd)", e, "raise the limit on open files (`ulimit -n`)")
+            Error::new(
+                "make a doorbell (eventfd)",
+                e,
+                "raise the limit on open files (`ulimit -n`)",
+            )
         })?;
         Ok(Self { shared: Arc::new(Shared { ring: mpmc::Ring::new(MAILBOX_SLOTS), bell }) })
     }

@@ -54,8 +54,7 @@ impl Protocols {
     pub(super) fn check(&self, listeners: &[ListenerConfig]) -> Result<()> {
         let status = Status::new(Vec::new());
         for listener in listeners {
-            let context =
-                ProtocolContext { settings: &listener.config, slots: 0, status: &status };
+            let context = ProtocolContext { settings: &listener.config, slots: 0, status: &status };
             self.make(listener, &context)?;
         }
         Ok(())

@@ -10,7 +10,10 @@ use crate::config::{Config, IdleMode, LcoreSpec};
 use crate::counters::LcoreCounters;
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
-use crate::limits::{ADOPTED_MAX, CQ_ENTRIES, LISTENERS_MAX, PENDING_WRITES_MAX, RX_LARGE_SLOTS, RX_SLOTS, SQ_ENTRIES};
+use crate::limits::{
+    ADOPTED_MAX, CQ_ENTRIES, LISTENERS_MAX, PENDING_WRITES_MAX, RX_LARGE_SLOTS, RX_SLOTS,
+    SQ_ENTRIES,
+};
 use crate::mailbox::Mailbox;
 use crate::mem::{CacheClaim, Mempool, RxOptions, UringIo};
 use crate::pipeline::Cx;
@@ -126,9 +129,7 @@ impl Worker {
         };
         let parts = Parts { io, cx, mailbox, clock: job.clock, idle: job.idle };
         let mut lcore = Lcore::new(parts);
-        for (index, (config, socket)) in
-            job.config.listeners.iter().zip(self.sockets).enumerate()
-        {
+        for (index, (config, socket)) in job.config.listeners.iter().zip(self.sockets).enumerate() {
             let context =
                 ProtocolContext { settings: &config.config, slots: files, status: &job.status };
             let Protocol { pipeline, handler } = job.protocols.make(config, &context)?;

@@ -193,7 +193,13 @@ impl<S: Service> Http<S> {
         let encode = |room: &mut [u8]| {
             let (status, fields) = (response.status, response.fields);
             let head = http1::encode_head(
-                room, status, response.content_type, length, connection, fields, Some(&date),
+                room,
+                status,
+                response.content_type,
+                length,
+                connection,
+                fields,
+                Some(&date),
             )?;
             let body = if bodiless { &[] } else { inline };
             room.get_mut(head..head + body.len())?.copy_from_slice(body);

@@ -173,7 +173,11 @@ impl Lcore {
     pub fn adopt(&mut self, index: u8, socket: OwnedFd) -> Result<ConnId> {
         let listener = self.listeners.get_mut(usize::from(index)).and_then(Option::as_mut);
         let listener = listener.ok_or_else(|| {
-            Error::new("adopt a socket", format!("there is no listener {index}"), "name one that runs")
+            Error::new(
+                "adopt a socket",
+                format!("there is no listener {index}"),
+                "name one that runs",
+            )
         })?;
         self.work |= 1 << index;
         listener.transport.adopt(&mut self.io, socket)

@@ -133,6 +133,36 @@ impl<T, const N: usize> Batch<T, N> {
         count
     }
 
+    /// Appends what `make` makes of 0, 1, …: `count` values, or as many as there is room for;
+    /// returns how many.
+    #[inline]
+    pub fn extend_with(&mut self, count: usize, mut make: impl FnMut(usize) -> T) -> usize {
+        if self.start > 0 {
+            self.close_gap();
+        }
+        let count = count.min(self.room());
+        let room = &mut self.items[self.end..self.end + count];
+        for (index, item) in room.iter_mut().enumerate() {
+            item.write(make(index));
+        }
+        // Last: if `make` panics, what it made before is leaked.
+        self.end += count;
+        count
+    }
+
+    /// Takes all values, oldest first.
+    #[inline]
+    pub fn drain_with(&mut self, mut take: impl FnMut(T)) {
+        let (start, end) = (self.start, self.end);
+        // Given up beforehand: if `take` panics, the rest is leaked and nothing dropped twice.
+        self.start = 0;
+        self.end = 0;
+        for item in &self.items[start..end] {
+            // SAFETY: it was initialised, and the indices above gave it up.
+            take(unsafe { item.assume_init_read() });
+        }
+    }
+
     /// Moves the values from index `at` on to a new batch; all of them stay where `at` is past the
     /// end.
     pub fn split_off(&mut self, at: usize) -> Self {

@@ -246,11 +246,16 @@ impl Buf {
         front
     }
 
-    /// Gives the share away without freeing it: for the pool's own bulk free.
+    /// The class that the slot belongs to; `None` for a marker.
     #[inline]
-    pub(super) fn into_slot(self) -> Option<(NonNull<Class>, u32)> {
-        let this = std::mem::ManuallyDrop::new(self);
-        this.class.map(|class| (class, this.slot))
+    pub(super) fn owner(&self) -> Option<NonNull<Class>> {
+        self.class
+    }
+
+    /// The slot's number in its class.
+    #[inline]
+    pub(super) fn slot(&self) -> u32 {
+        self.slot
     }
 }
 

@@ -36,7 +36,8 @@ impl CacheClaim {
             return None;
         }
         // Acquire: pairs with the release in `drop`, so that we see the caches as they were left.
-        let claim = |taken: u64| (taken != u64::MAX).then(|| taken | 1 << (!taken).trailing_zeros());
+        let claim =
+            |taken: u64| (taken != u64::MAX).then(|| taken | 1 << (!taken).trailing_zeros());
         let before = TAKEN.fetch_update(Ordering::Acquire, Ordering::Relaxed, claim).ok()?;
         let index = (!before).trailing_zeros();
         INDEX.set(index);

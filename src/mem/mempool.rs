@@ -1,7 +1,7 @@
 //! The pool: slots of a few sizes in one segment. Who may touch which slot is `slots`' business,
 //! where the memory comes from `segment`'s.
 
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -85,7 +85,10 @@ impl Drop for Shared {
     fn drop(&mut self) {
         let out: u32 = self.0.classes.iter().map(|class| class.table.missing()).sum();
         if out > 0 {
-            tracing::error!(bufs = out, "a mempool was dropped while bufs were out; it stays mapped");
+            tracing::error!(
+                bufs = out,
+                "a mempool was dropped while bufs were out; it stays mapped"
+            );
             return;
         }
         // SAFETY: no slot is out, so nobody has a pointer into the classes or the segment; this is
@@ -154,36 +157,23 @@ impl Mempool {
     pub fn alloc_burst(&self, bytes: usize, count: usize, out: &mut Batch<Buf>) -> usize {
         let Some(class) = self.class_for(bytes) else { return 0 };
         let mut slots = [0; BURST_MAX];
-        let wanted = count.min(out.room());
-        let taken = class.table.alloc_burst(cache_index::current(), &mut slots[..wanted]);
-        for &slot in &slots[..taken] {
-            let pushed = out.push(Buf::from_slot(NonNull::from(class), slot, 0, 0));
-            debug_assert!(pushed.is_ok());
-        }
-        taken
+        let slots = &mut slots[..count.min(out.room())];
+        let taken = class.table.alloc_burst(cache_index::current(), slots);
+        let class = NonNull::from(class);
+        out.extend_with(taken, |index| Buf::from_slot(class, slots[index], 0, 0))
     }
 
     /// Drops all bufs of a burst, giving slots of one class back together. Bufs of other pools are
     /// dropped as well.
     pub fn free_burst(burst: &mut Batch<Buf>) {
         let cache = cache_index::current();
-        let mut slots = [0; BURST_MAX];
-        let (mut count, mut current) = (0, None::<NonNull<Class>>);
-        while let Some(buf) = burst.pop() {
-            let Some((class, slot)) = buf.into_slot() else { continue };
-            // SAFETY: the class stays in place while this slot is out.
-            if !unsafe { class.as_ref() }.table.unshare(slot) {
-                continue;
-            }
-            if current.is_some_and(|current| current != class) {
-                free_slots(current, cache, &slots[..count]);
-                count = 0;
-            }
-            current = Some(class);
-            slots[count] = slot;
-            count += 1;
+        let mut slots = [MaybeUninit::uninit(); BURST_MAX];
+        if let Some((class, slots)) = all_unique(burst.as_slice(), &mut slots) {
+            burst.drain_with(std::mem::forget);
+            // SAFETY: the class stays in place while these slots are out.
+            return unsafe { class.as_ref() }.table.free_burst(cache, slots);
         }
-        free_slots(current, cache, &slots[..count]);
+        burst.clear();
     }
 
     /// Largest slot, in bytes: the most that is ever contiguous.
@@ -237,13 +227,26 @@ impl std::fmt::Debug for Mempool {
     }
 }
 
-fn free_slots(class: Option<NonNull<Class>>, cache: Option<usize>, slots: &[u32]) {
-    if let Some(class) = class
-        && !slots.is_empty()
-    {
-        // SAFETY: the class stays in place while these slots are out.
-        unsafe { class.as_ref() }.table.free_burst(cache, slots);
+/// The slots of `bufs`, if they are of one class and each has one owner: the common case, decided
+/// without a branch per buf.
+#[inline]
+fn all_unique<'a>(
+    bufs: &[Buf],
+    slots: &'a mut [MaybeUninit<u32>; BURST_MAX],
+) -> Option<(NonNull<Class>, &'a [u32])> {
+    let class = bufs.first()?.owner()?;
+    // SAFETY: the class stays in place while the first buf's slot is out.
+    let table = unsafe { class.as_ref() }.table();
+    let mut same = true;
+    for (buf, out) in bufs.iter().zip(slots.iter_mut()) {
+        // A marker's slot is 0, which every table has; its owner gives it away.
+        let slot = if buf.owner() == Some(class) { buf.slot() } else { 0 };
+        same &= (buf.owner() == Some(class)) & table.is_unique(slot);
+        out.write(slot);
     }
+    let slots = &slots[..bufs.len()];
+    // SAFETY: the loop wrote one slot for each buf, and a batch holds at most BURST_MAX.
+    same.then(|| (class, unsafe { slots.assume_init_ref() }))
 }
 
 fn class(segment: &Segment, index: usize, node: Option<u32>) -> Class {

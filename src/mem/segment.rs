@@ -180,10 +180,8 @@ mod tests {
 
     #[test]
     fn regions_are_in_order_page_aligned_and_disjoint() {
-        let sizes = [
-            ClassSize { slot_bytes: 2048, slots: 100 },
-            ClassSize { slot_bytes: 16384, slots: 3 },
-        ];
+        let sizes =
+            [ClassSize { slot_bytes: 2048, slots: 100 }, ClassSize { slot_bytes: 16384, slots: 3 }];
         let header = layout(&sizes);
         let mut at = size_of::<Header>() as u64;
         for (record, size) in header.classes.iter().zip(&sizes) {

@@ -100,8 +100,9 @@ impl SlotTable {
 
     #[inline]
     fn count(&self, slot: u32) -> &AtomicU32 {
-        assert!(slot < self.slot_count);
-        // SAFETY: in range, and the memory lives as long as the table.
+        debug_assert!(slot < self.slot_count);
+        // SAFETY: slots reach bufs that passed `check` alone, so it is in range; the memory lives as
+        // long as the table.
         let count = unsafe { self.counts.add(slot as usize) };
         // SAFETY: it was initialised by `new`.
         unsafe { count.as_ref() }
@@ -225,7 +226,9 @@ impl SlotTable {
         let len = cache.slots.with_mut(|slots| {
             // SAFETY: this thread alone owns the cache.
             let slots = unsafe { &mut *slots };
-            self.free.dequeue_burst(&mut slots[..self.batch()])
+            let fetched = self.free.dequeue_burst(&mut slots[..self.batch()]);
+            slots[..fetched].iter().for_each(|&slot| self.check(slot));
+            fetched
         });
         if len == 0 {
             add(&cache.exhausted, 1);
@@ -249,7 +252,7 @@ impl SlotTable {
 
     #[cold]
     fn alloc_uncached(&self) -> Option<u32> {
-        let slot = self.free.dequeue();
+        let slot = self.free.dequeue().inspect(|&slot| self.check(slot));
         let (allocated, _, exhausted) = &*self.shared;
         let counter = if slot.is_some() { allocated } else { exhausted };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -260,6 +263,12 @@ impl SlotTable {
     fn free_uncached(&self, freed: &[u32]) {
         self.shared.1.fetch_add(freed.len() as u64, Ordering::Relaxed);
         assert_eq!(self.free.enqueue_burst(freed), freed.len(), "a slot was freed twice");
+    }
+
+    /// Stops a number from the free ring that is no slot of ours: the ring lies in shared memory.
+    #[inline]
+    fn check(&self, slot: u32) {
+        assert!(slot < self.slot_count, "the free ring was overwritten: it holds slot {slot}");
     }
 
     /// Slots in all.

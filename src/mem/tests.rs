@@ -123,7 +123,10 @@ fn bufs_allocated_here_and_dropped_there_are_all_accounted_for() {
             let _claim = CacheClaim::register();
             let mut sent = 0u32;
             while sent < total {
-                let Some(mut buf) = pool.alloc(4) else { thread::yield_now(); continue };
+                let Some(mut buf) = pool.alloc(4) else {
+                    thread::yield_now();
+                    continue;
+                };
                 assert!(buf.append(&sent.to_le_bytes()));
                 while let Err(back) = producer.enqueue(buf) {
                     buf = back;
@@ -136,7 +139,10 @@ fn bufs_allocated_here_and_dropped_there_are_all_accounted_for() {
             let _claim = CacheClaim::register();
             let mut seen = 0u32;
             while seen < total {
-                let Some(buf) = consumer.dequeue() else { thread::yield_now(); continue };
+                let Some(buf) = consumer.dequeue() else {
+                    thread::yield_now();
+                    continue;
+                };
                 assert_eq!(buf.bytes(), seen.to_le_bytes());
                 seen += 1;
             }

@@ -48,7 +48,8 @@ impl UringIo {
     /// Sets up the ring of the calling thread and lends it slots of `pool`'s two smallest classes.
     pub fn create(options: &Options, rx: RxOptions, pool: &Mempool) -> Result<Self> {
         let mut ring = Uring::create(options)?;
-        let mut rings = [RxRing::create(0, rx.slots, pool)?, RxRing::create(1, rx.large_slots, pool)?];
+        let mut rings =
+            [RxRing::create(0, rx.slots, pool)?, RxRing::create(1, rx.large_slots, pool)?];
         for rx_ring in &mut rings {
             rx_ring.register(&mut ring, rx.incremental)?;
             rx_ring.replenish();

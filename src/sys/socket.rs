@@ -98,23 +98,25 @@ fn bind_error(address: SocketAddr, why: Errno) -> Error {
         Errno::EADDRINUSE => Error::new(
             what,
             "the port is in use",
-            format!("see who has it with `ss -ltnp 'sport = :{port}'`, or change the listener's address"),
+            format!(
+                "see who has it with `ss -ltnp 'sport = :{port}'`, or change the listener's address"
+            ),
         ),
         Errno::EACCES => Error::new(
             what,
             "ports below 1024 are privileged",
-            format!("run `sysctl -w net.ipv4.ip_unprivileged_port_start={port}`, or use a higher port"),
+            format!(
+                "run `sysctl -w net.ipv4.ip_unprivileged_port_start={port}`, or use a higher port"
+            ),
         ),
         Errno::EADDRNOTAVAIL => Error::new(
             what,
             "this machine has no such address",
             "use an address that `ip addr` shows, or 0.0.0.0",
         ),
-        Errno::EMFILE | Errno::ENFILE => Error::new(
-            what,
-            "the limit on open files is reached",
-            "raise it with `ulimit -n`",
-        ),
+        Errno::EMFILE | Errno::ENFILE => {
+            Error::new(what, "the limit on open files is reached", "raise it with `ulimit -n`")
+        }
         other => Error::new(what, other.desc(), "change the listener's address"),
     }
 }

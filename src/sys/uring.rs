@@ -354,11 +354,8 @@ impl Uring {
         let mut completions = self.ring.completion();
         while taken < out.len() {
             let Some(entry) = completions.next() else { break };
-            let cqe = Cqe {
-                user_data: entry.user_data(),
-                result: entry.result(),
-                flags: entry.flags(),
-            };
+            let cqe =
+                Cqe { user_data: entry.user_data(), result: entry.result(), flags: entry.flags() };
             finals += u32::from(!cqe.more());
             out[taken] = cqe;
             taken += 1;
@@ -497,9 +494,8 @@ fn enter_syscall(
     };
     // SAFETY: the ring is live, and the argument with its timespec outlives the call, which only
     // reads them.
-    let result = unsafe {
-        libc::syscall(libc::SYS_io_uring_enter, fd, submit, want, flags, pointer, bytes)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_io_uring_enter, fd, submit, want, flags, pointer, bytes) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

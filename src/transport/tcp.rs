@@ -260,7 +260,11 @@ impl Tcp {
             return;
         }
         conn.misfits = 0;
-        if large { conn.clear(Flag::Large) } else { conn.set(Flag::Large) }
+        if large {
+            conn.clear(Flag::Large)
+        } else {
+            conn.set(Flag::Large)
+        }
         if conn.has(Flag::Receiving) {
             self.cancel_recv(io, slot);
         }

@@ -152,10 +152,9 @@ impl Http1 {
             Expect::Body(body) => {
                 let mut rest = buf;
                 let mut part = match body.take(rest.len()) {
-                    all if all == rest.len() => std::mem::replace(
-                        &mut rest,
-                        Buf::marker(ConnId::NONE, kind::DATA),
-                    ),
+                    all if all == rest.len() => {
+                        std::mem::replace(&mut rest, Buf::marker(ConnId::NONE, kind::DATA))
+                    }
                     some => rest.split_to(some),
                 };
                 let done = body.is_done();
