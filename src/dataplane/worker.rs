@@ -109,6 +109,7 @@ impl Worker {
             counters: self.counters.clone(),
             notices: Vec::with_capacity(PENDING_WRITES_MAX),
             adoptable: (0..ADOPTED_MAX).rev().collect(),
+            generation: 0,
             connections: 0,
             connections_max: job.connections_max,
         };

@@ -44,6 +44,8 @@ pub struct Io {
     pub notices: Vec<Notice>,
     /// Free slots at the start of the file table, for adopted sockets.
     pub adoptable: Vec<u32>,
+    /// The generation that the next connection gets.
+    pub generation: u32,
     /// Connections that the lcore has, over all its transports.
     pub connections: u32,
     /// Connections that the lcore may have.
@@ -58,6 +60,16 @@ impl Io {
     #[inline]
     pub fn uring(&mut self) -> &mut UringIo {
         self.uring.as_mut().expect("a kernel transport runs on an lcore with an io_uring")
+    }
+
+    /// A generation for a connection that opens. All transports of the lcore count on one number:
+    /// a slot that goes from one listener to another, or to the successor of one that is gone, must
+    /// not bring back an id that somebody still writes to (G-7).
+    #[inline]
+    pub fn next_generation(&mut self) -> u32 {
+        let generation = self.generation;
+        self.generation = generation.wrapping_add(1);
+        generation
     }
 
     /// Counts.

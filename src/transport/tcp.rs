@@ -167,6 +167,7 @@ impl Tcp {
         }
         let conn = self.conn(slot);
         assert!(conn.phase == Phase::Free, "the kernel gives out free slots only");
+        conn.generation = io.next_generation();
         conn.phase = Phase::Open;
         self.open += 1;
         io.connections += 1;

@@ -41,7 +41,7 @@ pub enum Flag {
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Conn {
-    /// How often the slot was used before.
+    /// What tells the connection from those that had the slot before it.
     pub generation: u32,
     /// Bytes in `tx`.
     pub tx_bytes: u32,
@@ -95,6 +95,6 @@ impl Conn {
     pub fn reuse(&mut self) {
         assert!(self.phase == Phase::Closed && self.ops == 0 && self.tx.is_empty());
         let flags = self.flags & Flag::Dirty as u8;
-        *self = Self { generation: self.generation.wrapping_add(1), flags, ..Self::FREE };
+        *self = Self { generation: self.generation, flags, ..Self::FREE };
     }
 }
