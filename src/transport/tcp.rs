@@ -518,6 +518,7 @@ impl Transport for Tcp {
     fn tx_burst(&mut self, io: &mut Io, tx: &mut Burst) -> usize {
         let mut taken = 0;
         while let Some(buf) = tx.pop() {
+            taken += 1;
             let Some(slot) = self.live(buf.conn()) else {
                 io.counters.drop_one(Reason::StaleConnection);
                 self.settle(io, &buf, false);
@@ -534,11 +535,10 @@ impl Transport for Tcp {
                     if let Err(buf) = self.queue(io, slot, buf) {
                         let back = tx.unpop(buf);
                         debug_assert!(back.is_ok(), "it was just popped");
-                        break;
+                        return taken - 1;
                     }
                 }
             }
-            taken += 1;
         }
         taken
     }
