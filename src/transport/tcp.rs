@@ -130,7 +130,14 @@ impl Tcp {
     fn on_accept(&mut self, io: &mut Io, cqe: &Cqe) {
         self.accepting = cqe.more();
         match u32::try_from(cqe.result) {
-            Ok(slot) => self.opened(io, slot),
+            Ok(slot) => {
+                self.opened(io, slot);
+                if self.listener.is_none() {
+                    // Accepted by the kernel before it heard that we stop: nobody else would close
+                    // it, since those who close everyone have been here.
+                    self.abort(io, slot);
+                }
+            }
             Err(_) if self.listener.is_none() => {}
             Err(_) => self.on_accept_failure(io, -cqe.result),
         }
