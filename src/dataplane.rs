@@ -3,7 +3,7 @@
 
 mod pools;
 mod protocols;
-mod status;
+mod report;
 mod worker;
 
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use std::time::Duration;
 
 pub use pools::NumaPools;
 pub use protocols::{Protocol, ProtocolContext, Protocols};
-pub use status::{Report, Status};
+pub use report::Report;
 pub use worker::Tuning;
 
 use crate::config::{Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions};
-use crate::counters::LcoreCounters;
+use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Mail};
 use crate::limits::ADOPTED_MAX;
@@ -96,10 +96,14 @@ impl Builder {
         let addresses = sockets.iter().map(|group| group[0].address()).collect();
         let topology = Topology::discover()?;
         let pools = NumaPools::create(
-            &topology, &self.cores, &self.config.mempool, &self.memory, &self.prefix,
+            &topology,
+            &self.cores,
+            &self.config.mempool,
+            &self.memory,
+            &self.prefix,
         )?;
         let counters: Vec<_> = (0..lcores).map(|_| Arc::new(LcoreCounters::default())).collect();
-        let status = Status::new(counters.clone());
+        let status = Totals::new(counters.clone());
         let job = Arc::new(Job {
             config: self.config,
             protocols: self.protocols,
@@ -140,7 +144,7 @@ pub struct Dataplane {
     workers: Vec<Running>,
     addresses: Vec<SocketAddr>,
     pools: NumaPools,
-    status: Status,
+    status: Totals,
     drain_timeout: Duration,
     uring_flags: String,
 }
@@ -181,7 +185,7 @@ impl Dataplane {
     }
 
     /// What it counts.
-    pub fn status(&self) -> &Status {
+    pub fn status(&self) -> &Totals {
         &self.status
     }
 
@@ -260,9 +264,7 @@ fn bind_all(listeners: &[ListenerConfig], lcores: usize) -> Result<Vec<Vec<TcpLi
 /// Returns the connections per lcore that then fit.
 fn connections_limit(wanted: u32) -> Result<u32> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let fail = |why: nix::Error| {
-        Error::new("read the limit on open files", why, "see `ulimit -n`")
-    };
+    let fail = |why: nix::Error| Error::new("read the limit on open files", why, "see `ulimit -n`");
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(fail)?;
     let needed = u64::from(wanted) + u64::from(ADOPTED_MAX);
     let reachable = hard.min(soft.max(needed));

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Status;
 use crate::config::ListenerConfig;
+use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http};
 use crate::pipeline::{Handler, Pipeline, chain};
@@ -16,7 +16,7 @@ pub struct ProtocolContext<'a> {
     /// Connections have slots below this.
     pub slots: u32,
     /// What the dataplane counts.
-    pub status: &'a Status,
+    pub status: &'a Totals,
 }
 
 /// One listener's protocol on one lcore.
@@ -52,10 +52,9 @@ impl Protocols {
 
     /// Refuses listeners of a protocol that nobody registered, or whose settings its maker refuses.
     pub(super) fn check(&self, listeners: &[ListenerConfig]) -> Result<()> {
-        let status = Status::new(Vec::new());
+        let status = Totals::new(Vec::new());
         for listener in listeners {
-            let context =
-                ProtocolContext { settings: &listener.config, slots: 0, status: &status };
+            let context = ProtocolContext { settings: &listener.config, slots: 0, status: &status };
             self.make(listener, &context)?;
         }
         Ok(())

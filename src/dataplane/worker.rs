@@ -4,10 +4,10 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use super::Running;
 use super::protocols::{Protocol, ProtocolContext, Protocols};
-use super::{Running, Status};
 use crate::config::{Config, IdleMode, LcoreSpec};
-use crate::counters::LcoreCounters;
+use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
 use crate::limits::{ADOPTED_MAX, CQ_ENTRIES, LISTENERS_MAX, PENDING_WRITES_MAX, RX_LARGE_SLOTS, RX_SLOTS, SQ_ENTRIES};
@@ -47,7 +47,7 @@ impl Default for Tuning {
 pub(super) struct Job {
     pub config: Config,
     pub protocols: Protocols,
-    pub status: Status,
+    pub status: Totals,
     pub clock: Clock,
     pub idle: IdleMode,
     pub tuning: Tuning,
@@ -126,9 +126,7 @@ impl Worker {
         };
         let parts = Parts { io, cx, mailbox, clock: job.clock, idle: job.idle };
         let mut lcore = Lcore::new(parts);
-        for (index, (config, socket)) in
-            job.config.listeners.iter().zip(self.sockets).enumerate()
-        {
+        for (index, (config, socket)) in job.config.listeners.iter().zip(self.sockets).enumerate() {
             let context =
                 ProtocolContext { settings: &config.config, slots: files, status: &job.status };
             let Protocol { pipeline, handler } = job.protocols.make(config, &context)?;
