@@ -1,0 +1,11 @@
+//! What the tests over real sockets have in common: a dataplane to talk to, a peer that talks, and
+//! an end for a test that hangs.
+#![allow(dead_code, unused_imports)] // no test uses all of it
+
+mod client;
+mod server;
+mod watchdog;
+
+pub use client::{Client, Response, patience, pattern};
+pub use server::{Server, Start, cpu, wait_until};
+pub use watchdog::Watchdog;
