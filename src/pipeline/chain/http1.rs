@@ -17,7 +17,8 @@ pub const BODY: u8 = kind::PROTOCOL + 1;
 /// A request that broke a rule: meta is the status of the answer, after which the connection is
 /// closed. No bytes.
 pub const FAULT: u8 = kind::PROTOCOL + 2;
-/// The peer waits for `100 Continue` before it sends the body of the head just before. No bytes.
+/// The peer waits for `100 Continue` before it sends the body of the head that comes next: the word
+/// has to be out before any part of the answer (RFC 9110 §15.2). No bytes.
 pub const CONTINUE: u8 = kind::PROTOCOL + 3;
 
 /// What a stage knows of a request head beside its bytes, in the 24 bits of a buf's meta.
@@ -262,12 +263,11 @@ impl Session {
         };
         buf.advance(head.method_range().start);
         buf.set_kind(HEAD, meta.0);
-        let conn = buf.conn();
+        if body.is_some() && head.expect_continue && rest.is_none() {
+            push(output, Buf::marker(buf.conn(), CONTINUE));
+        }
         push(output, buf);
         cx.counters.add(Counter::Messages, 1);
-        if body.is_some() && head.expect_continue && rest.is_none() {
-            push(output, Buf::marker(conn, CONTINUE));
-        }
         self.expect = body.map_or_else(|| self.after_message(), Expect::Body);
         rest.map_or(Step::Done, Step::Rest)
     }
