@@ -161,8 +161,14 @@ impl Http1 {
                 };
                 let done = body.is_done();
                 part.set_kind(BODY, u32::from(done));
+                let conn = part.conn();
                 push(output, part);
                 if done {
+                    // The head that promised to keep the connection was answered before the drain.
+                    if cx.draining && !session.last {
+                        session.last = true;
+                        push(output, Buf::marker(conn, kind::CLOSE));
+                    }
                     session.expect = session.after_message();
                 }
                 if rest.is_empty() { Step::Done } else { Step::Rest(rest) }
