@@ -6,8 +6,9 @@
 
 mod conn;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use conn::{Conn, Flag, Phase};
 
@@ -40,6 +41,14 @@ mod op {
 /// The kind of a buf that asks to be told when all before it was sent; its meta is the ticket.
 pub(crate) const NOTIFY: u8 = 6;
 
+/// The sockets that were handed over to any lcore of this process, by inode, to refuse a second
+/// adoption. Touched when such a connection begins and ends, never in between.
+static ADOPTED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn adopted() -> MutexGuard<'static, BTreeSet<u64>> {
+    ADOPTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One listening socket on one lcore, with its connections.
 pub struct Tcp {
     /// `None` once it accepts no more.
@@ -64,8 +73,8 @@ pub struct Tcp {
     /// Connections that do not receive because `rx` is long.
     paused: VecDeque<u32>,
     tx: BufStore,
-    /// Adopted sockets by inode, to refuse a second adoption.
-    adopted: HashMap<u64, u32>,
+    /// The inodes of this listener's adopted sockets, by slot.
+    inodes: HashMap<u32, u64>,
 }
 
 impl Tcp {
@@ -86,7 +95,7 @@ impl Tcp {
             starved: Vec::with_capacity(slots as usize),
             paused: VecDeque::with_capacity(slots as usize),
             tx: BufStore::new(TX_QUEUE_BUFS),
-            adopted: HashMap::with_capacity(ADOPTED_MAX as usize),
+            inodes: HashMap::with_capacity(ADOPTED_MAX as usize),
         }
     }
 
@@ -543,7 +552,9 @@ impl Tcp {
         io.connections -= 1;
         io.count(Counter::Closed, 1);
         if slot < ADOPTED_MAX {
-            self.adopted.retain(|_, adopted| *adopted != slot);
+            if let Some(inode) = self.inodes.remove(&slot) {
+                adopted().remove(&inode);
+            }
             io.adoptable.push(slot);
         }
         self.arm_accept(io);
@@ -702,18 +713,29 @@ impl Transport for Tcp {
             .map_err(|e| refuse(e.to_string(), "hand over a connected stream socket"))?;
         let inode = socket::identity(fd.as_fd())
             .map_err(|e| refuse(e.to_string(), "hand over an open descriptor"))?;
-        if self.adopted.contains_key(&inode) {
-            return Err(refuse("it is adopted already".into(), "hand each socket over once"));
-        }
         let slot = io.adoptable.pop().ok_or_else(|| {
             refuse(format!("{ADOPTED_MAX} are adopted already"), "close some, or use another lcore")
         })?;
+        if !adopted().insert(inode) {
+            io.adoptable.push(slot);
+            return Err(refuse("it is adopted already".into(), "hand each socket over once"));
+        }
         if let Err(why) = io.uring().ring().install_file(slot, fd.as_fd()) {
+            adopted().remove(&inode);
             io.adoptable.push(slot);
             return Err(refuse(why.to_string(), "see `ringway doctor`"));
         }
-        self.adopted.insert(inode, slot);
+        self.inodes.insert(slot, inode);
         self.opened(io, slot);
         Ok(self.id(io, slot))
+    }
+}
+
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        // None, unless the lcore panicked.
+        for inode in self.inodes.values() {
+            adopted().remove(inode);
+        }
     }
 }
