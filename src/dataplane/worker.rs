@@ -72,12 +72,12 @@ impl Worker {
         let handle = Handle::new(mailbox.sender());
         let thread = thread::Builder::new()
             .name(format!("lcore-{}", self.spec.lcore_id))
-            .spawn(move || self.run(mailbox, &ready))
+            .spawn(move || self.run(mailbox, ready))
             .map_err(|e| Error::new("start an lcore's thread", e, "raise the limit `ulimit -u`"))?;
         Ok(Running { handle, thread: Some(thread) })
     }
 
-    fn run(self, mailbox: Mailbox<Mail>, ready: &mpsc::Sender<Result<String>>) {
+    fn run(self, mailbox: Mailbox<Mail>, ready: mpsc::Sender<Result<String>>) {
         let claim = CacheClaim::register();
         let (mut lcore, report) = match self.build(mailbox) {
             Ok((lcore, flags)) => (Some(lcore), Ok(flags)),
@@ -85,6 +85,8 @@ impl Worker {
         };
         // The starter waits for it, unless it has given up because another lcore failed.
         let _ = ready.send(report);
+        // The starter hears of an lcore that panics once no sender is left.
+        drop(ready);
         if let Some(lcore) = &mut lcore {
             lcore.run();
         }
