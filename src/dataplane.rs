@@ -229,6 +229,11 @@ impl Dataplane {
         self.workers.iter().any(Running::is_finished)
     }
 
+    /// Whether every lcore has ended, so that [`join`](Self::join) does not wait.
+    pub fn is_joinable(&self) -> bool {
+        self.workers.iter().all(Running::is_finished)
+    }
+
     /// Waits for the lcores to end and accounts for everything. Call [`drain`](Self::drain) or
     /// [`stop`](Self::stop) first.
     pub fn join(mut self) -> Report {
