@@ -27,6 +27,11 @@ pub struct Tuning {
     pub mode: Mode,
     /// How bytes are received.
     pub rx: RxOptions,
+    /// Submission entries, a power of two.
+    pub sq_entries: u32,
+    /// Completion entries, a power of two and no fewer than those for submission. More completions
+    /// at a time overflow into a list of the kernel's, which is slower and loses nothing.
+    pub cq_entries: u32,
 }
 
 impl Default for Tuning {
@@ -39,6 +44,8 @@ impl Default for Tuning {
                 incremental: false,
                 bundle: false,
             },
+            sq_entries: SQ_ENTRIES,
+            cq_entries: CQ_ENTRIES,
         }
     }
 }
@@ -98,8 +105,8 @@ impl Worker {
         let job = &self.job;
         let files = job.connections_max + ADOPTED_MAX;
         let options = Options {
-            sq_entries: SQ_ENTRIES,
-            cq_entries: CQ_ENTRIES,
+            sq_entries: job.tuning.sq_entries,
+            cq_entries: job.tuning.cq_entries,
             files,
             files_reserved: ADOPTED_MAX,
             mode: job.tuning.mode,
