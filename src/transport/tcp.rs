@@ -318,9 +318,11 @@ impl Tcp {
     }
 
     fn revive_starved(&mut self, io: &mut Io) {
-        if self.starved.is_empty() || io.uring().rx_lent() == 0 {
+        if self.starved.is_empty() {
             return;
         }
+        // Bufs that were dropped and not sent bring about no enter, which would lend new slots.
+        io.uring().replenish();
         // No more than there are slots: the others would starve again at once.
         for _ in 0..self.starved.len().min(io.uring().rx_lent()) {
             let slot = self.starved.swap_remove(0);
