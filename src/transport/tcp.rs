@@ -58,8 +58,10 @@ pub struct Tcp {
     open: usize,
     /// A multishot accept is in flight.
     accepting: bool,
-    /// Accepting pauses until a timer fires.
+    /// Accepting pauses until the timer fires.
     accept_held: bool,
+    /// The timer after which accepting is tried again is running.
+    accept_timed: bool,
     /// Connections whose send is in flight.
     sends: usize,
     /// The pool's misses when the last sweep looked.
@@ -88,6 +90,7 @@ impl Tcp {
             open: 0,
             accepting: false,
             accept_held: false,
+            accept_timed: false,
             sends: 0,
             pool_empty_seen: 0,
             rx: VecDeque::with_capacity(RX_QUEUE_HIGH + CQ_ENTRIES as usize),
@@ -134,10 +137,14 @@ impl Tcp {
     // ---- accepting ----
 
     fn arm_accept(&mut self, io: &mut Io) {
-        if self.accepting || self.accept_held || io.connections >= io.connections_max {
+        if self.accepting || self.accept_held {
             return;
         }
         if let Some(listener) = &self.listener {
+            if io.connections >= io.connections_max {
+                // The room may be taken by other listeners, whose connections close unseen by us.
+                return self.retry_accept(io);
+            }
             let token = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
             io.uring().ring().accept_multi(listener.as_fd(), token);
             self.accepting = true;
@@ -165,8 +172,17 @@ impl Tcp {
             return;
         }
         io.count(Counter::AcceptFailures, 1);
-        let event = TimerEvent { listener: self.index, op: op::ACCEPT_TIMER, conn: ConnId::NONE };
-        self.accept_held = io.timers.schedule(io.now, ACCEPT_RETRY_NS, event).is_some();
+        self.retry_accept(io);
+        self.accept_held = self.accept_timed;
+    }
+
+    /// Tries again to accept after a while.
+    fn retry_accept(&mut self, io: &mut Io) {
+        if !self.accept_timed {
+            let event =
+                TimerEvent { listener: self.index, op: op::ACCEPT_TIMER, conn: ConnId::NONE };
+            self.accept_timed = io.timers.schedule(io.now, ACCEPT_RETRY_NS, event).is_some();
+        }
     }
 
     fn cancel_accept(&mut self, io: &mut Io) {
@@ -697,6 +713,7 @@ impl Transport for Tcp {
         match event.op {
             op::ACCEPT_TIMER => {
                 self.accept_held = false;
+                self.accept_timed = false;
                 self.arm_accept(io);
             }
             op::SWEEP_TIMER => self.sweep(io),
