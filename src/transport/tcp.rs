@@ -160,9 +160,8 @@ impl Tcp {
         }
         if io.connections >= io.connections_max {
             self.cancel_accept(io);
-        } else {
-            self.arm_accept(io);
         }
+        self.arm_accept(io);
     }
 
     /// A connection that was reset before we took it is the peer's affair; want of descriptors or
