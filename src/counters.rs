@@ -1,7 +1,11 @@
 //! What an lcore counts. Each lcore writes its own counters and nobody else's, so counting is a
 //! plain store; anyone may read. A number that belongs to one connection lives with the connection.
 
+mod totals;
+
 use crossbeam_utils::CachePadded;
+
+pub use totals::Totals;
 
 use crate::sync::{AtomicU64, Ordering};
 

@@ -3,7 +3,7 @@
 
 mod pools;
 mod protocols;
-mod status;
+mod report;
 mod worker;
 
 use std::net::SocketAddr;
@@ -13,11 +13,11 @@ use std::time::Duration;
 
 pub use pools::NumaPools;
 pub use protocols::{Protocol, ProtocolContext, Protocols};
-pub use status::{Report, Status};
+pub use report::Report;
 pub use worker::Tuning;
 
 use crate::config::{Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions};
-use crate::counters::LcoreCounters;
+use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Mail};
 use crate::limits::ADOPTED_MAX;
@@ -103,7 +103,7 @@ impl Builder {
             &self.prefix,
         )?;
         let counters: Vec<_> = (0..lcores).map(|_| Arc::new(LcoreCounters::default())).collect();
-        let status = Status::new(counters.clone());
+        let status = Totals::new(counters.clone());
         let job = Arc::new(Job {
             config: self.config,
             protocols: self.protocols,
@@ -145,7 +145,7 @@ pub struct Dataplane {
     workers: Vec<Running>,
     addresses: Vec<SocketAddr>,
     pools: NumaPools,
-    status: Status,
+    status: Totals,
     drain_timeout: Duration,
     uring_flags: String,
 }
@@ -186,7 +186,7 @@ impl Dataplane {
     }
 
     /// What it counts.
-    pub fn status(&self) -> &Status {
+    pub fn status(&self) -> &Totals {
         &self.status
     }
 
@@ -228,6 +228,11 @@ impl Dataplane {
     /// Whether an lcore has ended: after a drain or stop, or because it panicked.
     pub fn is_finished(&self) -> bool {
         self.workers.iter().any(Running::is_finished)
+    }
+
+    /// Whether every lcore has ended, so that [`join`](Self::join) does not wait.
+    pub fn is_joinable(&self) -> bool {
+        self.workers.iter().all(Running::is_finished)
     }
 
     /// Waits for the lcores to end and accounts for everything. Call [`drain`](Self::drain) or

@@ -120,7 +120,7 @@ pub const SMALL_SLOTS_MIN: u32 = 16;
 
 /// Fewest large slots per lcore that a configuration may ask for: a status report and a long head
 /// beside those lent to the kernel.
-pub const LARGE_SLOTS_MIN: u32 = RX_LARGE_SLOTS as u32 + 4;
+pub const LARGE_SLOTS_MIN: u32 = 8;
 
 /// Large slots per lcore.
 pub const LARGE_SLOTS: u32 = 256;
@@ -134,6 +134,12 @@ pub const TX_HIGH_BYTES: u32 = 256 * 1024;
 
 /// Bufs queued on one connection, each of which may pin a slot, past which we do the same.
 pub const TX_HIGH_BUFS: u32 = TX_HIGH_BYTES / SMALL_SLOT_BYTES;
+
+/// Bytes queued on one connection past which writes of other threads to it are refused.
+pub const TX_PUSHED_BYTES_MAX: u32 = 4 * TX_HIGH_BYTES;
+
+/// Bufs queued on one connection past which writes of other threads to it are refused.
+pub const TX_PUSHED_BUFS_MAX: u32 = 8 * TX_HIGH_BUFS;
 
 /// Bufs received and not handled, per listener, past which we stop receiving.
 pub const RX_QUEUE_HIGH: usize = 4 * BURST_MAX;
@@ -162,7 +168,7 @@ pub const STALL_SWEEPS_EMPTY_MAX: u8 = 2;
 /// How long the head of a request may take to arrive, in nanoseconds.
 pub const HTTP_HEAD_NS: u64 = 20_000_000_000;
 
-/// Part of the connections' slots that unfinished heads may hold: one in so many small slots.
+/// Part of an lcore's slots that unfinished heads may hold: one in so many, of each size.
 pub const HTTP_STASHES_SHARE: u32 = 4;
 
 /// How often a listener's protocol looks for what has taken too long, in nanoseconds.

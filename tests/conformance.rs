@@ -4,10 +4,10 @@
 mod bed;
 #[path = "conformance/claims.rs"]
 mod claims;
-mod common;
 #[path = "conformance/network.rs"]
 mod network;
 #[path = "conformance/receiving.rs"]
 mod receiving;
+mod rig;
 #[path = "conformance/sending.rs"]
 mod sending;

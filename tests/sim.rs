@@ -3,9 +3,9 @@
 
 #[path = "sim/client.rs"]
 mod client;
-mod common;
 #[path = "sim/http.rs"]
 mod http;
+mod rig;
 #[path = "sim/world.rs"]
 mod world;
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Status;
 use crate::config::ListenerConfig;
+use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http};
-use crate::limits::{HTTP_STASHES_SHARE, RX_LARGE_SLOTS};
+use crate::limits::HTTP_STASHES_SHARE;
 use crate::pipeline::chain::http1::StashBounds;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
 use crate::proto::http1;
@@ -22,7 +22,7 @@ pub struct ProtocolContext<'a> {
     /// The lcore's share of the pool's large slots.
     pub large_slots: u32,
     /// What the dataplane counts.
-    pub status: &'a Status,
+    pub status: &'a Totals,
     /// Where the protocol registers the kinds of values that it hangs on connections.
     pub extensions: &'a mut Extensions,
 }
@@ -60,7 +60,7 @@ impl Protocols {
 
     /// Refuses listeners of a protocol that nobody registered, or whose settings its maker refuses.
     pub(super) fn check(&self, listeners: &[ListenerConfig]) -> Result<()> {
-        let (status, mut extensions) = (Status::new(Vec::new()), Extensions::new(0));
+        let (status, mut extensions) = (Totals::new(Vec::new()), Extensions::new(0));
         for listener in listeners {
             let mut context = ProtocolContext {
                 settings: &listener.config,
@@ -146,7 +146,7 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
             limits,
             StashBounds {
                 all: context.small_slots / HTTP_STASHES_SHARE,
-                large: context.large_slots.saturating_sub(RX_LARGE_SLOTS.into()) / 2,
+                large: context.large_slots / HTTP_STASHES_SHARE,
             },
         ))),
         handler: Box::new(handler),

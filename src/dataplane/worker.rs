@@ -4,10 +4,10 @@
 use std::sync::{Arc, mpsc};
 use std::thread;
 
+use super::Running;
 use super::protocols::{Protocol, ProtocolContext, Protocols};
-use super::{Running, Status};
 use crate::config::{Config, IdleMode, LcoreSpec, ListenerConfig};
-use crate::counters::LcoreCounters;
+use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
 use crate::limits::{
@@ -30,6 +30,11 @@ pub struct Tuning {
     pub mode: Mode,
     /// How bytes are received.
     pub rx: RxOptions,
+    /// Submission entries, a power of two.
+    pub sq_entries: u32,
+    /// Completion entries, a power of two and no fewer than those for submission. More completions
+    /// at a time overflow into a list of the kernel's, which is slower and loses nothing.
+    pub cq_entries: u32,
 }
 
 impl Default for Tuning {
@@ -42,6 +47,8 @@ impl Default for Tuning {
                 incremental: false,
                 bundle: false,
             },
+            sq_entries: SQ_ENTRIES,
+            cq_entries: CQ_ENTRIES,
         }
     }
 }
@@ -50,7 +57,7 @@ impl Default for Tuning {
 pub(super) struct Job {
     pub config: Config,
     pub protocols: Protocols,
-    pub status: Status,
+    pub status: Totals,
     pub clock: Clock,
     pub idle: IdleMode,
     pub tuning: Tuning,
@@ -103,8 +110,8 @@ impl Worker {
         let job = &self.job;
         let files = job.connections_max + ADOPTED_MAX;
         let options = Options {
-            sq_entries: SQ_ENTRIES,
-            cq_entries: CQ_ENTRIES,
+            sq_entries: job.tuning.sq_entries,
+            cq_entries: job.tuning.cq_entries,
             files,
             files_reserved: ADOPTED_MAX,
             mode: job.tuning.mode,
@@ -146,9 +153,10 @@ impl Worker {
     /// As tuned, but never so much that a small pool has nothing left to reply with.
     fn rx_options(&self) -> RxOptions {
         let tuned = self.job.tuning.rx;
-        let share = (self.slots_share[0] / 4).clamp(1, 1 << 14);
-        let slots = tuned.slots.min(1 << share.ilog2());
-        RxOptions { slots, ..tuned }
+        let quarter = |slots: u32| 1 << (slots / 4).clamp(1, 1 << 14).ilog2();
+        let [small, large] = self.slots_share.map(quarter);
+        let (slots, large_slots) = (tuned.slots.min(small), tuned.large_slots.min(large));
+        RxOptions { slots, large_slots, ..tuned }
     }
 
     /// A listener on each socket, with the protocol that the configuration names.

@@ -3,20 +3,19 @@
 use std::fmt::Write;
 
 use super::http::{Body, Request, Response, Service};
-use crate::counters::{Counter, Reason};
-use crate::dataplane::Status;
+use crate::counters::{Counter, Reason, Totals};
 use crate::mem::{Buf, ConnId};
 use crate::pipeline::Cx;
 use crate::proto::http1::Method;
 
 /// `GET /`, `POST /ping`, `POST /echo`, `GET /health`, `GET /api/status` (G-1, G-2, G-3, G-19).
 pub struct Builtin {
-    status: Status,
+    status: Totals,
 }
 
 impl Builtin {
     /// Endpoints that report on `status`.
-    pub fn new(status: Status) -> Self {
+    pub fn new(status: Totals) -> Self {
         Self { status }
     }
 

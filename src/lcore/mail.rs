@@ -164,6 +164,9 @@ impl Lcore {
         let Some((index, listener)) = owner else {
             return tell(done, Written::Lost);
         };
+        if listener.tx.room() < 2 {
+            listener.transport.tx_burst(&mut self.io, &mut listener.tx);
+        }
         if listener.tx.room() < 2 || !listener.transport.has_room(conn) {
             return tell(done, Written::Refused);
         }

@@ -20,7 +20,7 @@ use super::queue::BufStore;
 use super::tcp::NOTIFY;
 use super::{Features, Io, Notice, TimerEvent, Transport};
 use crate::counters::{Counter, Reason};
-use crate::limits::{LINGER_NS, TX_HIGH_BYTES};
+use crate::limits::{LINGER_NS, TX_HIGH_BYTES, TX_PUSHED_BYTES_MAX};
 use crate::mem::{Buf, Burst, ConnId, kind};
 
 /// The listener of one [`SimNet`] on one lcore, with its connections.
@@ -365,7 +365,7 @@ impl Transport for Sim {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
-        self.live(conn).is_some_and(|slot| self.conns[slot].tx_bytes <= TX_HIGH_BYTES)
+        self.live(conn).is_some_and(|slot| self.conns[slot].tx_bytes <= TX_PUSHED_BYTES_MAX)
     }
 
     fn connections(&self) -> usize {

@@ -6,8 +6,9 @@
 
 mod conn;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use conn::{Conn, Flag, Phase};
 
@@ -39,6 +40,14 @@ mod op {
 /// The kind of a buf that asks to be told when all before it was sent; its meta is the ticket.
 pub(crate) const NOTIFY: u8 = 6;
 
+/// The sockets that were handed over to any lcore of this process, by inode, to refuse a second
+/// adoption. Touched when such a connection begins and ends, never in between.
+static ADOPTED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn adopted() -> MutexGuard<'static, BTreeSet<u64>> {
+    ADOPTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One listening socket on one lcore, with its connections.
 pub struct Tcp {
     /// `None` once it accepts no more.
@@ -51,8 +60,10 @@ pub struct Tcp {
     aborting: bool,
     /// A multishot accept is in flight.
     accepting: bool,
-    /// Accepting pauses until a timer fires.
+    /// Accepting pauses until the timer fires.
     accept_held: bool,
+    /// The timer after which accepting is tried again is running.
+    accept_timed: bool,
     /// Connections whose send is in flight.
     sends: usize,
     /// Times that a slot was wanted in vain, when the last sweep looked.
@@ -66,8 +77,8 @@ pub struct Tcp {
     /// Connections that do not receive because `rx` is long.
     paused: VecDeque<u32>,
     tx: BufStore,
-    /// Adopted sockets by inode, to refuse a second adoption.
-    adopted: HashMap<u64, u32>,
+    /// The inodes of this listener's adopted sockets, by slot.
+    inodes: HashMap<u32, u64>,
 }
 
 impl Tcp {
@@ -83,6 +94,7 @@ impl Tcp {
             aborting: false,
             accepting: false,
             accept_held: false,
+            accept_timed: false,
             sends: 0,
             misses_seen: 0,
             rx: VecDeque::with_capacity(RX_QUEUE_HIGH + CQ_ENTRIES as usize),
@@ -90,7 +102,7 @@ impl Tcp {
             starved: Vec::with_capacity(slots as usize),
             paused: VecDeque::with_capacity(slots as usize),
             tx: BufStore::new(TX_QUEUE_BUFS),
-            adopted: HashMap::with_capacity(ADOPTED_MAX as usize),
+            inodes: HashMap::with_capacity(ADOPTED_MAX as usize),
         }
     }
 
@@ -129,13 +141,14 @@ impl Tcp {
     // ---- accepting ----
 
     fn arm_accept(&mut self, io: &mut Io) {
-        if self.accepting || self.accept_held || self.listener.is_none() {
+        if self.accepting || self.accept_held {
             return;
         }
-        if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
-            return self.hold_accept(io);
-        }
         if let Some(listener) = &self.listener {
+            if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
+                // The room may be taken by other listeners, whose connections close unseen by us.
+                return self.retry_accept(io);
+            }
             let token = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
             io.uring().ring().accept_multi(listener.as_fd(), token);
             self.accepting = true;
@@ -151,9 +164,8 @@ impl Tcp {
         }
         if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
             self.cancel_accept(io);
-        } else {
-            self.arm_accept(io);
         }
+        self.arm_accept(io);
     }
 
     /// A connection that was reset before we took it is the peer's affair; want of descriptors or
@@ -163,13 +175,14 @@ impl Tcp {
             return;
         }
         io.count(Counter::AcceptFailures, 1);
-        self.hold_accept(io);
+        self.retry_accept(io);
+        self.accept_held = true;
     }
 
-    /// Accepts again in a little while.
-    fn hold_accept(&mut self, io: &mut Io) {
-        if !self.accept_held {
-            self.accept_held = true;
+    /// Tries again to accept after a while.
+    fn retry_accept(&mut self, io: &mut Io) {
+        if !self.accept_timed {
+            self.accept_timed = true;
             self.schedule(io, op::ACCEPT_TIMER, ACCEPT_RETRY_NS);
         }
     }
@@ -572,7 +585,9 @@ impl Tcp {
         io.connections -= 1;
         io.count(Counter::Closed, 1);
         if slot < ADOPTED_MAX {
-            self.adopted.retain(|_, adopted| *adopted != slot);
+            if let Some(inode) = self.inodes.remove(&slot) {
+                adopted().remove(&inode);
+            }
             io.adoptable.push(slot);
         }
         self.arm_accept(io);
@@ -667,7 +682,7 @@ impl Transport for Tcp {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
-        self.live(conn).is_some_and(|slot| !self.conns[slot as usize].is_laden())
+        self.live(conn).is_some_and(|slot| !self.conns[slot as usize].is_full())
     }
 
     fn connections(&self) -> usize {
@@ -693,7 +708,7 @@ impl Transport for Tcp {
     }
 
     fn is_quiet(&self) -> bool {
-        self.open == 0 && !self.accepting && !self.accept_held
+        self.open == 0 && !self.accepting && !self.accept_timed
     }
 
     fn abort_all(&mut self, io: &mut Io) {
@@ -732,6 +747,7 @@ impl Transport for Tcp {
         match event.op {
             op::ACCEPT_TIMER => {
                 self.accept_held = false;
+                self.accept_timed = false;
                 self.arm_accept(io);
             }
             op::SWEEP_TIMER if self.is_quiet() && self.listener.is_none() => {}
@@ -754,18 +770,29 @@ impl Transport for Tcp {
             .map_err(|e| refuse(e.to_string(), "hand over a connected stream socket"))?;
         let inode = socket::identity(fd.as_fd())
             .map_err(|e| refuse(e.to_string(), "hand over an open descriptor"))?;
-        if self.adopted.contains_key(&inode) {
-            return Err(refuse("it is adopted already".into(), "hand each socket over once"));
-        }
         let slot = io.adoptable.pop().ok_or_else(|| {
             refuse(format!("{ADOPTED_MAX} are adopted already"), "close some, or use another lcore")
         })?;
+        if !adopted().insert(inode) {
+            io.adoptable.push(slot);
+            return Err(refuse("it is adopted already".into(), "hand each socket over once"));
+        }
         if let Err(why) = io.uring().ring().install_file(slot, fd.as_fd()) {
+            adopted().remove(&inode);
             io.adoptable.push(slot);
             return Err(refuse(why.to_string(), "see `ringway doctor`"));
         }
-        self.adopted.insert(inode, slot);
+        self.inodes.insert(slot, inode);
         self.opened(io, slot);
         Ok(self.id(io, slot))
+    }
+}
+
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        // None, unless the lcore panicked.
+        for inode in self.inodes.values() {
+            adopted().remove(inode);
+        }
     }
 }

@@ -12,9 +12,9 @@ use ringway::pipeline::{Cx, Handler, Pipeline, chain};
 use ringway::time::Clock;
 use ringway::transport::Transport;
 
-use crate::common::witness::Witness;
-use crate::common::{Rig, SLOTS};
 use crate::network::{FarEnd, Heard, Loopback, Network, POOL_SLOTS, Simulated};
+use crate::rig::witness::Witness;
+use crate::rig::{Rig, SLOTS};
 
 /// After so long a bed has hung.
 const PATIENCE: Duration = Duration::from_secs(20);

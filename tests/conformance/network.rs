@@ -12,8 +12,8 @@ use ringway::time::{Clock, ClockHand};
 use ringway::transport::Tcp;
 use ringway::transport::sim::{Faults, Peer, Sim, SimNet, Split};
 
-use crate::common::SLOTS;
-use crate::common::witness::Witness;
+use crate::rig::SLOTS;
+use crate::rig::witness::Witness;
 use ringway::limits::ADOPTED_MAX;
 
 /// Slots of the pool's small class.

@@ -2,7 +2,7 @@
 //! somebody who takes bufs out of the pool.
 
 use ringway::counters::Counter;
-use ringway::dataplane::Status;
+use ringway::counters::Totals;
 use ringway::handler::{Builtin, Echo, Http};
 use ringway::lcore::Mail;
 use ringway::mem::{Buf, CacheClaim, Mempool};
@@ -14,8 +14,8 @@ use ringway::transport::Transport;
 use ringway::transport::sim::{Faults, Rng, Sim, SimNet, Split};
 
 use crate::client::{Client, Manner};
-use crate::common::witness::Witness;
-use crate::common::{Rig, SLOTS};
+use crate::rig::witness::Witness;
+use crate::rig::{Rig, SLOTS};
 
 /// Steps after which a run has hung.
 const STEPS_MAX: usize = 60_000;
@@ -72,7 +72,7 @@ impl World {
             index += 1;
             Witness::new(Sim::new(net, index - 1, SLOTS))
         });
-        let status = Status::new(vec![rig.counters.clone()]);
+        let status = Totals::new(vec![rig.counters.clone()]);
         let bounds = StashBounds { all: SLOTS, large: SLOTS };
         let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, Limits::default(), bounds)));
         let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));

@@ -87,23 +87,23 @@ fn block_signals() -> Result<SigSet> {
 
 /// Returns when the lcores are about to end: drained after one signal, at once after two.
 fn stop_on_signals(dataplane: &Dataplane, signals: &SigSet) {
-    let mut seen = 0;
+    // An lcore that ends before the first signal panicked: take the rest down as well.
     while !dataplane.is_finished() {
-        if !signalled(signals) {
-            continue;
-        }
-        seen += 1;
-        if seen == 1 {
-            say("draining; signal again to stop at once");
-            dataplane.drain();
-        } else {
-            dataplane.stop();
-            break;
+        if signalled(signals) {
+            return drain_until_signalled(dataplane, signals);
         }
     }
-    // An lcore that ended by itself panicked, or all have drained: take the rest down as well.
-    if seen == 0 {
-        dataplane.stop();
+    dataplane.stop();
+}
+
+/// Some lcores drain sooner than others: a second signal is heard until the last has.
+fn drain_until_signalled(dataplane: &Dataplane, signals: &SigSet) {
+    say("draining; signal again to stop at once");
+    dataplane.drain();
+    while !dataplane.is_joinable() {
+        if signalled(signals) {
+            return dataplane.stop();
+        }
     }
 }
 

@@ -19,7 +19,8 @@ pub const BODY: u8 = kind::PROTOCOL + 1;
 /// A request that broke a rule: meta is the status of the answer, after which the connection is
 /// closed. No bytes.
 pub const FAULT: u8 = kind::PROTOCOL + 2;
-/// The peer waits for `100 Continue` before it sends the body of the head that follows. No bytes.
+/// The peer waits for `100 Continue` before it sends the body of the head that comes next: the word
+/// has to be out before any part of the answer (RFC 9110 §15.2). No bytes.
 pub const CONTINUE: u8 = kind::PROTOCOL + 3;
 
 /// The status for a head that there is no room for.
@@ -206,11 +207,10 @@ impl Http1 {
                     some => rest.split_to(some),
                 };
                 let done = body.is_done();
-                let part_conn = part.conn();
                 part.set_kind(BODY, u32::from(done));
+                let conn = part.conn();
                 push(output, part);
                 if done {
-                    let conn = part_conn;
                     session.expect = session.after_message();
                     if cx.draining && !session.last {
                         // Its head promised that the connection goes on; it does not.

@@ -1,6 +1,6 @@
 //! What a lcore keeps of one TCP connection on the data path: one cache line.
 
-use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES};
+use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BUFS_MAX, TX_PUSHED_BYTES_MAX};
 use crate::time::TimerId;
 use crate::transport::queue::BufList;
 
@@ -109,6 +109,12 @@ impl Conn {
     #[inline]
     pub fn is_laden(&self) -> bool {
         self.tx_bytes > TX_HIGH_BYTES || self.tx_bufs > TX_HIGH_BUFS
+    }
+
+    /// Whether so much waits that nobody but those who answer it may queue more.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.tx_bytes > TX_PUSHED_BYTES_MAX || self.tx_bufs > TX_PUSHED_BUFS_MAX
     }
 
     /// Whether little enough waits to receive again.

@@ -1,0 +1,55 @@
+//! The counters of all lcores, summed. Who makes them and who shows them is decided above.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Counter, LcoreCounters, Reason};
+
+/// A view of all lcores' counters. Clones see the same.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    started: Instant,
+    lcores: Arc<[Arc<LcoreCounters>]>,
+}
+
+impl Totals {
+    /// The sum of these, from now on.
+    pub fn new(lcores: Vec<Arc<LcoreCounters>>) -> Self {
+        Self { started: Instant::now(), lcores: lcores.into() }
+    }
+
+    /// Since the start.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How many lcores there are.
+    pub fn lcores(&self) -> usize {
+        self.lcores.len()
+    }
+
+    /// The counters of one lcore.
+    pub fn lcore(&self, index: usize) -> Option<&LcoreCounters> {
+        self.lcores.get(index).map(AsRef::as_ref)
+    }
+
+    /// The counters of each lcore, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &LcoreCounters> {
+        self.lcores.iter().map(AsRef::as_ref)
+    }
+
+    /// A counter over all lcores.
+    pub fn sum(&self, counter: Counter) -> u64 {
+        self.lcores.iter().map(|lcore| lcore.get(counter)).sum()
+    }
+
+    /// Bufs dropped for `reason` over all lcores.
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.lcores.iter().map(|lcore| lcore.dropped(reason)).sum()
+    }
+
+    /// Connections that are open.
+    pub fn connections(&self) -> u64 {
+        self.sum(Counter::Accepted).saturating_sub(self.sum(Counter::Closed))
+    }
+}

@@ -1,0 +1,56 @@
+//! The account of a dataplane that has ended.
+
+use std::fmt;
+
+use crate::counters::{Counter, Reason, Totals};
+
+/// The account of a dataplane that has ended.
+#[derive(Debug, Clone)]
+pub struct Report {
+    status: Totals,
+    missing: u32,
+    panicked: usize,
+}
+
+impl Report {
+    pub(super) fn new(status: &Totals, missing: u32, panicked: usize) -> Self {
+        Self { status: status.clone(), missing, panicked }
+    }
+
+    /// Bufs that did not come back to their pool: 0, or ringway lost some.
+    pub fn missing(&self) -> u32 {
+        self.missing
+    }
+
+    /// Lcores that panicked.
+    pub fn panicked(&self) -> usize {
+        self.panicked
+    }
+
+    /// The final counters.
+    pub fn status(&self) -> &Totals {
+        &self.status
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, lcore) in self.status.iter().enumerate() {
+            write!(f, "lcore {index}:")?;
+            for (counter, name) in Counter::ALL {
+                let value = lcore.get(counter);
+                if value > 0 {
+                    write!(f, " {name}={value}")?;
+                }
+            }
+            for (reason, name) in Reason::ALL {
+                let value = lcore.dropped(reason);
+                if value > 0 {
+                    write!(f, " dropped.{name}={value}")?;
+                }
+            }
+            writeln!(f)?;
+        }
+        write!(f, "pool: {} bufs missing", self.missing)
+    }
+}

@@ -1,0 +1,38 @@
+//! What a listener may say about its protocol, and what is refused at the start.
+
+use crate::common::Start;
+
+fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in: {text}");
+    }
+}
+
+#[test]
+fn a_setting_that_a_protocol_does_not_have_is_refused_naming_those_it_has_g_13() {
+    let text = Start::new().listener("http", "max_body = 1").refusal();
+    assert_has(&text, &["`max_body`", "max_body_bytes", "max_head_bytes", "max_target_bytes"]);
+    let text = Start::new().listener("echo", "anything = 1").refusal();
+    assert_has(&text, &["echo", "`anything`", "leave `config` out"]);
+}
+
+#[test]
+fn a_setting_out_of_bounds_is_refused_naming_the_bounds_g_13() {
+    for setting in ["max_head_bytes = 63", "max_head_bytes = 1000000", "max_head_bytes = \"1\""] {
+        let text = Start::new().listener("http", setting).refusal();
+        assert_has(&text, &["max_head_bytes", "from 64 to 16384"]);
+    }
+    assert_has(&Start::new().listener("http", "max_headers = 0").refusal(), &["from 1 to 64"]);
+}
+
+#[test]
+fn an_unknown_protocol_is_refused_naming_those_that_exist_g_11() {
+    let text = Start::new().listener("gopher", "").refusal();
+    assert_has(&text, &["`gopher`", "test.toml:1", "use one of: echo, http"]);
+}
+
+#[test]
+fn a_good_listener_beside_a_bad_one_is_not_started_g_13() {
+    let text = Start::new().listener("http", "").listener("http", "x = 1").refusal();
+    assert_has(&text, &["`x`"]);
+}

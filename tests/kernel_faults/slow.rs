@@ -1,0 +1,111 @@
+//! Peers that do not read: sends that go out in parts, receives that pause, a pool that runs dry.
+
+use std::io::{ErrorKind, Write};
+
+use ringway::counters::Counter;
+use ringway::limits::TX_HIGH_BYTES;
+
+use crate::common::{Client, Server, Start, pattern, wait_until};
+
+/// Sends until nothing more is taken for a while; returns how much was.
+fn send_until_it_sticks(client: &Client, bytes: &[u8]) -> usize {
+    let mut stream = client.stream();
+    stream.set_write_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(count) => sent += count,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            Err(e) => panic!("{e}"),
+        }
+    }
+    stream.set_write_timeout(crate::common::patience()).unwrap();
+    sent
+}
+
+/// The slots of both classes that are out.
+fn slots_out(server: &Server) -> u32 {
+    server.plane().pools().missing()
+}
+
+#[test]
+fn a_peer_that_does_not_read_pauses_its_own_receiving_and_gets_every_byte_at_last() {
+    let server = Server::echo();
+    let idle = slots_out(&server);
+    let mut client = server.connect();
+    let bytes = pattern(5, 64 << 20);
+    let sent = send_until_it_sticks(&client, &bytes);
+    assert!(sent < bytes.len(), "a socket that takes everything shows nothing");
+    assert!(server.count(Counter::RxPaused) > 0);
+    let held = slots_out(&server) - idle;
+    println!("stuck after {sent} bytes; {held} slots hold what waits");
+    // Twice the mark, in the smallest slots: what was under way when the mark was passed counts too.
+    assert!(held < 2 * TX_HIGH_BYTES / 1024, "{held} slots");
+    client.finish();
+    assert!(client.receive_all() == bytes[..sent], "the echo differs");
+    drop(client);
+    server.wait_for_no_connections();
+    server.drain();
+}
+
+#[test]
+fn an_echo_over_http_that_is_not_read_waits_for_its_reader() {
+    let server = Start::new().listener("http", "max_body_bytes = 67108864").start();
+    let mut client = server.connect();
+    let body = pattern(6, 32 << 20);
+    client
+        .send(format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len()));
+    let sent = send_until_it_sticks(&client, &body);
+    assert!(server.count(Counter::RxPaused) > 0, "stuck after {sent}");
+    let mut sender = Client::over(client.stream().try_clone().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            sender.send(&body[sent..]);
+        });
+        assert!(client.response().body == body, "the echo differs");
+    });
+    // The others were served all the while.
+    assert_eq!(server.connect().get("/").status(), 200);
+    server.stop();
+}
+
+#[test]
+fn a_pool_that_slow_readers_emptied_serves_again_once_they_are_gone() {
+    let start = Start::new().listener("echo", "").tables("[mempool]\nsmall_slots = 1024\n");
+    let server = start.start();
+    let bytes = pattern(8, 16 << 20);
+    let slow: Vec<_> = (0..24).map(|_| server.connect()).collect();
+    std::thread::scope(|scope| {
+        for client in &slow {
+            scope.spawn(|| send_until_it_sticks(client, &bytes));
+        }
+    });
+    println!("starved {} times", server.count(Counter::RxStarved));
+    assert!(server.count(Counter::RxPaused) > 0);
+    drop(slow);
+    let mut client = server.connect();
+    assert!(client.send(&bytes[..100_000]).receive(100_000) == bytes[..100_000]);
+    drop(client);
+    server.wait_for_no_connections();
+    server.drain();
+}
+
+#[test]
+fn a_pool_that_slow_readers_emptied_serves_them_when_they_read() {
+    let start = Start::new().listener("echo", "").tables("[mempool]\nsmall_slots = 1024\n");
+    let server = start.start();
+    let bytes = pattern(9, 16 << 20);
+    let slow: Vec<_> = (0..24).map(|_| server.connect()).collect();
+    std::thread::scope(|scope| {
+        for mut client in slow {
+            let bytes = &bytes;
+            scope.spawn(move || {
+                let sent = send_until_it_sticks(&client, bytes);
+                client.finish();
+                assert!(client.receive_all() == bytes[..sent], "the echo differs");
+            });
+        }
+    });
+    wait_until(|| server.plane().status().connections() == 0);
+    server.drain();
+}

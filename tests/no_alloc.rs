@@ -1,0 +1,164 @@
+//! A-15: on the plaintext path an lcore allocates nothing and copies no payload, once it is warm.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ringway::counters::Counter;
+use ringway::lcore::Mail;
+use ringway::sync::AtomicU64;
+
+#[path = "common/mod.rs"]
+mod common;
+
+use common::{Client, Server, Start, pattern, wait_until};
+
+/// Allocations of the calling thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that is being torn down has no count any more.
+    let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
+}
+
+// SAFETY: everything is the system allocator's; counting touches a cell of the calling thread that
+// needs no allocation and no destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's contract is the one that this call asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, bytes) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// What the thread of lcore 0 has allocated so far, asked on that thread.
+fn allocations(server: &Server) -> u64 {
+    let told = Arc::new(AtomicU64::new(u64::MAX));
+    let tell = told.clone();
+    let ask = Box::new(move |_: &mut _| {
+        let name = std::thread::current().name().map(str::to_owned);
+        assert!(name.is_some_and(|name| name.starts_with("lcore-")));
+        tell.store(ALLOCATIONS.get(), Ordering::Release);
+    });
+    assert!(server.plane().handle(0).post(Mail::Call(ask)).is_ok());
+    wait_until(|| told.load(Ordering::Acquire) != u64::MAX);
+    told.load(Ordering::Acquire)
+}
+
+/// Allocations that asking costs: the name that it looks at.
+fn cost_of_asking(server: &Server) -> u64 {
+    let first = allocations(server);
+    allocations(server) - first
+}
+
+const REQUESTS: u64 = 10_000;
+
+/// Warms a server up, lets it answer [`REQUESTS`] requests, and checks what that allocated and copied.
+fn serves_without_allocating(server: &Server, what: &str, mut exchange: impl FnMut(&mut Client)) {
+    let mut client = server.connect();
+    (0..500).for_each(|_| exchange(&mut client));
+    let asking = cost_of_asking(server);
+    assert!(asking > 0, "the count must see what an lcore allocates");
+    let before = allocations(server);
+    (0..REQUESTS).for_each(|_| exchange(&mut client));
+    let allocated = allocations(server) - before - asking;
+    let copied = server.count(Counter::CopiedBytes);
+    println!("{what}: {allocated} allocations, {copied} bytes copied in {REQUESTS} requests");
+    assert_eq!((allocated, copied), (0, 0), "{what}");
+}
+
+#[test]
+fn http_keep_alive_get_allocates_nothing_a_15() {
+    let server = Server::http();
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n";
+    let bytes = server.connect().send(request).response();
+    let bytes = bytes.head.len() + bytes.body.len();
+    serves_without_allocating(&server, "GET /", |client| {
+        client.send(request).receive(bytes);
+    });
+    server.stop();
+}
+
+#[test]
+fn http_post_ping_allocates_nothing_a_15() {
+    let server = Server::http();
+    serves_without_allocating(&server, "POST /ping", |client| {
+        assert_eq!(client.post("/ping", b"").body, b"pong");
+    });
+    serves_without_allocating(&server, "POST /ping with a body", |client| {
+        assert_eq!(client.post("/ping", &[0; 100]).body, b"pong");
+    });
+    server.stop();
+}
+
+#[test]
+fn http_post_echo_allocates_and_copies_nothing_a_15() {
+    let server = Server::http();
+    for bytes in [1, 1000, 10_000] {
+        let body = pattern(bytes, bytes as usize);
+        serves_without_allocating(&server, &format!("POST /echo of {bytes} bytes"), |client| {
+            assert!(client.post("/echo", &body).body == body);
+        });
+    }
+    server.stop();
+}
+
+#[test]
+fn pipelined_requests_allocate_nothing_a_15() {
+    let server = Server::http();
+    let one = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    let many = one.repeat(16);
+    serves_without_allocating(&server, "16 POST /echo in one write", |client| {
+        client.send(&many);
+        (0..16).for_each(|_| assert_eq!(client.response().body, b"hello"));
+    });
+    server.stop();
+}
+
+#[test]
+fn tcp_echo_allocates_and_copies_nothing_a_15() {
+    let server = Start::new().listener("echo", "").start();
+    for bytes in [1, 2048, 10_000] {
+        let message = pattern(bytes, bytes as usize);
+        serves_without_allocating(&server, &format!("echo of {bytes} bytes"), |client| {
+            assert!(client.send(&message).receive(message.len()) == message);
+        });
+    }
+    server.stop();
+}
+
+#[test]
+fn connections_that_come_and_go_allocate_nothing_a_15() {
+    let server = Server::http();
+    let address = server.address(0);
+    serves_without_allocating(&server, "connections", |_| {
+        let mut client = Client::connect(address);
+        assert_eq!(client.get("/").status(), 200);
+    });
+    server.stop();
+}
