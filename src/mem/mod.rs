@@ -26,7 +26,7 @@ pub use self::{
     cache_index::CacheClaim,
     conn_id::ConnId,
     mempool::{ClassSize, Mempool},
-    segment::{ClassRecord, Header, Placement, Segment},
+    segment::{ClassRecord, Header, MAGIC, Placement, Segment, VERSION},
     uring_io::{RxOptions, UringIo},
 };
 
