@@ -88,18 +88,19 @@ impl Bare {
 
     fn give(&mut self, id: u16) {
         let place = usize::from(self.tail & (BUFFERS - 1));
-        // SAFETY: the place is within the entries, which nobody else writes.
-        let entry = unsafe { &mut *self.base().cast::<BufRingEntry>().add(place) };
+        // SAFETY: the place is within the entries.
+        let entry = unsafe { self.base().cast::<BufRingEntry>().add(place) };
+        // SAFETY: nobody else writes the entries.
+        let entry = unsafe { &mut *entry };
         entry.set_addr(self.buffers.as_ptr() as u64 + u64::from(id) * self.buffer_bytes as u64);
         entry.set_len(self.buffer_bytes as u32);
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the tail lies in the first entry and is only written here.
-        unsafe {
-            let tail = BufRingEntry::tail(self.base().cast()).cast_mut();
-            std::sync::atomic::AtomicU16::from_ptr(tail)
-                .store(self.tail, std::sync::atomic::Ordering::Release);
-        }
+        // SAFETY: the tail lies in the first entry.
+        let tail = unsafe { BufRingEntry::tail(self.base().cast()) };
+        // SAFETY: it is an aligned u16 that is only written here.
+        let tail = unsafe { std::sync::atomic::AtomicU16::from_ptr(tail.cast_mut()) };
+        tail.store(self.tail, std::sync::atomic::Ordering::Release);
     }
 
     /// Receives go out again as sends; returns the bytes whose send completed.

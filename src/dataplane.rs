@@ -80,7 +80,7 @@ impl Builder {
     pub fn protocol(
         mut self,
         name: &str,
-        make: impl Fn(&ProtocolContext<'_>) -> Result<Protocol> + Send + Sync + 'static,
+        make: impl Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sync + 'static,
     ) -> Self {
         self.protocols.register(name, make);
         self
@@ -127,6 +127,7 @@ impl Builder {
                 index: index as u8,
                 spec: spec.clone(),
                 pool: dataplane.pools.for_cpus(&spec.cpus).clone(),
+                small_slots: dataplane.pools.small_slots_per_lcore(lcores as u32),
                 counters: counters[index].clone(),
                 sockets: sockets.iter_mut().filter_map(Vec::pop).collect(),
                 job: job.clone(),

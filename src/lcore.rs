@@ -15,7 +15,7 @@ use self::mail::PendingWrites;
 use crate::config::IdleMode;
 use crate::counters::Counter;
 use crate::error::{Error, Result};
-use crate::limits::{COMPLETIONS_PER_TURN, LISTENERS_MAX};
+use crate::limits::{COMPLETIONS_PER_TURN, LISTENERS_MAX, MAILBOX_SLOTS, PROTOCOL_TICK_NS};
 use crate::mailbox::Mailbox;
 use crate::mem::Batch;
 use crate::pipeline::Cx;
@@ -70,11 +70,11 @@ pub struct Lcore {
     /// One bit for each listener that may have something to do.
     work: u32,
     mailbox: Mailbox<Mail>,
-    /// A mail that found no room and is tried again.
-    held: Option<Mail>,
     writes: PendingWrites,
     clock: Clock,
     unix_base: (Instant, Duration),
+    /// When the protocols last looked for what has taken too long.
+    protocols_ticked: Instant,
     stage: Stage,
     idle: Idle,
 }
@@ -89,10 +89,10 @@ impl Lcore {
             listeners: [const { None }; LISTENERS_MAX],
             work: 0,
             mailbox: parts.mailbox,
-            held: None,
             writes: PendingWrites::new(),
             clock: parts.clock,
             unix_base: (now, Duration::ZERO),
+            protocols_ticked: now,
             stage: Stage::Running,
             idle: Idle::new(parts.idle, now),
         };
@@ -113,16 +113,19 @@ impl Lcore {
 
     /// Begins to serve a listener under `index`.
     pub fn register(&mut self, index: u8, mut listener: Box<Listener>) -> Result<()> {
-        let slot = &mut self.listeners[usize::from(index)];
-        if slot.is_some() {
-            return Err(Error::new(
-                format!("register listener {index}"),
-                "the index is taken",
-                "use the index that free_index gave",
-            ));
+        match self.listeners.get_mut(usize::from(index)) {
+            Some(slot @ None) => {
+                listener.start(&mut self.io);
+                *slot = Some(listener);
+            }
+            _ => {
+                return Err(Error::new(
+                    format!("register listener {index}"),
+                    "the index is taken, or past the last",
+                    "use the index that free_index gave",
+                ));
+            }
         }
-        listener.start(&mut self.io);
-        *slot = Some(listener);
         self.work |= 1 << index;
         Ok(())
     }
@@ -130,10 +133,27 @@ impl Lcore {
     /// Stops accepting on a listener and closes its connections; it is gone once they are. `false`
     /// when there is none under this index.
     pub fn unregister(&mut self, index: u8) -> bool {
-        let Some(listener) = self.listeners[usize::from(index)].as_mut() else { return false };
+        let Some(Some(listener)) = self.listeners.get_mut(usize::from(index)) else { return false };
         listener.retire(&mut self.io);
+        listener.transport.abort_all(&mut self.io);
         self.work |= 1 << index;
         true
+    }
+
+    /// Swaps the listener `old` for `listener`, which is served under `new`, while both run: from
+    /// here on `listener` accepts, and the connections of `old` go on over its own transport until
+    /// they close. Nothing is lost; `old` is gone with the last of them.
+    pub fn replace(&mut self, old: u8, new: u8, listener: Box<Listener>) -> Result<()> {
+        if !matches!(self.listeners.get(usize::from(old)), Some(Some(_))) {
+            let what = format!("replace listener {old}");
+            return Err(Error::new(what, "there is none", "name a listener that runs"));
+        }
+        self.register(new, listener)?;
+        if let Some(listener) = &mut self.listeners[usize::from(old)] {
+            listener.retire(&mut self.io);
+        }
+        self.work |= 1 << old;
+        Ok(())
     }
 
     /// Runs until it was told to stop and every connection is closed.
@@ -142,6 +162,7 @@ impl Lcore {
             let work = self.poll_once(usize::MAX);
             self.rest(work);
         }
+        self.refuse_mail();
     }
 
     /// One bounded pass over what is due; handles at most about `budget` completions, and returns
@@ -169,6 +190,22 @@ impl Lcore {
         self.io.now = now;
         self.cx.now = now;
         self.tick_calendar(now);
+        if now.ns_since(self.protocols_ticked) >= PROTOCOL_TICK_NS {
+            self.tick_protocols(now);
+        }
+    }
+
+    /// Lets each protocol look for what has taken too long.
+    #[cold]
+    fn tick_protocols(&mut self, now: Instant) {
+        self.protocols_ticked = now;
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            if let Some(listener) = listener
+                && listener.tick(&mut self.cx)
+            {
+                self.work |= 1 << index;
+            }
+        }
     }
 
     /// The calendar is asked once a second; in between it follows the monotonic clock.
@@ -270,15 +307,14 @@ impl Lcore {
         count
     }
 
-    /// Reads the mail, until there is none or one has to wait for room.
+    /// Reads the mail.
     #[inline]
     fn mail(&mut self) -> usize {
         let mut count = 0;
-        while let Some(mail) = self.held.take().or_else(|| self.mailbox.take()) {
-            self.held = self.deliver(mail);
-            if self.held.is_some() {
-                break;
-            }
+        while count < MAILBOX_SLOTS
+            && let Some(mail) = self.mailbox.take()
+        {
+            self.deliver(mail);
             count += 1;
         }
         if count > 0 {
@@ -342,10 +378,13 @@ impl Lcore {
     }
 
     fn finished(&self) -> bool {
-        self.stage != Stage::Running
-            && self.listeners.iter().flatten().all(|l| l.transport.connections() == 0)
-            && self.work == 0
-            && self.held.is_none()
+        let closed = || self.listeners.iter().flatten().all(|l| l.transport.is_quiet());
+        match self.stage {
+            Stage::Running => false,
+            Stage::Draining { .. } => self.work == 0 && closed(),
+            // What has no connection to go to any more is dropped with the lcore.
+            Stage::Stopping => closed(),
+        }
     }
 
     /// What to do after a pass: nothing, pause, or sleep until something happens.
@@ -366,7 +405,7 @@ impl Lcore {
         // Work that waits for room is looked at again soon, whatever happens.
         let cap = if self.work == 0 { most } else { idle::STALLED_NAP };
         let timeout = cap.min(Duration::from_nanos(until));
-        if timeout.is_zero() || self.held.is_some() || !self.mailbox.sleep_unless_mail() {
+        if timeout.is_zero() || !self.mailbox.sleep_unless_mail() {
             return;
         }
         if let Some(uring) = &mut self.io.uring {

@@ -115,6 +115,13 @@ pub const SMALL_SLOTS: u32 = RX_SLOTS as u32 // lent to the kernel
     + SMALL_SLOTS_IN_FLIGHT                  // in receive and send queues
     + CACHE_SLOTS as u32; //                    in the lcore's cache
 
+/// Fewest small slots per lcore that a configuration may ask for.
+pub const SMALL_SLOTS_MIN: u32 = 16;
+
+/// Fewest large slots per lcore that a configuration may ask for: a status report and a long head
+/// beside those lent to the kernel.
+pub const LARGE_SLOTS_MIN: u32 = RX_LARGE_SLOTS as u32 + 4;
+
 /// Large slots per lcore.
 pub const LARGE_SLOTS: u32 = 256;
 
@@ -124,6 +131,9 @@ pub const TX_QUEUE_BUFS: usize = 4 * SMALL_SLOTS as usize;
 
 /// Bytes queued on one connection past which we stop receiving from it until half are gone.
 pub const TX_HIGH_BYTES: u32 = 256 * 1024;
+
+/// Bufs queued on one connection, each of which may pin a slot, past which we do the same.
+pub const TX_HIGH_BUFS: u32 = TX_HIGH_BYTES / SMALL_SLOT_BYTES;
 
 /// Bufs received and not handled, per listener, past which we stop receiving.
 pub const RX_QUEUE_HIGH: usize = 4 * BURST_MAX;
@@ -148,6 +158,15 @@ pub const STALL_SWEEPS_MAX: u8 = 30;
 
 /// The same while the pool is empty: those who do not read must not starve those who do.
 pub const STALL_SWEEPS_EMPTY_MAX: u8 = 2;
+
+/// How long the head of a request may take to arrive, in nanoseconds.
+pub const HTTP_HEAD_NS: u64 = 20_000_000_000;
+
+/// Part of the connections' slots that unfinished heads may hold: one in so many small slots.
+pub const HTTP_STASHES_SHARE: u32 = 4;
+
+/// How often a listener's protocol looks for what has taken too long, in nanoseconds.
+pub const PROTOCOL_TICK_NS: u64 = 1_000_000_000;
 
 /// How long accepting pauses after a failure for want of resources, in nanoseconds.
 pub const ACCEPT_RETRY_NS: u64 = 10_000_000;

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::limits::MAILBOX_SLOTS;
 use crate::ring::doorbell::Doorbell;
 use crate::ring::mpmc;
+use crate::sync::{AtomicBool, Ordering};
 
 /// The lcore's end. The lcore owns it; [`Sender`]s are made from it.
 pub struct Mailbox<T> {
@@ -20,6 +21,8 @@ pub struct Sender<T> {
 }
 
 struct Shared<T> {
+    /// Nobody reads any more.
+    closed: AtomicBool,
     ring: mpmc::Ring<T>,
     bell: Doorbell,
 }
@@ -40,7 +43,8 @@ impl<T: Send> Mailbox<T> {
                 "raise the limit on open files (`ulimit -n`)",
             )
         })?;
-        Ok(Self { shared: Arc::new(Shared { ring: mpmc::Ring::new(MAILBOX_SLOTS), bell }) })
+        let ring = mpmc::Ring::new(MAILBOX_SLOTS);
+        Ok(Self { shared: Arc::new(Shared { closed: AtomicBool::new(false), ring, bell }) })
     }
 
     /// An end for other threads.
@@ -55,6 +59,11 @@ impl<T: Send> Mailbox<T> {
             return None;
         }
         self.shared.ring.dequeue()
+    }
+
+    /// Refuses all further mail. What a sender is just posting may still arrive.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
     }
 
     /// Announces sleep; `false` when there is mail after all. After `true`, wait for
@@ -76,9 +85,12 @@ impl<T: Send> Mailbox<T> {
 }
 
 impl<T: Send> Sender<T> {
-    /// Posts to the lcore; gives the mail back when its box is full. Never blocks; one system call
+    /// Posts to the lcore; gives the mail back when its box is full or closed. Never blocks; one system call
     /// when the lcore sleeps, none when it does not.
     pub fn post(&self, mail: T) -> std::result::Result<(), T> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(mail);
+        }
         self.shared.ring.enqueue(mail)?;
         self.shared.bell.ring();
         Ok(())

@@ -14,7 +14,7 @@ use ringway::limits::{
 };
 use ringway::mailbox::Mailbox;
 use ringway::mem::{CacheClaim, ClassSize, Mempool, UringIo};
-use ringway::pipeline::{Cx, Handler, Pipeline, chain};
+use ringway::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
 use ringway::sys::mapping::Request;
 use ringway::sys::socket::TcpListener;
 use ringway::sys::uring::Options;
@@ -55,11 +55,19 @@ pub fn lcore(
         timers: TimerWheel::new(SLOTS as usize + 8),
         counters: counters.clone(),
         notices: Vec::new(),
+        generations: vec![0; SLOTS as usize],
         adoptable: Vec::new(),
         connections: 0,
         connections_max: SLOTS - 8,
     };
-    let cx = Cx { pool, now, unix_seconds: 0, draining: false, counters: counters.clone() };
+    let cx = Cx {
+        pool,
+        now,
+        unix_seconds: 0,
+        draining: false,
+        extensions: Extensions::new(SLOTS),
+        counters: counters.clone(),
+    };
     let mailbox = Mailbox::new().expect("a mailbox");
     let idle = ringway::config::IdleMode::Busy;
     let mut lcore = Lcore::new(Parts { io, cx, mailbox, clock, idle });

@@ -2,7 +2,10 @@
 
 use crate::config::{CoreMap, FilePrefix, LcoreSpec, MemoryOptions, MempoolConfig};
 use crate::error::{Error, Result};
-use crate::limits::{LARGE_SLOT_BYTES, LARGE_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS};
+use crate::limits::{
+    LARGE_SLOT_BYTES, LARGE_SLOTS, LARGE_SLOTS_MIN, RX_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS,
+    SMALL_SLOTS_MIN,
+};
 use crate::mem::{ClassSize, Mempool, Placement};
 use crate::sys::mapping::Request;
 use crate::sys::topology::Topology;
@@ -84,6 +87,12 @@ impl NumaPools {
         self.pools.iter().map(|pool| (pool.node, &pool.pool))
     }
 
+    /// Small slots for each of `lcores`.
+    pub(super) fn small_slots_per_lcore(&self, lcores: u32) -> u32 {
+        let slots = self.pools.iter().map(|pool| pool.pool.sizes()[0].slots);
+        slots.sum::<u32>() / lcores
+    }
+
     /// Bufs that are out, over all pools. Exact once no lcore runs.
     pub fn missing(&self) -> u32 {
         self.pools.iter().map(|pool| pool.pool.missing()).sum()
@@ -100,10 +109,21 @@ fn home(topology: &Topology, lcore: &LcoreSpec) -> u32 {
 fn classes(lcores: u32, sizes: &MempoolConfig, megabytes: Option<u64>) -> Result<[ClassSize; 2]> {
     let large = lcores.saturating_mul(sizes.large_slots.unwrap_or(LARGE_SLOTS));
     let mut small = lcores.saturating_mul(sizes.small_slots.unwrap_or(SMALL_SLOTS));
+    let too_few = small < lcores * SMALL_SLOTS_MIN || large < lcores * LARGE_SLOTS_MIN;
+    if megabytes.is_none() && too_few {
+        return Err(Error::new(
+            "size the mempools",
+            format!("{small} small and {large} large slots are too few for {lcores} lcores"),
+            format!(
+                "give [mempool] at least small_slots = {SMALL_SLOTS_MIN}, \
+                 large_slots = {LARGE_SLOTS_MIN}"
+            ),
+        ));
+    }
     if let Some(megabytes) = megabytes {
         let left = (megabytes * MIB).checked_sub(u64::from(large) * u64::from(LARGE_SLOT_BYTES));
         let slots = left.unwrap_or(0) / u64::from(SMALL_SLOT_BYTES + 8);
-        let least = lcores * 2 * u32::from(crate::limits::RX_SLOTS);
+        let least = lcores * 2 * u32::from(RX_SLOTS);
         small = u32::try_from(slots).unwrap_or(u32::MAX);
         if small < least {
             return Err(Error::new(

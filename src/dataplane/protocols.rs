@@ -6,7 +6,8 @@ use super::Status;
 use crate::config::ListenerConfig;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http};
-use crate::pipeline::{Handler, Pipeline, chain};
+use crate::limits::HTTP_STASHES_SHARE;
+use crate::pipeline::{Extensions, Handler, Pipeline, chain};
 use crate::proto::http1;
 
 /// What a protocol knows when it is made for one listener on one lcore.
@@ -15,8 +16,12 @@ pub struct ProtocolContext<'a> {
     pub settings: &'a toml::Table,
     /// Connections have slots below this.
     pub slots: u32,
+    /// The lcore's share of the pool's small slots.
+    pub small_slots: u32,
     /// What the dataplane counts.
     pub status: &'a Status,
+    /// Where the protocol registers the kinds of values that it hangs on connections.
+    pub extensions: &'a mut Extensions,
 }
 
 /// One listener's protocol on one lcore.
@@ -27,7 +32,7 @@ pub struct Protocol {
     pub handler: Box<dyn Handler>,
 }
 
-type Make = Box<dyn Fn(&ProtocolContext<'_>) -> Result<Protocol> + Send + Sync>;
+type Make = Box<dyn Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sync>;
 
 /// The protocols by name.
 pub struct Protocols(BTreeMap<String, Make>);
@@ -45,17 +50,23 @@ impl Protocols {
     pub fn register(
         &mut self,
         name: &str,
-        make: impl Fn(&ProtocolContext<'_>) -> Result<Protocol> + Send + Sync + 'static,
+        make: impl Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sync + 'static,
     ) {
         self.0.insert(name.to_owned(), Box::new(make));
     }
 
     /// Refuses listeners of a protocol that nobody registered, or whose settings its maker refuses.
     pub(super) fn check(&self, listeners: &[ListenerConfig]) -> Result<()> {
-        let status = Status::new(Vec::new());
+        let (status, mut extensions) = (Status::new(Vec::new()), Extensions::new(0));
         for listener in listeners {
-            let context = ProtocolContext { settings: &listener.config, slots: 0, status: &status };
-            self.make(listener, &context)?;
+            let mut context = ProtocolContext {
+                settings: &listener.config,
+                slots: 0,
+                small_slots: 0,
+                status: &status,
+                extensions: &mut extensions,
+            };
+            self.make(listener, &mut context)?;
         }
         Ok(())
     }
@@ -64,7 +75,7 @@ impl Protocols {
     pub(super) fn make(
         &self,
         listener: &ListenerConfig,
-        context: &ProtocolContext<'_>,
+        context: &mut ProtocolContext<'_>,
     ) -> Result<Protocol> {
         let make = self.0.get(&listener.protocol).ok_or_else(|| {
             let names: Vec<&str> = self.0.keys().map(String::as_str).collect();
@@ -96,7 +107,7 @@ fn no_other_settings(protocol: &str, settings: &toml::Table, known: &[&str]) -> 
     }
 }
 
-fn make_echo(context: &ProtocolContext<'_>) -> Result<Protocol> {
+fn make_echo(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     no_other_settings("echo", context.settings, &[])?;
     Ok(Protocol {
         pipeline: Pipeline::Raw(chain::Raw::new(context.slots)),
@@ -110,7 +121,7 @@ const MAX_HEAD_BYTES: &str = "max_head_bytes";
 const MAX_HEADERS: &str = "max_headers";
 const MAX_TARGET_BYTES: &str = "max_target_bytes";
 
-fn make_http(context: &ProtocolContext<'_>) -> Result<Protocol> {
+fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     let settings = context.settings;
     let known = [MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES];
     no_other_settings("http", settings, &known)?;
@@ -126,7 +137,11 @@ fn make_http(context: &ProtocolContext<'_>) -> Result<Protocol> {
     };
     let handler = Http::new(context.slots, Builtin::new(context.status.clone()));
     Ok(Protocol {
-        pipeline: Pipeline::Http1(Box::new(chain::Http1::new(context.slots, limits))),
+        pipeline: Pipeline::Http1(Box::new(chain::Http1::new(
+            context.slots,
+            limits,
+            context.small_slots / HTTP_STASHES_SHARE,
+        ))),
         handler: Box::new(handler),
     })
 }

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::protocols::{Protocol, ProtocolContext, Protocols};
 use super::{Running, Status};
-use crate::config::{Config, IdleMode, LcoreSpec};
+use crate::config::{Config, IdleMode, LcoreSpec, ListenerConfig};
 use crate::counters::LcoreCounters;
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::mailbox::Mailbox;
 use crate::mem::{CacheClaim, Mempool, RxOptions, UringIo};
-use crate::pipeline::Cx;
+use crate::pipeline::{Cx, Extensions};
 use crate::sys::affinity;
 use crate::sys::socket::TcpListener;
 use crate::sys::uring::{Mode, Options};
@@ -63,6 +63,8 @@ pub(super) struct Worker {
     pub spec: LcoreSpec,
     pub pool: Mempool,
     pub counters: Arc<LcoreCounters>,
+    /// Its share of the pool's small slots.
+    pub small_slots: u32,
     /// One socket for each listener of the configuration, in order.
     pub sockets: Vec<TcpListener>,
     pub job: Arc<Job>,
@@ -75,12 +77,12 @@ impl Worker {
         let handle = Handle::new(mailbox.sender());
         let thread = thread::Builder::new()
             .name(format!("lcore-{}", self.spec.lcore_id))
-            .spawn(move || self.run(mailbox, &ready))
+            .spawn(move || self.run(mailbox, ready))
             .map_err(|e| Error::new("start an lcore's thread", e, "raise the limit `ulimit -u`"))?;
         Ok(Running { handle, thread: Some(thread) })
     }
 
-    fn run(self, mailbox: Mailbox<Mail>, ready: &mpsc::Sender<Result<String>>) {
+    fn run(self, mailbox: Mailbox<Mail>, ready: mpsc::Sender<Result<String>>) {
         let claim = CacheClaim::register();
         let (mut lcore, report) = match self.build(mailbox) {
             Ok((lcore, flags)) => (Some(lcore), Ok(flags)),
@@ -88,6 +90,8 @@ impl Worker {
         };
         // The starter waits for it, unless it has given up because another lcore failed.
         let _ = ready.send(report);
+        // Or the starter would wait for ever for another lcore that panicked.
+        drop(ready);
         if let Some(lcore) = &mut lcore {
             lcore.run();
         }
@@ -105,7 +109,7 @@ impl Worker {
             files_reserved: ADOPTED_MAX,
             mode: job.tuning.mode,
         };
-        let uring = UringIo::create(&options, job.tuning.rx, &self.pool)?;
+        let uring = UringIo::create(&options, self.rx_options(), &self.pool)?;
         let flags = uring.ring_ref().flags();
         let now = job.clock.now();
         let io = Io {
@@ -116,26 +120,53 @@ impl Worker {
             timers: TimerWheel::new(files as usize + 2 * LISTENERS_MAX),
             counters: self.counters.clone(),
             notices: Vec::with_capacity(PENDING_WRITES_MAX),
+            generations: vec![0; files as usize],
             adoptable: (0..ADOPTED_MAX).rev().collect(),
             connections: 0,
             connections_max: job.connections_max,
         };
-        let cx = Cx {
+        let mut cx = Cx {
             pool: self.pool.clone(),
             now,
             unix_seconds: 0,
             draining: false,
+            extensions: Extensions::new(files),
             counters: self.counters.clone(),
         };
-        let parts = Parts { io, cx, mailbox, clock: job.clock, idle: job.idle };
+        let (clock, idle) = (job.clock, job.idle);
+        let listeners = self.listeners(files, &mut cx.extensions)?;
+        let parts = Parts { io, cx, mailbox, clock, idle };
         let mut lcore = Lcore::new(parts);
-        for (index, (config, socket)) in job.config.listeners.iter().zip(self.sockets).enumerate() {
-            let context =
-                ProtocolContext { settings: &config.config, slots: files, status: &job.status };
-            let Protocol { pipeline, handler } = job.protocols.make(config, &context)?;
-            let transport = Box::new(Tcp::new(socket, index as u8, files));
-            lcore.register(index as u8, Box::new(Listener::new(transport, pipeline, handler)))?;
+        for (index, listener) in listeners.into_iter().enumerate() {
+            lcore.register(index as u8, listener)?;
         }
         Ok((lcore, flags))
+    }
+
+    /// As tuned, but never so much that a small pool has nothing left to reply with.
+    fn rx_options(&self) -> RxOptions {
+        let tuned = self.job.tuning.rx;
+        let share = (self.small_slots / 4).clamp(1, 1 << 14);
+        let slots = tuned.slots.min(1 << share.ilog2());
+        RxOptions { slots, ..tuned }
+    }
+
+    /// A listener on each socket, with the protocol that the configuration names.
+    fn listeners(self, slots: u32, extensions: &mut Extensions) -> Result<Vec<Box<Listener>>> {
+        let job = &self.job;
+        let numbered = job.config.listeners.iter().zip(self.sockets).enumerate();
+        let make = |(index, (config, socket)): (usize, (&ListenerConfig, TcpListener))| {
+            let mut context = ProtocolContext {
+                settings: &config.config,
+                slots,
+                small_slots: self.small_slots,
+                status: &job.status,
+                extensions,
+            };
+            let Protocol { pipeline, handler } = job.protocols.make(config, &mut context)?;
+            let transport = Box::new(Tcp::new(socket, index as u8, slots));
+            Ok(Box::new(Listener::new(transport, pipeline, handler)))
+        };
+        numbered.map(make).collect()
     }
 }

@@ -106,6 +106,7 @@ impl Response {
 /// use ringway::dataplane::{Builder, Protocol};
 /// use ringway::handler::Http;
 /// use ringway::handler::http::{Request, Response};
+/// use ringway::limits::HTTP_STASHES_SHARE;
 /// use ringway::pipeline::{Cx, Pipeline, chain};
 /// use ringway::proto::http1::Limits;
 ///
@@ -119,7 +120,8 @@ impl Response {
 /// # fn main() -> ringway::error::Result<()> {
 /// let dataplane = Builder::new(Config::default_embedded(), CoreMap::single(0))
 ///     .protocol("http", |context| {
-///         let chain = chain::Http1::new(context.slots, Limits::default());
+///         let heads_max = context.small_slots / HTTP_STASHES_SHARE;
+///         let chain = chain::Http1::new(context.slots, Limits::default(), heads_max);
 ///         let handler = Http::new(context.slots, answer);
 ///         Ok(Protocol { pipeline: Pipeline::Http1(Box::new(chain)), handler: Box::new(handler) })
 ///     })
@@ -191,18 +193,21 @@ impl<S: Service> Http<S> {
         let echoes = matches!(response.body, Body::OfRequest);
         let length = if echoes { request.content_length() } else { 0 };
         let bodiless = request.method() == Method::Head;
-        self.write(cx, out, conn, response, connection, length, bodiless)?;
-        let close = !meta.keep_alive();
-        let streams = echoes && meta.has_body();
+        let written = self.write(cx, out, conn, response, connection, length, bodiless)?;
+        let close = !meta.keep_alive() || !written;
+        let streams = echoes && meta.has_body() && written;
         self.exchanges[conn.slot() as usize] =
             if streams { Exchange::Echo { close } } else { Exchange::Drop };
         if close && !streams {
-            push(out, Buf::marker(conn, kind::CLOSE));
+            // A body that nobody wants is still on its way: do not reset the peer over it.
+            let close = if meta.has_body() { Buf::linger } else { plain_close };
+            push(out, close(conn));
         }
         Ok(())
     }
 
-    /// Writes head and body; `length` is that of a body that follows by itself.
+    /// Writes head and body; `length` is that of a body that follows by itself. `false`: what the
+    /// service answered cannot be written, and the peer was told of an error instead.
     #[allow(clippy::too_many_arguments)]
     fn write(
         &mut self,
@@ -213,7 +218,7 @@ impl<S: Service> Http<S> {
         connection: Connection,
         length: u64,
         bodiless: bool,
-    ) -> Result<(), Stalled> {
+    ) -> Result<bool, Stalled> {
         let inline: &[u8] = if let Body::Static(bytes) = response.body { bytes } else { &[] };
         let length = match &response.body {
             Body::Static(bytes) => bytes.len() as u64,
@@ -236,7 +241,15 @@ impl<S: Service> Http<S> {
             room.get_mut(head..head + body.len())?.copy_from_slice(body);
             Some(head + body.len())
         };
-        append(cx, out, conn, inline.len() + HTTP_REPLY_HEAD_BYTES_MAX, encode)?;
+        let bytes = inline.len() + HTTP_REPLY_HEAD_BYTES_MAX;
+        if bytes > cx.pool.slot_bytes_max() || !append(cx, out, conn, bytes, encode)? {
+            tracing::error!(response.status, "a response has an illegal field, or is too large");
+            let error = |room: &mut [u8]| {
+                http1::encode_head(room, 500, None, 0, Connection::Close, &[], Some(&date))
+            };
+            append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, error)?;
+            return Ok(false);
+        }
         if let Body::Buf(mut body) = response.body
             && !bodiless
         {
@@ -244,7 +257,7 @@ impl<S: Service> Http<S> {
             body.set_kind(kind::DATA, 0);
             push(out, body);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The date of this second (RFC 9110 §6.6.1), formatted once a second.
@@ -277,13 +290,17 @@ impl<S: Service> Http<S> {
         let (conn, status) = (message.conn(), message.meta() as u16);
         let response = Response::text(status, http1::reason(status));
         self.write(cx, out, conn, response, Connection::Close, 0, false)?;
-        push(out, Buf::marker(conn, kind::CLOSE));
+        push(out, Buf::linger(conn));
         Ok(())
     }
 }
 
+fn plain_close(conn: ConnId) -> Buf {
+    Buf::marker(conn, kind::CLOSE)
+}
+
 /// Writes up to `bytes` with `encode` behind the last buf of `out`, if that is the connection's and
-/// has room, or else into a fresh one.
+/// has room, or else into a fresh one. `false`: `encode` gave up.
 #[inline]
 fn append(
     cx: &mut Cx,
@@ -291,31 +308,23 @@ fn append(
     conn: ConnId,
     bytes: usize,
     encode: impl Fn(&mut [u8]) -> Option<usize>,
-) -> Result<(), Stalled> {
+) -> Result<bool, Stalled> {
     if let Some(last) = out.last_mut()
         && last.conn() == conn
         && last.kind() == kind::DATA
         && last.tailroom() >= bytes
-        && let Some(written) = last.spare_mut().and_then(&encode)
+        && let Some(room) = last.spare_mut()
     {
+        let Some(written) = encode(room) else { return Ok(false) };
         last.grow(written);
-        return Ok(());
+        return Ok(true);
     }
     let mut buf = cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn).ok_or(Stalled)?;
     let room = buf.spare_mut().expect("a fresh buf is nobody else's");
-    let Some(written) = encode(room).or_else(|| internal_error(room)) else {
-        unreachable!("the fixed answer fits every slot");
-    };
+    let Some(written) = encode(room) else { return Ok(false) };
     buf.grow(written);
     push(out, buf);
-    Ok(())
-}
-
-/// What a response that cannot be written turns into.
-#[cold]
-fn internal_error(room: &mut [u8]) -> Option<usize> {
-    tracing::error!("a response has an illegal field or does not fit its slot");
-    http1::encode_head(room, 500, None, 0, Connection::Implicit, &[], None)
+    Ok(true)
 }
 
 #[inline]
@@ -342,6 +351,7 @@ impl<S: Service> Handler for Http<S> {
                         room.get_mut(..answer.len())?.copy_from_slice(answer);
                         Some(answer.len())
                     })
+                    .map(drop)
                 }
                 kind::CLOSE | kind::ABORT => {
                     push(output, message);

@@ -33,6 +33,8 @@ pub struct Idle {
     booked: Instant,
     /// The last pass found work.
     worked: bool,
+    /// A pass since the clock was read found work.
+    any_work: bool,
     /// It did and the one before did not, or the other way round.
     turned: bool,
     /// Passes since the clock was read.
@@ -41,7 +43,15 @@ pub struct Idle {
 
 impl Idle {
     pub fn new(mode: IdleMode, now: Instant) -> Self {
-        Self { mode, since: now, booked: now, worked: true, turned: true, passes: 0 }
+        Self {
+            mode,
+            since: now,
+            booked: now,
+            worked: true,
+            any_work: false,
+            turned: true,
+            passes: 0,
+        }
     }
 
     /// Whether the clock should be read: when work begins or ends, and now and then in between.
@@ -60,9 +70,8 @@ impl Idle {
     /// Books the time up to `now` as busy or idle.
     #[inline]
     pub fn book(&mut self, counters: &LcoreCounters, now: Instant) {
-        // What has just begun is not what the time went to.
-        let busy = self.worked != self.turned;
-        let counter = if busy { Counter::BusyNs } else { Counter::IdleNs };
+        let counter = if self.any_work { Counter::BusyNs } else { Counter::IdleNs };
+        self.any_work = false;
         self.turned = false;
         counters.add(counter, now.ns_since(self.booked));
         self.booked = now;
@@ -73,6 +82,7 @@ impl Idle {
     #[inline]
     pub fn after_pass(&mut self, work: usize, now: Instant) -> Option<Duration> {
         let worked = work > 0;
+        self.any_work |= worked;
         self.turned |= worked != self.worked;
         self.worked = worked;
         if worked {
@@ -102,6 +112,7 @@ impl Idle {
         // The clock of the last pass is old: read it in the next.
         self.turned = true;
         self.worked = true;
+        self.any_work = false;
     }
 }
 

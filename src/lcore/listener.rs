@@ -17,8 +17,6 @@ pub struct Listener {
     messages: Burst,
     replies: Burst,
     pub(super) tx: Burst,
-    /// Every session has been asked to close.
-    drained: bool,
     /// To be taken away once its last connection is closed.
     retired: bool,
 }
@@ -38,7 +36,6 @@ impl Listener {
             messages: Burst::new(),
             replies: Burst::new(),
             tx: Burst::new(),
-            drained: false,
             retired: false,
         }
     }
@@ -82,20 +79,27 @@ impl Listener {
     /// Asks idle sessions to close; returns whether that gave the transport something to do.
     pub(super) fn drain(&mut self, cx: &mut Cx) -> bool {
         // What has arrived is answered first: those sessions are not idle.
-        if self.drained || self.has_work() {
+        if self.has_work() {
             return false;
         }
-        self.drained = self.pipeline.drain(cx, &mut self.tx);
+        self.pipeline.drain(cx, &mut self.tx);
         !self.tx.is_empty()
     }
 
+    /// Lets the protocol look for what has taken too long; returns whether that gave the transport
+    /// something to do.
+    pub(super) fn tick(&mut self, cx: &mut Cx) -> bool {
+        self.pipeline.tick(cx, &mut self.tx);
+        !self.tx.is_empty()
+    }
+
+    /// Accepts no more; the listener is gone with its last connection.
     pub(super) fn retire(&mut self, io: &mut Io) {
         self.retired = true;
         self.transport.stop_accepting(io);
-        self.transport.abort_all(io);
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.retired && self.transport.connections() == 0 && !self.has_work()
+        self.retired && self.transport.is_quiet() && !self.has_work()
     }
 }

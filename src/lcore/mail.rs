@@ -18,7 +18,8 @@ pub enum Written {
     Sent,
     /// The connection was gone, or was lost before the bytes were out.
     Lost,
-    /// [`PENDING_WRITES_MAX`] writes of that lcore were waiting already. Nothing was sent.
+    /// Too much waits for that peer already, or [`PENDING_WRITES_MAX`] writes for that lcore.
+    /// Nothing was sent; try again later, or give the peer up.
     Refused,
 }
 
@@ -88,6 +89,12 @@ impl Handle {
     }
 }
 
+fn tell(done: Option<WriteCallback>, written: Written) {
+    if let Some(done) = done {
+        done(written);
+    }
+}
+
 /// Writes whose authors wait to hear of them, by ticket.
 pub(super) struct PendingWrites {
     callbacks: Vec<Option<WriteCallback>>,
@@ -122,32 +129,43 @@ impl PendingWrites {
 }
 
 impl Lcore {
-    /// Does what a mail asks; gives it back when there is no room for it now.
-    pub(super) fn deliver(&mut self, mail: Mail) -> Option<Mail> {
+    /// Does what a mail asks.
+    pub(super) fn deliver(&mut self, mail: Mail) {
         match mail {
-            Mail::Write { buf, done } => return self.write(buf, done),
+            Mail::Write { buf, done } => self.write(buf, done),
             Mail::Adopt { listener, socket, done } => done(self.adopt(listener, socket)),
             Mail::Drain(patience) => self.begin_drain(patience),
             Mail::Stop => self.stop(),
             Mail::Call(call) => call(self),
         }
-        None
+    }
+
+    /// Tells the authors of mail that comes too late.
+    pub(super) fn refuse_mail(&mut self) {
+        self.mailbox.close();
+        while let Some(mail) = self.mailbox.take() {
+            match mail {
+                Mail::Write { done: Some(done), .. } => done(Written::Lost),
+                Mail::Adopt { done, .. } => {
+                    let why = "the lcore has ended";
+                    done(Err(Error::new("adopt a socket", why, "adopt it before the stop")));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Queues bytes on a connection, and behind them the marker that reports on them.
-    fn write(&mut self, buf: Buf, done: Option<WriteCallback>) -> Option<Mail> {
+    fn write(&mut self, buf: Buf, done: Option<WriteCallback>) {
         let conn = buf.conn();
         let owner = self.listeners.iter_mut().enumerate().find_map(|(index, listener)| {
             listener.as_mut().filter(|l| l.transport.owns(conn)).map(|l| (index, l))
         });
         let Some((index, listener)) = owner else {
-            if let Some(done) = done {
-                done(Written::Lost);
-            }
-            return None;
+            return tell(done, Written::Lost);
         };
-        if listener.tx.room() < 2 {
-            return Some(Mail::Write { buf, done });
+        if listener.tx.room() < 2 || !listener.transport.has_room(conn) {
+            return tell(done, Written::Refused);
         }
         let marker = match done.map(|done| self.writes.register(done)) {
             None => None,
@@ -157,8 +175,7 @@ impl Lcore {
                 Some(marker)
             }
             Some(Err(done)) => {
-                done(Written::Refused);
-                return None;
+                return done(Written::Refused);
             }
         };
         for buf in std::iter::once(buf).chain(marker) {
@@ -166,7 +183,6 @@ impl Lcore {
             debug_assert!(pushed.is_ok(), "room was checked");
         }
         self.work |= 1 << index;
-        None
     }
 
     /// Serves a connected socket on the listener at `index` (W-2).

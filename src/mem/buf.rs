@@ -21,10 +21,13 @@ pub mod kind {
     pub const EOF: u8 = 2;
     /// The connection is gone; nothing follows for it. No bytes.
     pub const CLOSED: u8 = 3;
-    /// Close the connection once what was sent before is out. No bytes.
+    /// Close the connection once what was sent before is out. No bytes. With the meta [`LINGER`] the
+    /// peer is given time to read it, although it may still be sending.
     pub const CLOSE: u8 = 4;
     /// Close the connection at once and drop what was not sent. No bytes.
     pub const ABORT: u8 = 5;
+    /// Meta of a `CLOSE` that waits, a little, for the peer to close first.
+    pub const LINGER: u32 = 1;
     /// The first kind that a protocol may use between its stages.
     pub const PROTOCOL: u8 = 16;
 }
@@ -69,6 +72,13 @@ impl Buf {
     fn class(&self) -> Option<&Class> {
         // SAFETY: a class stays in place for as long as one of its slots is out (`Mempool`'s drop).
         self.class.map(|class| unsafe { class.as_ref() })
+    }
+
+    /// A marker of kind `CLOSE` that lingers.
+    pub fn linger(conn: ConnId) -> Self {
+        let mut marker = Self::marker(conn, kind::CLOSE);
+        marker.set_kind(kind::CLOSE, kind::LINGER);
+        marker
     }
 
     /// The connection that the bytes came from or go to.

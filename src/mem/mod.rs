@@ -12,8 +12,13 @@ mod conn_id;
 #[cfg(not(loom))]
 mod mempool;
 #[cfg(not(loom))]
+mod object_pool;
+#[cfg(not(loom))]
 mod segment;
+#[cfg(loom)]
 pub mod slots;
+#[cfg(not(loom))]
+mod slots;
 #[cfg(all(test, not(loom)))]
 mod tests;
 #[cfg(not(loom))]
@@ -26,7 +31,9 @@ pub use self::{
     cache_index::CacheClaim,
     conn_id::ConnId,
     mempool::{ClassSize, Mempool},
+    object_pool::ObjectPool,
     segment::{ClassRecord, Header, MAGIC, Placement, Segment, VERSION},
+    slots::SlotStats,
     uring_io::{RxOptions, UringIo},
 };
 

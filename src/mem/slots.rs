@@ -244,6 +244,8 @@ impl SlotTable {
             // SAFETY: this thread alone owns the cache.
             let slots = unsafe { &mut *slots };
             let count = self.cache_limit.div_ceil(2).max(self.batch()).min(len);
+            // First: `missing` must never count a slot twice, or a pool could go while one is out.
+            cache.len.store((len - count) as u32, Ordering::Release);
             assert_eq!(self.free.enqueue_burst(&slots[..count]), count, "a slot was freed twice");
             slots.copy_within(count..len, 0);
             len - count

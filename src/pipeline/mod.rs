@@ -2,10 +2,12 @@
 //! It knows no socket and no system call.
 
 pub mod chain;
+mod extensions;
 mod session;
 
 use std::sync::Arc;
 
+pub use extensions::{Extensions, Key};
 pub use session::SessionTable;
 
 use crate::counters::{Counter, LcoreCounters, Reason};
@@ -22,6 +24,8 @@ pub struct Cx {
     pub unix_seconds: u64,
     /// The dataplane is stopping: say goodbye where the protocol can.
     pub draining: bool,
+    /// Values that layers hang on connections for each other.
+    pub extensions: Extensions,
     /// The lcore's counters.
     pub counters: Arc<LcoreCounters>,
 }
@@ -59,9 +63,15 @@ pub trait Chain {
     /// Replies of the handler in; bytes for the transport out.
     fn egress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst);
 
-    /// Asks idle connections to close, as far as `output` has room; returns whether all have been
-    /// asked. Those that are busy close after their reply, since [`Cx::draining`] is set.
-    fn drain(&mut self, cx: &mut Cx, output: &mut Burst) -> bool;
+    /// Asks idle connections to close, each once, as far as `output` has room. Called in each pass
+    /// of a lcore that drains. Those that are busy close after their reply, since
+    /// [`Cx::draining`] is set.
+    fn drain(&mut self, cx: &mut Cx, output: &mut Burst);
+
+    /// Called about once a second: closes, as far as `output` has room, what has taken too long.
+    fn tick(&mut self, cx: &mut Cx, output: &mut Burst) {
+        let _ = (cx, output);
+    }
 }
 
 /// The middle of a pipeline: messages in, replies out, under the contract of [`Chain`].
@@ -132,11 +142,20 @@ impl Pipeline {
     }
 
     /// See [`Chain::drain`].
-    pub fn drain(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
+    pub fn drain(&mut self, cx: &mut Cx, output: &mut Burst) {
         match self {
             Self::Raw(chain) => chain.drain(cx, output),
             Self::Http1(chain) => chain.drain(cx, output),
             Self::Custom(chain) => chain.drain(cx, output),
+        }
+    }
+
+    /// See [`Chain::tick`].
+    pub fn tick(&mut self, cx: &mut Cx, output: &mut Burst) {
+        match self {
+            Self::Raw(chain) => chain.tick(cx, output),
+            Self::Http1(chain) => chain.tick(cx, output),
+            Self::Custom(chain) => chain.tick(cx, output),
         }
     }
 }

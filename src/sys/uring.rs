@@ -18,6 +18,7 @@ const ENTER_SQ_WAKEUP: u32 = 1 << 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const REGISTER_RING_FDS: u32 = 20;
+const UNREGISTER_RING_FDS: u32 = 21;
 const REGISTER_FILE_ALLOC_RANGE: u32 = 25;
 
 /// How completions reach the thread that owns the ring (io_uring_setup(2)).
@@ -419,6 +420,20 @@ impl Drop for Uring {
     /// The kernel must not write to memory that its owner is about to unmap.
     fn drop(&mut self) {
         self.quiesce(Duration::from_secs(1), |_| ());
+        if self.enter_flags & ENTER_REGISTERED_RING != 0 {
+            // The registration holds the ring, and all its sockets, until the thread ends.
+            let update = [self.enter_fd as u32, 0, 0, 0];
+            // SAFETY: the argument is one io_uring_rsrc_update, live for the call and only read.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_io_uring_register,
+                    self.ring.as_raw_fd(),
+                    UNREGISTER_RING_FDS,
+                    update.as_ptr(),
+                    1u32,
+                )
+            };
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub struct Io {
     pub counters: Arc<LcoreCounters>,
     /// Writes that are settled, for the lcore to tell their authors.
     pub notices: Vec<Notice>,
+    /// How often each slot of the file table was used, by all transports together, so that an id
+    /// is never given twice.
+    pub generations: Vec<u32>,
     /// Free slots at the start of the file table, for adopted sockets.
     pub adoptable: Vec<u32>,
     /// Connections that the lcore has, over all its transports.

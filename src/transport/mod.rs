@@ -62,6 +62,15 @@ pub trait Transport {
     /// Whether `conn` is a connection of this transport that is still there.
     fn owns(&self, conn: ConnId) -> bool;
 
+    /// Whether more may be queued for `conn` by those who are not answering it.
+    fn has_room(&self, conn: ConnId) -> bool;
+
+    /// Whether it has no connection and no operation in flight, so that it can be taken away once
+    /// it accepts no more.
+    fn is_quiet(&self) -> bool {
+        self.connections() == 0
+    }
+
     /// Connections that are open.
     fn connections(&self) -> usize;
 

@@ -17,8 +17,7 @@ use crate::counters::{Counter, Reason};
 use crate::error::{Error, Result};
 use crate::limits::{
     ACCEPT_RETRY_NS, ADOPTED_MAX, CQ_ENTRIES, GATHER_MAX, LINGER_NS, RX_FULL_MAX, RX_QUEUE_HIGH,
-    RX_SPARSE_MAX, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX, STALL_SWEEPS_MAX, TX_HIGH_BYTES,
-    TX_QUEUE_BUFS,
+    RX_SPARSE_MAX, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX, STALL_SWEEPS_MAX, TX_QUEUE_BUFS,
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::sys::socket::{self, TcpListener};
@@ -44,17 +43,20 @@ pub(crate) const NOTIFY: u8 = 6;
 pub struct Tcp {
     /// `None` once it accepts no more.
     listener: Option<TcpListener>,
+    lcore: u8,
     index: u8,
     conns: Box<[Conn]>,
     open: usize,
+    /// Every connection is to be closed, also those that were accepted while we asked to stop.
+    aborting: bool,
     /// A multishot accept is in flight.
     accepting: bool,
     /// Accepting pauses until a timer fires.
     accept_held: bool,
     /// Connections whose send is in flight.
     sends: usize,
-    /// The pool's misses when the last sweep looked.
-    pool_empty_seen: u64,
+    /// Times that a slot was wanted in vain, when the last sweep looked.
+    misses_seen: u64,
     /// Received and not taken yet, with the markers, in order.
     rx: VecDeque<Buf>,
     /// Connections with something to send or to close, to be visited by `flush`.
@@ -74,13 +76,15 @@ impl Tcp {
     pub fn new(listener: TcpListener, index: u8, slots: u32) -> Self {
         Self {
             listener: Some(listener),
+            lcore: 0,
             index,
             conns: (0..slots).map(|_| Conn::FREE).collect(),
             open: 0,
+            aborting: false,
             accepting: false,
             accept_held: false,
             sends: 0,
-            pool_empty_seen: 0,
+            misses_seen: 0,
             rx: VecDeque::with_capacity(RX_QUEUE_HIGH + CQ_ENTRIES as usize),
             dirty: Vec::with_capacity(slots as usize),
             starved: Vec::with_capacity(slots as usize),
@@ -110,7 +114,7 @@ impl Tcp {
     fn live(&self, id: ConnId) -> Option<u32> {
         let conn = self.conns.get(id.slot() as usize)?;
         let live = conn.generation == id.generation() && conn.phase != Phase::Free;
-        live.then_some(id.slot())
+        (live && id.lcore() == self.lcore).then_some(id.slot())
     }
 
     #[inline]
@@ -125,8 +129,11 @@ impl Tcp {
     // ---- accepting ----
 
     fn arm_accept(&mut self, io: &mut Io) {
-        if self.accepting || self.accept_held || io.connections >= io.connections_max {
+        if self.accepting || self.accept_held || self.listener.is_none() {
             return;
+        }
+        if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
+            return self.hold_accept(io);
         }
         if let Some(listener) = &self.listener {
             let token = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
@@ -142,7 +149,7 @@ impl Tcp {
             Err(_) if self.listener.is_none() => {}
             Err(_) => self.on_accept_failure(io, -cqe.result),
         }
-        if io.connections >= io.connections_max {
+        if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
             self.cancel_accept(io);
         } else {
             self.arm_accept(io);
@@ -156,8 +163,21 @@ impl Tcp {
             return;
         }
         io.count(Counter::AcceptFailures, 1);
-        let event = TimerEvent { listener: self.index, op: op::ACCEPT_TIMER, conn: ConnId::NONE };
-        self.accept_held = io.timers.schedule(io.now, ACCEPT_RETRY_NS, event).is_some();
+        self.hold_accept(io);
+    }
+
+    /// Accepts again in a little while.
+    fn hold_accept(&mut self, io: &mut Io) {
+        if !self.accept_held {
+            self.accept_held = true;
+            self.schedule(io, op::ACCEPT_TIMER, ACCEPT_RETRY_NS);
+        }
+    }
+
+    fn schedule(&self, io: &mut Io, op: u8, delay_ns: u64) {
+        let event = TimerEvent { listener: self.index, op, conn: ConnId::NONE };
+        let timer = io.timers.schedule(io.now, delay_ns, event);
+        assert!(timer.is_some(), "there are timers for each listener beside its connections");
     }
 
     fn cancel_accept(&mut self, io: &mut Io) {
@@ -173,13 +193,18 @@ impl Tcp {
             // The kernel gave the slot out again before we saw the completion of its close.
             self.on_closed(io, slot);
         }
+        io.generations[slot as usize] = io.generations[slot as usize].wrapping_add(1);
         let conn = self.conn(slot);
         assert!(conn.phase == Phase::Free, "the kernel gives out free slots only");
         conn.phase = Phase::Open;
+        conn.generation = io.generations[slot as usize];
         self.open += 1;
         io.connections += 1;
         io.count(Counter::Accepted, 1);
         self.rx.push_back(Buf::marker(self.id(io, slot), kind::OPEN));
+        if self.aborting {
+            return self.abort(io, slot);
+        }
         self.arm_recv(io, slot);
     }
 
@@ -313,14 +338,16 @@ impl Tcp {
     }
 
     fn revive_starved(&mut self, io: &mut Io) {
-        if self.starved.is_empty() || io.uring().rx_lent() == 0 {
+        if self.starved.is_empty() {
             return;
         }
-        // No more than there are slots: the others would starve again at once.
-        for _ in 0..self.starved.len().min(io.uring().rx_lent()) {
-            let slot = self.starved.swap_remove(0);
-            self.resume_recv(io, slot);
+        io.uring().replenish();
+        // No more than there are slots, oldest first: the others would starve again at once.
+        let revived = self.starved.len().min(io.uring().rx_lent());
+        for index in 0..revived {
+            self.resume_recv(io, self.starved[index]);
         }
+        self.starved.drain(..revived);
     }
 
     // ---- sending ----
@@ -337,7 +364,8 @@ impl Tcp {
         let bytes = buf.len() as u32;
         self.tx.push(&mut conn.tx, buf)?;
         conn.tx_bytes += bytes;
-        let too_much = conn.tx_bytes > TX_HIGH_BYTES;
+        conn.tx_bufs += 1;
+        let too_much = conn.is_laden();
         self.mark_dirty(slot);
         if too_much {
             self.pause_recv(io, slot, Flag::TxPaused);
@@ -354,7 +382,11 @@ impl Tcp {
         if !conn.tx.is_empty() {
             self.start_send(io, slot);
         } else if conn.has(Flag::CloseWanted) && conn.phase == Phase::Open {
-            self.close_gracefully(io, slot);
+            if conn.has(Flag::Linger) && !conn.has(Flag::Eof) {
+                self.linger(io, slot);
+            } else {
+                self.begin_close(io, slot);
+            }
         }
     }
 
@@ -405,9 +437,10 @@ impl Tcp {
                 break;
             }
             left -= front.len();
+            conn.tx_bufs -= 1;
             self.tx.pop(&mut conn.tx);
         }
-        let resumes = conn.has(Flag::TxPaused) && conn.tx_bytes <= TX_HIGH_BYTES / 2;
+        let resumes = conn.has(Flag::TxPaused) && conn.is_light();
         if !conn.tx.is_empty() || conn.has(Flag::CloseWanted) {
             self.mark_dirty(slot);
         }
@@ -424,6 +457,7 @@ impl Tcp {
             && self.tx.front_mut(&conn.tx).is_some_and(|buf| buf.kind() == NOTIFY)
         {
             let marker = self.tx.pop(&mut conn.tx).expect("it was just seen");
+            conn.tx_bufs -= 1;
             io.notices.push(Notice { ticket: marker.meta(), sent: true });
         }
     }
@@ -439,14 +473,15 @@ impl Tcp {
             io.counters.drop_one(Reason::Unsent);
             self.settle(io, &buf, false);
         }
-        self.conn(slot).tx_bytes = 0;
+        let conn = self.conn(slot);
+        (conn.tx_bytes, conn.tx_bufs) = (0, 0);
     }
 
     /// Gives up connections whose peer has taken nothing for too long: the bufs that wait for it
     /// are everyone's. A look at all connections, only while a send is in flight.
     fn sweep(&mut self, io: &mut Io) {
-        let pool_empty = io.counters.get(Counter::PoolEmpty);
-        let starving = pool_empty > std::mem::replace(&mut self.pool_empty_seen, pool_empty);
+        let misses = io.counters.get(Counter::PoolEmpty) + io.counters.get(Counter::RxStarved);
+        let starving = misses > std::mem::replace(&mut self.misses_seen, misses);
         let most = if starving { STALL_SWEEPS_EMPTY_MAX } else { STALL_SWEEPS_MAX };
         if self.sends > 0 {
             for slot in 0..self.conns.len() as u32 {
@@ -461,23 +496,14 @@ impl Tcp {
                 }
             }
         }
-        self.schedule_sweep(io);
-    }
-
-    fn schedule_sweep(&mut self, io: &mut Io) {
-        let event = TimerEvent { listener: self.index, op: op::SWEEP_TIMER, conn: ConnId::NONE };
-        let timer = io.timers.schedule(io.now, STALL_SWEEP_NS, event);
-        assert!(timer.is_some(), "there is a timer for each listener beside its connections");
+        self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
     }
 
     // ---- closing ----
 
     /// All is sent: says so to the peer and waits for it to close, so that what it still sends does
     /// not turn into a reset that destroys our last reply (RFC 9112 §9.6).
-    fn close_gracefully(&mut self, io: &mut Io, slot: u32) {
-        if self.conn(slot).has(Flag::Eof) {
-            return self.begin_close(io, slot);
-        }
+    fn linger(&mut self, io: &mut Io, slot: u32) {
         let event =
             TimerEvent { listener: self.index, op: op::LINGER_TIMER, conn: self.id(io, slot) };
         let timer = io.timers.schedule(io.now, LINGER_NS, event);
@@ -593,7 +619,11 @@ impl Transport for Tcp {
             };
             match buf.kind() {
                 kind::CLOSE => {
-                    self.conn(slot).set(Flag::CloseWanted);
+                    let conn = self.conn(slot);
+                    conn.set(Flag::CloseWanted);
+                    if buf.meta() == kind::LINGER {
+                        conn.set(Flag::Linger);
+                    }
                     self.mark_dirty(slot);
                 }
                 kind::ABORT => self.abort(io, slot),
@@ -637,6 +667,10 @@ impl Transport for Tcp {
         self.live(conn).is_some()
     }
 
+    fn has_room(&self, conn: ConnId) -> bool {
+        self.live(conn).is_some_and(|slot| !self.conns[slot as usize].is_laden())
+    }
+
     fn connections(&self) -> usize {
         self.open
     }
@@ -646,16 +680,25 @@ impl Transport for Tcp {
     }
 
     fn start(&mut self, io: &mut Io) {
-        self.schedule_sweep(io);
+        self.lcore = io.lcore;
+        self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
         self.arm_accept(io);
     }
 
     fn stop_accepting(&mut self, io: &mut Io) {
         self.cancel_accept(io);
+        // What names the descriptor is submitted before the descriptor goes. A refusal passes; then
+        // the accept fails for want of a descriptor, which is as good.
+        let _ = io.uring().ring().enter();
         self.listener = None;
     }
 
+    fn is_quiet(&self) -> bool {
+        self.open == 0 && !self.accepting && !self.accept_held
+    }
+
     fn abort_all(&mut self, io: &mut Io) {
+        self.aborting = true;
         for slot in 0..self.conns.len() as u32 {
             if self.conns[slot as usize].phase != Phase::Free {
                 io.counters.drop_one(Reason::Shutdown);
@@ -671,8 +714,10 @@ impl Transport for Tcp {
             op::CANCEL => return,
             _ => {}
         }
-        if self.conns[slot as usize].generation != token.generation() {
+        let conn = &self.conns[slot as usize];
+        if conn.generation != token.generation() || conn.phase == Phase::Free {
             // Only the completion of a close whose slot was given out again in the meantime.
+            io.counters.drop_one(Reason::LateCompletion);
             return io.uring().take_received(cqe, drop);
         }
         match token.op() {
@@ -690,6 +735,7 @@ impl Transport for Tcp {
                 self.accept_held = false;
                 self.arm_accept(io);
             }
+            op::SWEEP_TIMER if self.is_quiet() && self.listener.is_none() => {}
             op::SWEEP_TIMER => self.sweep(io),
             _ => {
                 if let Some(slot) = self.live(event.conn) {
@@ -702,6 +748,9 @@ impl Transport for Tcp {
 
     fn adopt(&mut self, io: &mut Io, fd: OwnedFd) -> Result<ConnId> {
         let refuse = |why: String, remedy: &str| Error::new("adopt a socket", why, remedy);
+        if self.listener.is_none() {
+            return Err(refuse("its listener stops".into(), "hand it to one that accepts"));
+        }
         socket::check_stream(fd.as_fd())
             .map_err(|e| refuse(e.to_string(), "hand over a connected stream socket"))?;
         let inode = socket::identity(fd.as_fd())

@@ -2,11 +2,13 @@
 //! on as sub-bufs of the same slots. The rules of the protocol are in `proto::http1`.
 
 use crate::counters::{Counter, Reason};
+use crate::limits::HTTP_HEAD_NS;
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::http1::{
     Body, BodyLength, Fault, Head, Limits, Method, Version, decode_head, resume_head,
 };
+use crate::time::Instant;
 
 /// A request head, validated and contiguous, from the method through the blank line. Its meta is a
 /// [`HeadMeta`].
@@ -17,8 +19,11 @@ pub const BODY: u8 = kind::PROTOCOL + 1;
 /// A request that broke a rule: meta is the status of the answer, after which the connection is
 /// closed. No bytes.
 pub const FAULT: u8 = kind::PROTOCOL + 2;
-/// The peer waits for `100 Continue` before it sends the body of the head just before. No bytes.
+/// The peer waits for `100 Continue` before it sends the body of the head that follows. No bytes.
 pub const CONTINUE: u8 = kind::PROTOCOL + 3;
+
+/// The status for a head that there is no room for.
+const UNAVAILABLE: u16 = 503;
 
 /// What a stage knows of a request head beside its bytes, in the 24 bits of a buf's meta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,19 +113,32 @@ enum Expect {
 /// One connection.
 struct Session {
     expect: Expect,
-    /// The beginning of a head whose end is still to come.
-    stash: Option<Buf>,
+    /// The beginning of a head whose end is still to come, and when it began.
+    stash: Option<Stash>,
     /// The last request of the connection has been seen.
     last: bool,
+}
+
+/// Part of a head.
+struct Stash {
+    buf: Buf,
+    since: Instant,
 }
 
 /// The chain. Messages to the handler are of the kinds [`HEAD`], [`BODY`], [`FAULT`] and
 /// [`CONTINUE`], beside the markers; what the handler pushes is sent as it is.
 pub struct Http1 {
     limits: Limits,
+    stashes: Stashes,
     sessions: SessionTable<Session>,
     /// Slots below it have been asked to close.
     drained: u32,
+}
+
+/// How many sessions hold part of a head, and how many may: each holds a slot.
+struct Stashes {
+    held: u32,
+    most: u32,
 }
 
 /// What became of a buf.
@@ -129,14 +147,14 @@ enum Step {
     Done,
     /// These bytes are still to be looked at.
     Rest(Buf),
-    /// `output` or the pool cannot take more now: the rest must come back later.
-    Stalled(Buf),
 }
 
 impl Http1 {
-    /// A chain for connections with slots below `slots`.
-    pub fn new(slots: u32, limits: Limits) -> Self {
-        Self { limits, sessions: SessionTable::new(slots), drained: 0 }
+    /// A chain for connections with slots below `slots`, of which `stashes_max` at a time may have
+    /// sent part of a head: each of those holds a slot of the pool.
+    pub fn new(slots: u32, limits: Limits, stashes_max: u32) -> Self {
+        let stashes = Stashes { held: 0, most: stashes_max };
+        Self { limits, stashes, sessions: SessionTable::new(slots), drained: 0 }
     }
 
     fn receive(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Step {
@@ -146,9 +164,9 @@ impl Http1 {
         };
         match &mut session.expect {
             Expect::Head if session.stash.is_some() => {
-                session.more_head(cx, &self.limits, buf, output)
+                session.more_head(cx, &self.limits, &mut self.stashes, buf, output)
             }
-            Expect::Head => session.head(cx, &self.limits, buf, output),
+            Expect::Head => session.head(cx, &self.limits, &mut self.stashes, buf, output),
             Expect::Body(body) => {
                 let mut rest = buf;
                 let mut part = match body.take(rest.len()) {
@@ -158,10 +176,17 @@ impl Http1 {
                     some => rest.split_to(some),
                 };
                 let done = body.is_done();
+                let part_conn = part.conn();
                 part.set_kind(BODY, u32::from(done));
                 push(output, part);
                 if done {
+                    let conn = part_conn;
                     session.expect = session.after_message();
+                    if cx.draining && !session.last {
+                        // Its head promised that the connection goes on; it does not.
+                        session.expect = Expect::Nothing;
+                        push(output, Buf::linger(conn));
+                    }
                 }
                 if rest.is_empty() { Step::Done } else { Step::Rest(rest) }
             }
@@ -195,36 +220,49 @@ impl Session {
 
     /// Looks for a head at the start of `buf`.
     #[inline]
-    fn head(&mut self, cx: &mut Cx, limits: &Limits, buf: Buf, output: &mut Burst) -> Step {
+    fn head(
+        &mut self,
+        cx: &mut Cx,
+        limits: &Limits,
+        stashes: &mut Stashes,
+        buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
         match decode_head(&buf, limits) {
             Ok(Some(head)) => self.emit(cx, &head, buf, output),
-            Ok(None) => {
-                self.stash = Some(buf);
+            Ok(None) if stashes.held < stashes.most => {
+                stashes.held += 1;
+                self.stash = Some(Stash { buf, since: cx.now });
                 Step::Done
             }
-            Err(fault) => self.refuse(cx, fault, buf, output),
+            Ok(None) => self.refuse(cx, UNAVAILABLE, buf, output),
+            Err(fault) => self.refuse(cx, fault.status(), buf, output),
         }
     }
 
     /// Puts `buf` behind the part of a head in the stash. Only a head is copied: what follows it
     /// in `buf` is handed on from there.
     #[cold]
-    fn more_head(&mut self, cx: &mut Cx, limits: &Limits, buf: Buf, output: &mut Burst) -> Step {
-        let stash = self.stash.take().expect("the caller saw a stash");
+    fn more_head(
+        &mut self,
+        cx: &mut Cx,
+        limits: &Limits,
+        stashes: &mut Stashes,
+        buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        let Stash { buf: stash, since } = self.stash.take().expect("the caller saw it");
+        stashes.held -= 1;
         let seen = stash.len();
         let wanted = buf.len().min((limits.head_bytes as usize).saturating_sub(seen));
-        let joined = match join(cx, stash, &buf[..wanted]) {
-            Ok(joined) => joined,
-            Err(stash) => {
-                self.stash = Some(stash);
-                return Step::Stalled(buf);
-            }
+        // Not to wait for a slot: those that other stashes hold might never come back.
+        let Some(mut joined) = join(cx, stash, &buf[..wanted]) else {
+            return self.refuse(cx, UNAVAILABLE, buf, output);
         };
         match resume_head(&joined, seen, limits) {
             Ok(Some(head)) => {
                 let mut rest = buf;
                 rest.advance(head.head_len as usize - seen);
-                let mut joined = joined;
                 joined.truncate(head.head_len as usize);
                 match self.emit(cx, &head, joined, output) {
                     Step::Done if rest.is_empty() => Step::Done,
@@ -232,10 +270,11 @@ impl Session {
                 }
             }
             Ok(None) => {
-                self.stash = Some(joined);
+                stashes.held += 1;
+                self.stash = Some(Stash { buf: joined, since });
                 Step::Done
             }
-            Err(fault) => self.refuse(cx, fault, joined, output),
+            Err(fault) => self.refuse(cx, fault.status(), joined, output),
         }
     }
 
@@ -246,7 +285,9 @@ impl Session {
             BodyLength::None | BodyLength::Length(0) => None,
             BodyLength::Length(bytes) => Some(Body::new(bytes)),
             // Chunked bodies are not served yet; the peer is told so.
-            BodyLength::Chunked => return self.refuse(cx, Fault::CodingUnknown, buf, output),
+            BodyLength::Chunked => {
+                return self.refuse(cx, Fault::CodingUnknown.status(), buf, output);
+            }
         };
         let keep_alive = head.keep_alive && !cx.draining;
         self.last = !keep_alive;
@@ -262,20 +303,21 @@ impl Session {
         buf.advance(head.method_range().start);
         buf.set_kind(HEAD, meta.0);
         let conn = buf.conn();
-        push(output, buf);
-        cx.counters.add(Counter::Messages, 1);
         if body.is_some() && head.expect_continue && rest.is_none() {
+            // Before the head: its answer may begin at once.
             push(output, Buf::marker(conn, CONTINUE));
         }
+        push(output, buf);
+        cx.counters.add(Counter::Messages, 1);
         self.expect = body.map_or_else(|| self.after_message(), Expect::Body);
         rest.map_or(Step::Done, Step::Rest)
     }
 
-    /// Lets the handler answer the fault, and ignores the connection from here on.
+    /// Lets the handler answer with `status`, and ignores the connection from here on.
     #[cold]
-    fn refuse(&mut self, cx: &mut Cx, fault: Fault, buf: Buf, output: &mut Burst) -> Step {
+    fn refuse(&mut self, cx: &mut Cx, status: u16, buf: Buf, output: &mut Burst) -> Step {
         let mut marker = Buf::marker(buf.conn(), FAULT);
-        marker.set_kind(FAULT, u32::from(fault.status()));
+        marker.set_kind(FAULT, status.into());
         push(output, marker);
         cx.drop_buf(buf, Reason::Protocol);
         self.expect = Expect::Nothing;
@@ -284,19 +326,17 @@ impl Session {
     }
 }
 
-/// Appends `bytes` to the stash, in a larger slot where its own is too small or shared. `Err` with
-/// the stash: no slot is free now.
-fn join(cx: &mut Cx, mut stash: Buf, bytes: &[u8]) -> Result<Buf, Buf> {
+/// Appends `bytes` to the stash, in a larger slot where its own is too small or shared. `None`: no
+/// slot is free.
+fn join(cx: &mut Cx, mut stash: Buf, bytes: &[u8]) -> Option<Buf> {
     cx.counters.add(Counter::HeadBytesCopied, bytes.len() as u64);
     if stash.append(bytes) {
-        return Ok(stash);
+        return Some(stash);
     }
-    let Some(mut joined) = cx.alloc(stash.len() + bytes.len(), stash.conn()) else {
-        return Err(stash);
-    };
+    let mut joined = cx.alloc(stash.len() + bytes.len(), stash.conn())?;
     let fits = joined.append(&stash) && joined.append(bytes);
     assert!(fits, "the slot was allocated for both");
-    Ok(joined)
+    Some(joined)
 }
 
 impl Chain for Http1 {
@@ -307,11 +347,16 @@ impl Chain for Http1 {
             let conn = buf.conn();
             match buf.kind() {
                 kind::OPEN => {
-                    self.sessions.open(conn, Session::new());
+                    let session = self.sessions.open(conn, Session::new());
                     push(output, buf);
+                    if cx.draining {
+                        session.expect = Expect::Nothing;
+                        push(output, Buf::linger(conn));
+                    }
                 }
                 kind::CLOSED => {
-                    self.sessions.close(conn);
+                    let session = self.sessions.close(conn);
+                    self.stashes.held -= u32::from(session.is_some_and(|s| s.stash.is_some()));
                     push(output, buf);
                 }
                 // A request that is not whole by now never will be.
@@ -320,7 +365,7 @@ impl Chain for Http1 {
                     match self.receive(cx, buf, output) {
                         Step::Done => break,
                         Step::Rest(rest) if output.room() >= 2 => buf = rest,
-                        Step::Rest(rest) | Step::Stalled(rest) => {
+                        Step::Rest(rest) => {
                             let back = input.unpop(rest);
                             assert!(back.is_ok(), "it was just popped");
                             return;
@@ -335,16 +380,34 @@ impl Chain for Http1 {
         output.take_from(input);
     }
 
-    fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) -> bool {
+    fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {
         while let Some((conn, session)) = self.sessions.next_from(self.drained) {
             if session.is_idle() {
                 if output.push(Buf::marker(conn, kind::CLOSE)).is_err() {
-                    return false;
+                    return;
                 }
                 session.expect = Expect::Nothing;
             }
             self.drained = conn.slot() + 1;
         }
-        true
+    }
+
+    fn tick(&mut self, cx: &mut Cx, output: &mut Burst) {
+        let mut from = 0;
+        while self.stashes.held > 0
+            && let Some((conn, session)) = self.sessions.next_from(from)
+        {
+            from = conn.slot() + 1;
+            let Some(stash) = &session.stash else { continue };
+            if cx.now.ns_since(stash.since) < HTTP_HEAD_NS {
+                continue;
+            }
+            if output.push(Buf::linger(conn)).is_err() {
+                return;
+            }
+            session.stash = None;
+            session.expect = Expect::Nothing;
+            self.stashes.held -= 1;
+        }
     }
 }

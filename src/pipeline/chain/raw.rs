@@ -19,12 +19,16 @@ impl Raw {
 }
 
 impl Chain for Raw {
-    fn ingress(&mut self, _cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+    fn ingress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
         let room = output.room();
         for buf in input.as_slice().iter().take(room) {
             match buf.kind() {
                 kind::OPEN => {
                     self.sessions.open(buf.conn(), ());
+                    if cx.draining {
+                        // It came between the order to drain and the end of accepting.
+                        self.drained = self.drained.min(buf.conn().slot());
+                    }
                 }
                 kind::CLOSED => {
                     self.sessions.close(buf.conn());
@@ -39,13 +43,12 @@ impl Chain for Raw {
         output.take_from(input);
     }
 
-    fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) -> bool {
+    fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {
         while let Some((conn, ())) = self.sessions.next_from(self.drained) {
             if output.push(Buf::marker(conn, kind::CLOSE)).is_err() {
-                return false;
+                return;
             }
             self.drained = conn.slot() + 1;
         }
-        true
     }
 }

@@ -1,5 +1,6 @@
 //! What a lcore keeps of one TCP connection on the data path: one cache line.
 
+use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES};
 use crate::time::TimerId;
 use crate::transport::queue::BufList;
 
@@ -37,16 +38,20 @@ pub enum Flag {
     Dirty = 1 << 5,
     /// Receives into large slots.
     Large = 1 << 6,
+    /// Before it is closed, the peer gets time to read our last.
+    Linger = 1 << 7,
 }
 
 /// One connection.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Conn {
-    /// How often the slot was used before.
+    /// The connection's own number, of all that ever used the slot.
     pub generation: u32,
     /// Bytes in `tx`.
     pub tx_bytes: u32,
+    /// Bufs in `tx`: each may pin a whole slot.
+    pub tx_bufs: u32,
     /// Bufs to send, oldest first.
     pub tx: BufList,
     /// While lingering: when patience ends.
@@ -71,6 +76,7 @@ impl Conn {
     pub const FREE: Self = Self {
         generation: 0,
         tx_bytes: 0,
+        tx_bufs: 0,
         tx: BufList::EMPTY,
         linger: None,
         phase: Phase::Free,
@@ -99,10 +105,22 @@ impl Conn {
         self.flags &= !(flag as u8);
     }
 
+    /// Whether enough waits for the peer to stop receiving from it.
+    #[inline]
+    pub fn is_laden(&self) -> bool {
+        self.tx_bytes > TX_HIGH_BYTES || self.tx_bufs > TX_HIGH_BUFS
+    }
+
+    /// Whether little enough waits to receive again.
+    #[inline]
+    pub fn is_light(&self) -> bool {
+        self.tx_bytes <= TX_HIGH_BYTES / 2 && self.tx_bufs <= TX_HIGH_BUFS / 2
+    }
+
     /// Makes the slot ready for its next connection. It keeps its place in the list of dirty ones.
     pub fn reuse(&mut self) {
         assert!(self.phase == Phase::Closed && self.ops == 0 && self.tx.is_empty());
         let flags = self.flags & Flag::Dirty as u8;
-        *self = Self { generation: self.generation.wrapping_add(1), flags, ..Self::FREE };
+        *self = Self { generation: self.generation, flags, ..Self::FREE };
     }
 }
