@@ -127,7 +127,7 @@ impl Builder {
                 index: index as u8,
                 spec: spec.clone(),
                 pool: dataplane.pools.for_cpus(&spec.cpus).clone(),
-                small_slots: dataplane.pools.small_slots_per_lcore(lcores as u32),
+                slots_share: dataplane.pools.slots_per_lcore(lcores as u32),
                 counters: counters[index].clone(),
                 sockets: sockets.iter_mut().filter_map(Vec::pop).collect(),
                 job: job.clone(),

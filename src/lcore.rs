@@ -277,7 +277,7 @@ impl Lcore {
                 continue;
             };
             moved += listener.turn(&mut self.io, &mut self.cx);
-            if !listener.has_work() {
+            if !listener.has_work() && !listener.transport.is_polled() {
                 self.work &= !(1 << index);
             }
             if listener.is_gone() {

@@ -55,7 +55,7 @@ pub fn lcore(
         timers: TimerWheel::new(SLOTS as usize + 8),
         counters: counters.clone(),
         notices: Vec::new(),
-        generations: vec![0; SLOTS as usize],
+        generation: 0,
         adoptable: Vec::new(),
         connections: 0,
         connections_max: SLOTS - 8,

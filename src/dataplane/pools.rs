@@ -87,10 +87,12 @@ impl NumaPools {
         self.pools.iter().map(|pool| (pool.node, &pool.pool))
     }
 
-    /// Small slots for each of `lcores`.
-    pub(super) fn small_slots_per_lcore(&self, lcores: u32) -> u32 {
-        let slots = self.pools.iter().map(|pool| pool.pool.sizes()[0].slots);
-        slots.sum::<u32>() / lcores
+    /// Small and large slots for each of `lcores`.
+    pub(super) fn slots_per_lcore(&self, lcores: u32) -> [u32; 2] {
+        [0, 1].map(|class| {
+            let slots = self.pools.iter().map(|pool| pool.pool.sizes()[class].slots);
+            slots.sum::<u32>() / lcores
+        })
     }
 
     /// Bufs that are out, over all pools. Exact once no lcore runs.

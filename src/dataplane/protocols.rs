@@ -6,7 +6,8 @@ use super::Status;
 use crate::config::ListenerConfig;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http};
-use crate::limits::HTTP_STASHES_SHARE;
+use crate::limits::{HTTP_STASHES_SHARE, RX_LARGE_SLOTS};
+use crate::pipeline::chain::http1::StashBounds;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
 use crate::proto::http1;
 
@@ -18,6 +19,8 @@ pub struct ProtocolContext<'a> {
     pub slots: u32,
     /// The lcore's share of the pool's small slots.
     pub small_slots: u32,
+    /// The lcore's share of the pool's large slots.
+    pub large_slots: u32,
     /// What the dataplane counts.
     pub status: &'a Status,
     /// Where the protocol registers the kinds of values that it hangs on connections.
@@ -63,6 +66,7 @@ impl Protocols {
                 settings: &listener.config,
                 slots: 0,
                 small_slots: 0,
+                large_slots: 0,
                 status: &status,
                 extensions: &mut extensions,
             };
@@ -140,7 +144,10 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
         pipeline: Pipeline::Http1(Box::new(chain::Http1::new(
             context.slots,
             limits,
-            context.small_slots / HTTP_STASHES_SHARE,
+            StashBounds {
+                all: context.small_slots / HTTP_STASHES_SHARE,
+                large: context.large_slots.saturating_sub(RX_LARGE_SLOTS.into()) / 2,
+            },
         ))),
         handler: Box::new(handler),
     })

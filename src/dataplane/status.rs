@@ -14,7 +14,8 @@ pub struct Status {
 }
 
 impl Status {
-    pub(super) fn new(lcores: Vec<Arc<LcoreCounters>>) -> Self {
+    /// A view of the counters of these lcores.
+    pub fn new(lcores: Vec<Arc<LcoreCounters>>) -> Self {
         Self { started: Instant::now(), lcores: lcores.into() }
     }
 

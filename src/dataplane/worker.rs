@@ -63,8 +63,8 @@ pub(super) struct Worker {
     pub spec: LcoreSpec,
     pub pool: Mempool,
     pub counters: Arc<LcoreCounters>,
-    /// Its share of the pool's small slots.
-    pub small_slots: u32,
+    /// Its share of the pool's small and large slots.
+    pub slots_share: [u32; 2],
     /// One socket for each listener of the configuration, in order.
     pub sockets: Vec<TcpListener>,
     pub job: Arc<Job>,
@@ -120,8 +120,8 @@ impl Worker {
             timers: TimerWheel::new(files as usize + 2 * LISTENERS_MAX),
             counters: self.counters.clone(),
             notices: Vec::with_capacity(PENDING_WRITES_MAX),
-            generations: vec![0; files as usize],
             adoptable: (0..ADOPTED_MAX).rev().collect(),
+            generation: 0,
             connections: 0,
             connections_max: job.connections_max,
         };
@@ -146,7 +146,7 @@ impl Worker {
     /// As tuned, but never so much that a small pool has nothing left to reply with.
     fn rx_options(&self) -> RxOptions {
         let tuned = self.job.tuning.rx;
-        let share = (self.small_slots / 4).clamp(1, 1 << 14);
+        let share = (self.slots_share[0] / 4).clamp(1, 1 << 14);
         let slots = tuned.slots.min(1 << share.ilog2());
         RxOptions { slots, ..tuned }
     }
@@ -159,7 +159,8 @@ impl Worker {
             let mut context = ProtocolContext {
                 settings: &config.config,
                 slots,
-                small_slots: self.small_slots,
+                small_slots: self.slots_share[0],
+                large_slots: self.slots_share[1],
                 status: &job.status,
                 extensions,
             };

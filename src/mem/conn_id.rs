@@ -39,7 +39,7 @@ impl ConnId {
         self.place & (Self::SLOTS_MAX - 1)
     }
 
-    /// How often the slot had been used before.
+    /// What tells the connection from those that had the slot before it.
     #[inline]
     pub const fn generation(self) -> u32 {
         self.generation

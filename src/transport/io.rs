@@ -42,11 +42,10 @@ pub struct Io {
     pub counters: Arc<LcoreCounters>,
     /// Writes that are settled, for the lcore to tell their authors.
     pub notices: Vec<Notice>,
-    /// How often each slot of the file table was used, by all transports together, so that an id
-    /// is never given twice.
-    pub generations: Vec<u32>,
     /// Free slots at the start of the file table, for adopted sockets.
     pub adoptable: Vec<u32>,
+    /// The generation that the next connection gets.
+    pub generation: u32,
     /// Connections that the lcore has, over all its transports.
     pub connections: u32,
     /// Connections that the lcore may have.
@@ -61,6 +60,16 @@ impl Io {
     #[inline]
     pub fn uring(&mut self) -> &mut UringIo {
         self.uring.as_mut().expect("a kernel transport runs on an lcore with an io_uring")
+    }
+
+    /// A generation for a connection that opens. All transports of the lcore count on one number:
+    /// a slot that goes from one listener to another, or to the successor of one that is gone, must
+    /// not bring back an id that somebody still writes to (G-7).
+    #[inline]
+    pub fn next_generation(&mut self) -> u32 {
+        let generation = self.generation;
+        self.generation = generation.wrapping_add(1);
+        generation
     }
 
     /// Counts.

@@ -3,11 +3,13 @@
 
 mod io;
 mod queue;
+pub mod sim;
 pub mod tcp;
 
 use std::os::fd::OwnedFd;
 
 pub use io::{Io, Notice, TimerEvent};
+pub use sim::{Sim, SimNet};
 pub use tcp::Tcp;
 
 use crate::error::Result;
@@ -58,6 +60,12 @@ pub trait Transport {
 
     /// Whether a call of [`rx_burst`](Self::rx_burst) or [`flush`](Self::flush) would do something.
     fn has_work(&self) -> bool;
+
+    /// Whether it has to be looked at in every pass, since no completion and no timer tells the
+    /// lcore that something arrived. `false` once nothing can arrive any more.
+    fn is_polled(&self) -> bool {
+        false
+    }
 
     /// Whether `conn` is a connection of this transport that is still there.
     fn owns(&self, conn: ConnId) -> bool;

@@ -193,11 +193,10 @@ impl Tcp {
             // The kernel gave the slot out again before we saw the completion of its close.
             self.on_closed(io, slot);
         }
-        io.generations[slot as usize] = io.generations[slot as usize].wrapping_add(1);
         let conn = self.conn(slot);
         assert!(conn.phase == Phase::Free, "the kernel gives out free slots only");
+        conn.generation = io.next_generation();
         conn.phase = Phase::Open;
-        conn.generation = io.generations[slot as usize];
         self.open += 1;
         io.connections += 1;
         io.count(Counter::Accepted, 1);
@@ -612,6 +611,7 @@ impl Transport for Tcp {
     fn tx_burst(&mut self, io: &mut Io, tx: &mut Burst) -> usize {
         let mut taken = 0;
         while let Some(buf) = tx.pop() {
+            taken += 1;
             let Some(slot) = self.live(buf.conn()) else {
                 io.counters.drop_one(Reason::StaleConnection);
                 self.settle(io, &buf, false);
@@ -632,11 +632,10 @@ impl Transport for Tcp {
                     if let Err(buf) = self.queue(io, slot, buf) {
                         let back = tx.unpop(buf);
                         debug_assert!(back.is_ok(), "it was just popped");
-                        break;
+                        return taken - 1;
                     }
                 }
             }
-            taken += 1;
         }
         taken
     }

@@ -2,7 +2,7 @@
 //! on as sub-bufs of the same slots. The rules of the protocol are in `proto::http1`.
 
 use crate::counters::{Counter, Reason};
-use crate::limits::HTTP_HEAD_NS;
+use crate::limits::{HTTP_HEAD_NS, SMALL_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::http1::{
@@ -135,10 +135,39 @@ pub struct Http1 {
     drained: u32,
 }
 
-/// How many sessions hold part of a head, and how many may: each holds a slot.
+/// How many sessions may hold part of a head at a time: each holds a slot of the pool, which no
+/// reply can then have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StashBounds {
+    /// In slots of any size.
+    pub all: u32,
+    /// In slots that are larger than a small one.
+    pub large: u32,
+}
+
+/// How many sessions hold part of a head.
 struct Stashes {
     held: u32,
-    most: u32,
+    held_large: u32,
+    bounds: StashBounds,
+}
+
+impl Stashes {
+    fn count(&mut self, stash: &Stash) {
+        self.held += 1;
+        self.held_large += u32::from(stash.is_large());
+    }
+
+    fn forget(&mut self, stash: &Stash) {
+        self.held -= 1;
+        self.held_large -= u32::from(stash.is_large());
+    }
+}
+
+impl Stash {
+    fn is_large(&self) -> bool {
+        self.buf.capacity() > SMALL_SLOT_BYTES as usize
+    }
 }
 
 /// What became of a buf.
@@ -147,13 +176,14 @@ enum Step {
     Done,
     /// These bytes are still to be looked at.
     Rest(Buf),
+    /// The pool has no slot for it now: it must come back later.
+    Stalled(Buf),
 }
 
 impl Http1 {
-    /// A chain for connections with slots below `slots`, of which `stashes_max` at a time may have
-    /// sent part of a head: each of those holds a slot of the pool.
-    pub fn new(slots: u32, limits: Limits, stashes_max: u32) -> Self {
-        let stashes = Stashes { held: 0, most: stashes_max };
+    /// A chain for connections with slots below `slots`.
+    pub fn new(slots: u32, limits: Limits, bounds: StashBounds) -> Self {
+        let stashes = Stashes { held: 0, held_large: 0, bounds };
         Self { limits, stashes, sessions: SessionTable::new(slots), drained: 0 }
     }
 
@@ -230,9 +260,8 @@ impl Session {
     ) -> Step {
         match decode_head(&buf, limits) {
             Ok(Some(head)) => self.emit(cx, &head, buf, output),
-            Ok(None) if stashes.held < stashes.most => {
-                stashes.held += 1;
-                self.stash = Some(Stash { buf, since: cx.now });
+            Ok(None) if stashes.held < stashes.bounds.all => {
+                stashes.count(self.stash.insert(Stash { buf, since: cx.now }));
                 Step::Done
             }
             Ok(None) => self.refuse(cx, UNAVAILABLE, buf, output),
@@ -251,14 +280,19 @@ impl Session {
         buf: Buf,
         output: &mut Burst,
     ) -> Step {
-        let Stash { buf: stash, since } = self.stash.take().expect("the caller saw it");
-        stashes.held -= 1;
-        let seen = stash.len();
+        let mut stash = self.stash.take().expect("the caller saw it");
+        stashes.forget(&stash);
+        let (seen, since) = (stash.buf.len(), stash.since);
         let wanted = buf.len().min((limits.head_bytes as usize).saturating_sub(seen));
-        // Not to wait for a slot: those that other stashes hold might never come back.
-        let Some(mut joined) = join(cx, stash, &buf[..wanted]) else {
-            return self.refuse(cx, UNAVAILABLE, buf, output);
-        };
+        if !join(cx, &mut stash.buf, &buf[..wanted]) {
+            if stashes.held_large >= stashes.bounds.large {
+                // No use to wait: other stashes have the slots, and may keep them.
+                return self.refuse(cx, UNAVAILABLE, buf, output);
+            }
+            stashes.count(self.stash.insert(stash));
+            return Step::Stalled(buf);
+        }
+        let mut joined = stash.buf;
         match resume_head(&joined, seen, limits) {
             Ok(Some(head)) => {
                 let mut rest = buf;
@@ -270,8 +304,7 @@ impl Session {
                 }
             }
             Ok(None) => {
-                stashes.held += 1;
-                self.stash = Some(Stash { buf: joined, since });
+                stashes.count(self.stash.insert(Stash { buf: joined, since }));
                 Step::Done
             }
             Err(fault) => self.refuse(cx, fault.status(), joined, output),
@@ -326,17 +359,19 @@ impl Session {
     }
 }
 
-/// Appends `bytes` to the stash, in a larger slot where its own is too small or shared. `None`: no
-/// slot is free.
-fn join(cx: &mut Cx, mut stash: Buf, bytes: &[u8]) -> Option<Buf> {
-    cx.counters.add(Counter::HeadBytesCopied, bytes.len() as u64);
-    if stash.append(bytes) {
-        return Some(stash);
+/// Appends `bytes` to the stash, in a larger slot where its own is too small or shared. `false`, and
+/// nothing done: no slot is free.
+fn join(cx: &mut Cx, stash: &mut Buf, bytes: &[u8]) -> bool {
+    if !stash.append(bytes) {
+        let Some(mut joined) = cx.alloc(stash.len() + bytes.len(), stash.conn()) else {
+            return false;
+        };
+        let fits = joined.append(stash) && joined.append(bytes);
+        assert!(fits, "the slot was allocated for both");
+        *stash = joined;
     }
-    let mut joined = cx.alloc(stash.len() + bytes.len(), stash.conn())?;
-    let fits = joined.append(&stash) && joined.append(bytes);
-    assert!(fits, "the slot was allocated for both");
-    Some(joined)
+    cx.counters.add(Counter::HeadBytesCopied, bytes.len() as u64);
+    true
 }
 
 impl Chain for Http1 {
@@ -356,7 +391,9 @@ impl Chain for Http1 {
                 }
                 kind::CLOSED => {
                     let session = self.sessions.close(conn);
-                    self.stashes.held -= u32::from(session.is_some_and(|s| s.stash.is_some()));
+                    if let Some(stash) = session.and_then(|session| session.stash) {
+                        self.stashes.forget(&stash);
+                    }
                     push(output, buf);
                 }
                 // A request that is not whole by now never will be.
@@ -365,7 +402,7 @@ impl Chain for Http1 {
                     match self.receive(cx, buf, output) {
                         Step::Done => break,
                         Step::Rest(rest) if output.room() >= 2 => buf = rest,
-                        Step::Rest(rest) => {
+                        Step::Rest(rest) | Step::Stalled(rest) => {
                             let back = input.unpop(rest);
                             assert!(back.is_ok(), "it was just popped");
                             return;
@@ -405,9 +442,9 @@ impl Chain for Http1 {
             if output.push(Buf::linger(conn)).is_err() {
                 return;
             }
+            self.stashes.forget(stash);
             session.stash = None;
             session.expect = Expect::Nothing;
-            self.stashes.held -= 1;
         }
     }
 }

@@ -46,7 +46,7 @@ pub enum Flag {
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Conn {
-    /// The connection's own number, of all that ever used the slot.
+    /// What tells the connection from those that had the slot before it.
     pub generation: u32,
     /// Bytes in `tx`.
     pub tx_bytes: u32,

@@ -1,0 +1,57 @@
+//! What the simulated transport keeps of one connection.
+
+use crate::time::TimerId;
+use crate::transport::queue::BufList;
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No connection.
+    Free,
+    /// Sends and receives.
+    Open,
+    /// We said our last; what comes in is dropped until the peer's end.
+    Lingering,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub phase: Phase,
+    pub generation: u32,
+    /// Index of its wire.
+    pub wire: usize,
+    /// Bufs to send, oldest first, and their bytes.
+    pub tx: BufList,
+    pub tx_bytes: u32,
+    pub linger: Option<TimerId>,
+    /// The peer will send no more.
+    pub eof: bool,
+    /// To be closed once all is sent.
+    pub close_wanted: bool,
+    /// Receives nothing until the peer took what is queued for it.
+    pub tx_paused: bool,
+}
+
+impl Conn {
+    pub const FREE: Self = Self {
+        phase: Phase::Free,
+        generation: 0,
+        wire: 0,
+        tx: BufList::EMPTY,
+        tx_bytes: 0,
+        linger: None,
+        eof: false,
+        close_wanted: false,
+        tx_paused: false,
+    };
+
+    /// Whether what arrives is taken.
+    pub fn receives(&self) -> bool {
+        match self.phase {
+            Phase::Free => false,
+            Phase::Open => !self.eof && !self.tx_paused,
+            Phase::Lingering => true,
+        }
+    }
+}

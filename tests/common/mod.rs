@@ -1,0 +1,77 @@
+//! An lcore that a test turns by hand, and a transport that is held to its contract meanwhile.
+//! What is served on it, the tests say.
+#![allow(dead_code)]
+
+pub mod witness;
+
+use std::sync::Arc;
+
+use ringway::config::IdleMode;
+use ringway::counters::{Counter, LcoreCounters};
+use ringway::lcore::{Handle, Lcore, Listener, Parts};
+use ringway::limits::ADOPTED_MAX;
+use ringway::mailbox::Mailbox;
+use ringway::mem::{Mempool, UringIo};
+use ringway::pipeline::{Cx, Extensions, Handler, Pipeline};
+use ringway::time::{Clock, TimerWheel};
+use ringway::transport::{Io, Transport};
+
+/// Connection slots of an lcore under test.
+pub const SLOTS: u32 = 64 + ADOPTED_MAX;
+
+/// One lcore and what a test looks at from outside.
+pub struct Rig {
+    pub lcore: Lcore,
+    pub handle: Handle,
+    pub pool: Mempool,
+    pub counters: Arc<LcoreCounters>,
+}
+
+impl Rig {
+    pub fn new(pool: Mempool, clock: Clock, uring: Option<UringIo>) -> Self {
+        let counters = Arc::new(LcoreCounters::default());
+        let now = clock.now();
+        let io = Io {
+            lcore: 3,
+            uring,
+            pool: pool.clone(),
+            now,
+            timers: TimerWheel::new(SLOTS as usize + 8),
+            counters: counters.clone(),
+            notices: Vec::new(),
+            adoptable: (0..ADOPTED_MAX).rev().collect(),
+            generation: 0,
+            connections: 0,
+            connections_max: SLOTS - ADOPTED_MAX,
+        };
+        let cx = Cx {
+            pool: pool.clone(),
+            now,
+            unix_seconds: 0,
+            draining: false,
+            extensions: Extensions::new(SLOTS),
+            counters: counters.clone(),
+        };
+        let mailbox = Mailbox::new().unwrap();
+        let handle = Handle::new(mailbox.sender());
+        let lcore = Lcore::new(Parts { io, cx, mailbox, clock, idle: IdleMode::Busy });
+        Self { lcore, handle, pool, counters }
+    }
+
+    /// Serves `transport`; returns the index it has.
+    pub fn serve(
+        &mut self,
+        transport: Box<dyn Transport>,
+        pipeline: Pipeline,
+        handler: Box<dyn Handler>,
+    ) -> u8 {
+        let index = self.lcore.free_index().unwrap();
+        let listener = Listener::new(transport, pipeline, handler);
+        self.lcore.register(index, Box::new(listener)).unwrap();
+        index
+    }
+
+    pub fn count(&self, counter: Counter) -> u64 {
+        self.counters.get(counter)
+    }
+}

@@ -1,0 +1,112 @@
+//! The whole loop on a simulated network: model clients check every byte of every reply, under
+//! faults that follow a seed. `RINGWAY_SIM_SEED=n cargo test --test sim` replays one.
+
+#[path = "sim/client.rs"]
+mod client;
+mod common;
+#[path = "sim/http.rs"]
+mod http;
+#[path = "sim/world.rs"]
+mod world;
+
+use std::time::Duration;
+
+use client::Client;
+use ringway::counters::Counter;
+use ringway::lcore::Mail;
+use world::{PLAIN, Variant, World};
+
+/// The seeds of a test: `count` of them, or the one that is asked for.
+fn seeds(count: u64) -> std::ops::Range<u64> {
+    match std::env::var("RINGWAY_SIM_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => seed..seed + 1,
+        None => 0..count,
+    }
+}
+
+/// Runs a world to its end, where everyone who was not reset got everything.
+fn all_are_served(seed: u64, variant: Variant) -> u64 {
+    let mut world = World::new(seed, variant);
+    world.run();
+    world.clients.iter().for_each(Client::check_served);
+    world.finish()
+}
+
+// A-1, G-1, G-2, G-3
+#[test]
+fn replies_are_complete_and_in_order_however_the_bytes_arrive() {
+    for seed in seeds(120) {
+        all_are_served(seed, PLAIN);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in seeds(20) {
+        let variant = Variant { resets: true, hoard: true, ..PLAIN };
+        assert_eq!(all_are_served(seed, variant), all_are_served(seed, variant), "seed {seed}");
+    }
+}
+
+#[test]
+fn an_empty_pool_holds_everyone_up_and_loses_nothing() {
+    let mut starved = 0;
+    for seed in seeds(80) {
+        let variant = Variant { pool_slots: 300, hoard: true, ..PLAIN };
+        let mut world = World::new(seed, variant);
+        world.run();
+        world.clients.iter().for_each(Client::check_served);
+        starved += world.rig.count(Counter::RxStarved) + world.rig.count(Counter::PoolEmpty);
+        world.finish();
+    }
+    assert!(starved > 0, "the pool was never empty");
+}
+
+#[test]
+fn peers_that_read_slowly_get_everything_in_the_end() {
+    for seed in seeds(80) {
+        all_are_served(seed, Variant { slow: true, tx_bufs: 64, ..PLAIN });
+    }
+}
+
+#[test]
+fn a_reset_connection_takes_no_other_with_it() {
+    for seed in seeds(120) {
+        all_are_served(seed, Variant { resets: true, clients: 10, ..PLAIN });
+    }
+}
+
+//
+#[test]
+fn a_drained_lcore_lets_nobody_in_and_cuts_no_reply_off() {
+    for seed in seeds(120) {
+        let mut world = World::new(seed, PLAIN);
+        for _ in 0..world.below(60) {
+            world.step();
+        }
+        world.post(Mail::Drain(Duration::from_secs(3600)));
+        let taken: Vec<usize> = world.clients.iter().map(Client::bytes_taken).collect();
+        world.clients.iter_mut().for_each(Client::expect_drain);
+        world.step();
+        assert!(!world.lets_in(), "seed {seed}: a newcomer while draining");
+        world.run();
+        for (client, taken) in world.clients.iter().zip(taken) {
+            client.check_drained(taken);
+        }
+        world.finish();
+    }
+}
+
+#[test]
+fn an_lcore_that_is_stopped_closes_everyone_at_once() {
+    for seed in seeds(120) {
+        let mut world = World::new(seed, Variant { slow: true, hoard: true, ..PLAIN });
+        for _ in 0..world.below(60) {
+            world.step();
+        }
+        world.post(Mail::Stop);
+        world.step();
+        assert_eq!(world.connections(), 0, "seed {seed}");
+        world.finish();
+    }
+}

@@ -1,0 +1,229 @@
+//! One run: an lcore with an HTTP and an echo listener over simulated networks, model clients, and
+//! somebody who takes bufs out of the pool.
+
+use ringway::counters::Counter;
+use ringway::dataplane::Status;
+use ringway::handler::{Builtin, Echo, Http};
+use ringway::lcore::Mail;
+use ringway::mem::{Buf, CacheClaim, Mempool};
+use ringway::pipeline::chain::http1::StashBounds;
+use ringway::pipeline::{Pipeline, chain};
+use ringway::proto::http1::Limits;
+use ringway::time::{Clock, ClockHand};
+use ringway::transport::Transport;
+use ringway::transport::sim::{Faults, Rng, Sim, SimNet, Split};
+
+use crate::client::{Client, Manner};
+use crate::common::witness::Witness;
+use crate::common::{Rig, SLOTS};
+
+/// Steps after which a run has hung.
+const STEPS_MAX: usize = 60_000;
+const STEP_NS: u64 = 1_000_000;
+
+/// What kind of run.
+#[derive(Debug, Clone, Copy)]
+pub struct Variant {
+    pub clients: usize,
+    pub pool_slots: u32,
+    /// Bufs are taken out of the pool and given back at random.
+    pub hoard: bool,
+    /// Every client reads slowly.
+    pub slow: bool,
+    pub resets: bool,
+    pub tx_bufs: usize,
+}
+
+/// A plain run: enough of everything, nobody is reset.
+pub const PLAIN: Variant = Variant {
+    clients: 6,
+    pool_slots: 2048,
+    hoard: false,
+    slow: false,
+    resets: false,
+    tx_bufs: 4096,
+};
+
+pub struct World {
+    pub rig: Rig,
+    pub clients: Vec<Client>,
+    nets: [SimNet; 2],
+    planes: [Witness; 2],
+    hand: ClockHand,
+    rng: Rng,
+    hoard: Vec<Buf>,
+    hoards: bool,
+    steps: usize,
+    _claim: Option<CacheClaim>,
+    seed: u64,
+}
+
+impl World {
+    pub fn new(seed: u64, variant: Variant) -> Self {
+        let mut rng = Rng::new(seed);
+        let claim = if rng.below(2) == 0 { CacheClaim::register() } else { None };
+        let (faults, body_max) = faults(&mut rng, variant);
+        let nets = [seed, !seed].map(|seed| SimNet::new(seed, faults));
+        let (clock, hand) = Clock::by_hand();
+        let pool = Mempool::small(variant.pool_slots).unwrap();
+        let mut rig = Rig::new(pool, clock, None);
+        let mut index = 0;
+        let planes = nets.each_ref().map(|net| {
+            index += 1;
+            Witness::new(Sim::new(net, index - 1, SLOTS))
+        });
+        let status = Status::new(vec![rig.counters.clone()]);
+        let bounds = StashBounds { all: SLOTS, large: SLOTS };
+        let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, Limits::default(), bounds)));
+        let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));
+        rig.serve(Box::new(planes[0].clone()), http, builtin);
+        let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
+        rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
+        let clients = (0..variant.clients).map(|_| {
+            let slow = variant.slow || rng.below(5) == 0;
+            let manner = Manner { requests_max: 8, body_max, slow };
+            match rng.below(3) {
+                0 => Client::echo(&nets[1], &mut rng, manner),
+                _ => Client::http(&nets[0], &mut rng, manner),
+            }
+        });
+        let clients = clients.collect();
+        Self {
+            rig,
+            clients,
+            nets,
+            planes,
+            hand,
+            rng,
+            hoard: Vec::new(),
+            hoards: variant.hoard,
+            steps: 0,
+            _claim: claim,
+            seed,
+        }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.planes.iter().map(|plane| plane.connections()).sum()
+    }
+
+    /// Lets one unit of time pass.
+    pub fn step(&mut self) {
+        self.steps += 1;
+        self.nets.iter().for_each(SimNet::step);
+        self.hand.advance_ns(STEP_NS);
+        self.clients.iter_mut().for_each(|client| client.step(&mut self.rng));
+        if self.hoards {
+            self.hoard_or_not();
+        }
+        self.rig.lcore.poll_once(usize::MAX);
+    }
+
+    fn hoard_or_not(&mut self) {
+        match self.rng.below(8) {
+            0 => self.hoard.extend(std::iter::from_fn(|| self.rig.pool.alloc(1))),
+            1 => self.hoard.extend(std::iter::from_fn(|| self.rig.pool.alloc(5000))),
+            2..4 => self.hoard.clear(),
+            _ => {}
+        }
+    }
+
+    /// A number that chance decides.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.rng.below(bound)
+    }
+
+    /// Steps until `done`.
+    pub fn run_until(&mut self, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
+            self.step();
+            assert!(self.steps < STEPS_MAX, "it hangs: {}", self.describe());
+        }
+    }
+
+    /// Until every client has said and heard its last.
+    pub fn run(&mut self) {
+        self.run_until(|world| world.clients.iter().all(Client::is_done));
+        self.run_until(|world| world.connections() == 0);
+    }
+
+    pub fn post(&self, mail: Mail) {
+        assert!(self.rig.handle.post(mail).is_ok(), "the mailbox has room");
+    }
+
+    /// Whether a newcomer is let in on either listener.
+    pub fn lets_in(&mut self) -> bool {
+        let peers = self.nets.each_ref().map(SimNet::connect);
+        self.step();
+        peers.iter().any(|peer| peer.is_accepted())
+    }
+
+    /// Stops the lcore and accounts for everything; returns the hash of all that was reported.
+    pub fn finish(mut self) -> u64 {
+        self.post(Mail::Stop);
+        self.run_until(|world| world.connections() == 0);
+        // A session ends with its CLOSED, which comes a pass later at most.
+        (0..3).for_each(|_| self.step());
+        let mut hash = self.steps as u64;
+        for plane in &self.planes {
+            let record = plane.record();
+            assert_eq!(record.alive(), 0, "every OPEN has its CLOSED: {record:?}");
+            assert!(!plane.has_work(), "a listener without connections rests");
+            hash = hash.rotate_left(7) ^ record.hash;
+        }
+        for client in &self.clients {
+            assert!(client.is_gone(), "the transport forgot {}", client.describe());
+            hash = hash.rotate_left(7) ^ client.bytes_got as u64;
+        }
+        let rig = &self.rig;
+        assert_eq!(rig.count(Counter::Accepted), rig.count(Counter::Closed));
+        let pool = self.rig.pool.clone();
+        self.hoard.clear();
+        drop(self);
+        assert_eq!(pool.missing(), 0, "every buf came back");
+        hash
+    }
+
+    fn describe(&self) -> String {
+        let clients: Vec<String> = self.clients.iter().map(Client::describe).collect();
+        let of = |plane: &Witness| {
+            let record = plane.record();
+            format!("alive {} bufs {} work {}", record.alive(), record.bufs, plane.has_work())
+        };
+        format!(
+            "pool: {} out, {} hoarded; http {}; echo {};\n{}",
+            self.rig.pool.missing(),
+            self.hoard.len(),
+            of(&self.planes[0]),
+            of(&self.planes[1]),
+            clients.join("\n")
+        )
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("replay it: RINGWAY_SIM_SEED={} cargo test --test sim", self.seed);
+        }
+    }
+}
+
+/// What goes wrong in this run, and how large bodies are: where every byte comes by itself, small.
+fn faults(rng: &mut Rng, variant: Variant) -> (Faults, usize) {
+    let (split, body_max) = match rng.below(4) {
+        0 => (Split::Never, 10_000),
+        1 => (Split::EveryByte, 200),
+        2 => (Split::UpTo(40), 1_500),
+        _ => (Split::UpTo(3000), 10_000),
+    };
+    let faults = Faults {
+        split,
+        delay_steps: [0, 1, 5, 20][rng.below(4)],
+        reset_per_million: if variant.resets { 3_000 } else { 0 },
+        short: rng.below(2) == 0,
+        window_bytes: [1_000, 64 * 1024][rng.below(2)],
+        tx_bufs: variant.tx_bufs,
+    };
+    (faults, body_max)
+}
