@@ -82,7 +82,7 @@
 //! | [`dataplane`] | builds, starts and stops an instance; the protocols a listener can name |
 //! | [`lcore`] | the poll loop; how other threads reach it |
 //! | [`handler`] | handlers that come along: echo, and HTTP services |
-//! | [`transport`] | TCP over io_uring |
+//! | [`transport`] | TCP over io_uring; [`Sim`](transport::Sim), a network in memory for tests |
 //! | [`pipeline`] | chains of stages, sessions, [`Handler`](pipeline::Handler) |
 //! | [`proto`] | protocol cores without I/O: HTTP/1.1 |
 //! | [`mem`] | segments, pools, bufs, bursts |

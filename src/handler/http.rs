@@ -106,7 +106,7 @@ impl Response {
 /// use ringway::dataplane::{Builder, Protocol};
 /// use ringway::handler::Http;
 /// use ringway::handler::http::{Request, Response};
-/// use ringway::limits::HTTP_STASHES_SHARE;
+/// use ringway::pipeline::chain::http1::StashBounds;
 /// use ringway::pipeline::{Cx, Pipeline, chain};
 /// use ringway::proto::http1::Limits;
 ///
@@ -120,8 +120,9 @@ impl Response {
 /// # fn main() -> ringway::error::Result<()> {
 /// let dataplane = Builder::new(Config::default_embedded(), CoreMap::single(0))
 ///     .protocol("http", |context| {
-///         let heads_max = context.small_slots / HTTP_STASHES_SHARE;
-///         let chain = chain::Http1::new(context.slots, Limits::default(), heads_max);
+///         // Of the lcore's slots, so many for request heads that are not whole yet.
+///         let heads = StashBounds { all: context.small_slots / 4, large: context.large_slots / 4 };
+///         let chain = chain::Http1::new(context.slots, Limits::default(), heads);
 ///         let handler = Http::new(context.slots, answer);
 ///         Ok(Protocol { pipeline: Pipeline::Http1(Box::new(chain)), handler: Box::new(handler) })
 ///     })
