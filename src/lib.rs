@@ -1,4 +1,105 @@
 //! ringway: a poll-mode userspace dataplane for Linux.
+//!
+//! Threads pinned to cores poll io_uring, move bursts of buffers through a fixed chain of protocol
+//! stages, and hand the messages to a handler. The kernel keeps TCP/IP: no special network card, no
+//! driver binding, no root at run time. Linux 6.1 or newer.
+//!
+//! # The one-way flow
+//!
+//! ```text
+//!          ┌──────────────── lcore: one pinned thread, run to completion ────────────────┐
+//! socket → │ rx_burst → pipeline.ingress → handler.process → pipeline.egress → tx_burst │ → socket
+//!          └─────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Every arrow is a burst, and each step has one contract: *take from the input until it is empty or
+//! the output is full; pass each buf on, or drop it with a counted [`Reason`](counters::Reason)*.
+//! What finds no room stays where it is, and the step before it stops in turn. Data-path functions
+//! return counts; they do not block, and they do not ask the heap.
+//!
+//! # The words
+//!
+//! | word | type | meaning |
+//! |---|---|---|
+//! | lcore | [`Lcore`](lcore::Lcore) | a thread pinned to its cores, running the poll loop; it owns its io_uring, connections and timers |
+//! | mempool | [`Mempool`](mem::Mempool) | slots of fixed sizes in one shared segment, one pool per NUMA node |
+//! | buf | [`Buf`](mem::Buf) | an owned range of bytes in a slot; ranges of one slot share it by count |
+//! | marker | [`mem::kind`] | a buf without bytes: a connection opened, ended, is to be closed |
+//! | burst | [`Burst`](mem::Burst) | up to [`BURST_MAX`](limits::BURST_MAX) bufs in order: the unit that moves |
+//! | listener | [`Listener`](lcore::Listener) | a transport, a pipeline and a handler; its protocol is fixed, never detected |
+//! | pipeline | [`Pipeline`](pipeline::Pipeline) | the chain of one protocol: bytes to messages and back |
+//! | handler | [`Handler`](pipeline::Handler) | the middle: messages in, replies out |
+//! | dataplane | [`Dataplane`](dataplane::Dataplane) | the pools and lcores of a running instance |
+//!
+//! # A protocol of your own
+//!
+//! ```no_run
+//! use ringway::config::{Config, CoreMap};
+//! use ringway::dataplane::{Builder, Protocol};
+//! use ringway::mem::{Buf, Burst, kind};
+//! use ringway::pipeline::{Cx, Handler, Pipeline, chain};
+//!
+//! /// Sends every byte back, letters in upper case, in the slot it was received into.
+//! struct Shout;
+//!
+//! impl Handler for Shout {
+//!     fn process(&mut self, _cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+//!         while !output.is_full()
+//!             && let Some(mut buf) = input.pop()
+//!         {
+//!             match buf.kind() {
+//!                 kind::DATA => buf.bytes_mut().expect("a sole owner").make_ascii_uppercase(),
+//!                 kind::EOF => buf = Buf::marker(buf.conn(), kind::CLOSE),
+//!                 _ => continue,
+//!             }
+//!             output.push(buf).expect("room was checked");
+//!         }
+//!     }
+//! }
+//!
+//! # fn main() -> ringway::error::Result<()> {
+//! let listener = "[[listener]]\naddress = '127.0.0.1:7000'\ntransport = 'tcp'\nprotocol = 'shout'";
+//! let dataplane = Builder::new(Config::from_toml(listener, "example")?, CoreMap::single(0))
+//!     .protocol("shout", |context| {
+//!         let pipeline = Pipeline::Raw(chain::Raw::new(context.slots));
+//!         Ok(Protocol { pipeline, handler: Box::new(Shout) })
+//!     })
+//!     .start()?;
+//! # std::thread::park();
+//! dataplane.drain();
+//! println!("{}", dataplane.join());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! HTTP endpoints need less: see [`handler::http::Service`]. A protocol with framing of its own is a
+//! [`Chain`](pipeline::Chain), served as [`Pipeline::Custom`](pipeline::Pipeline::Custom).
+//!
+//! # The modules
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`dataplane`] | builds, starts and stops an instance; the protocols a listener can name |
+//! | [`lcore`] | the poll loop; how other threads reach it |
+//! | [`handler`] | handlers that come along: echo, and HTTP services |
+//! | [`transport`] | TCP over io_uring; [`Sim`](transport::Sim), a network in memory for tests |
+//! | [`pipeline`] | chains of stages, sessions, [`Handler`](pipeline::Handler) |
+//! | [`proto`] | protocol cores without I/O: HTTP/1.1 |
+//! | [`mem`] | segments, pools, bufs, bursts |
+//! | [`ring`] | lock-free rings and the doorbell of a sleeper |
+//! | [`mailbox`] | how threads post to an lcore |
+//! | [`config`] | the configuration file, core maps |
+//! | [`counters`], [`time`] | what an lcore counts; clock and timer wheel |
+//! | [`sys`] | system calls: io_uring, mappings, sockets, affinity, topology |
+//! | [`error`], [`limits`], [`sync`] | start-up errors; every bound; the door to atomics |
+//!
+//! Data-path failures are never [`error::Error`]: that type is for start-up, and names what failed,
+//! why, and what mends it.
+
+/// The examples in the README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod limits;
 pub mod mem;

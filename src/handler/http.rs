@@ -98,6 +98,40 @@ impl Response {
 }
 
 /// What answers requests. Any `FnMut(&mut Cx, &Request) -> Option<Response>` is one.
+///
+/// Served in place of the built-in endpoints, on listeners of protocol `http`:
+///
+/// ```no_run
+/// use ringway::config::{Config, CoreMap};
+/// use ringway::dataplane::{Builder, Protocol};
+/// use ringway::handler::Http;
+/// use ringway::handler::http::{Request, Response};
+/// use ringway::pipeline::chain::http1::StashBounds;
+/// use ringway::pipeline::{Cx, Pipeline, chain};
+/// use ringway::proto::http1::Limits;
+///
+/// fn answer(_cx: &mut Cx, request: &Request<'_>) -> Option<Response> {
+///     Some(match request.path() {
+///         b"/hello" => Response::text(200, "hello\n"),
+///         _ => Response::text(404, "not found\n"),
+///     })
+/// }
+///
+/// # fn main() -> ringway::error::Result<()> {
+/// let dataplane = Builder::new(Config::default_embedded(), CoreMap::single(0))
+///     .protocol("http", |context| {
+///         // Of the lcore's slots, so many for request heads that are not whole yet.
+///         let heads = StashBounds { all: context.small_slots / 4, large: context.large_slots / 4 };
+///         let chain = chain::Http1::new(context.slots, Limits::default(), heads);
+///         let handler = Http::new(context.slots, answer);
+///         Ok(Protocol { pipeline: Pipeline::Http1(Box::new(chain)), handler: Box::new(handler) })
+///     })
+///     .start()?;
+/// # std::thread::park();
+/// # drop(dataplane);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Service {
     /// Answers a request, whose body, if any, is still to come. `None`: the pool was empty; the
     /// call is made again later.

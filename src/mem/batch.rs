@@ -9,6 +9,18 @@ use crate::limits::BURST_MAX;
 /// Up to `N` values in order: pushed at the back, taken from the front.
 ///
 /// A stage that stops half-way leaves the rest in place, in order. No method allocates or blocks.
+///
+/// ```
+/// use ringway::mem::Batch;
+///
+/// let mut batch = Batch::<u32, 4>::new();
+/// assert_eq!(batch.extend_with(9, |index| index as u32), 4); // as many as fit
+/// assert_eq!(batch.push(7), Err(7)); // full: the value comes back
+/// assert_eq!(batch.pop(), Some(0)); // oldest first
+/// batch.unpop(0).unwrap(); // not finished: back to the front
+/// let tail = batch.split_off(1);
+/// assert_eq!((batch.as_slice(), tail.as_slice()), (&[0][..], &[1, 2, 3][..]));
+/// ```
 pub struct Batch<T, const N: usize = BURST_MAX> {
     items: [MaybeUninit<T>; N],
     /// Index of the first value. `items[start..end]` is initialised, nothing else is.

@@ -102,6 +102,23 @@ impl Drop for Shared {
 /// A handle: clones name the same pool. Allocation is a stack of the calling lcore
 /// ([`CacheClaim`](super::CacheClaim)) in front of a lock-free ring; it never blocks and never asks
 /// the heap. An empty pool is back-pressure, which the caller counts.
+///
+/// ```
+/// use ringway::mem::{CacheClaim, Mempool};
+///
+/// # fn main() -> ringway::error::Result<()> {
+/// let _claim = CacheClaim::register(); // a cache for this thread; pools work without, slower
+/// let pool = Mempool::small(64)?; // 64 slots of 2 KiB and 8 of 16 KiB
+/// let mut buf = pool.alloc(100).expect("a fresh pool has slots");
+/// assert!(buf.append(b"head:body"));
+/// let head = buf.split_to(5); // two owners of one slot; no byte moves
+/// assert_eq!((&*head, &*buf), (&b"head:"[..], &b"body"[..]));
+/// assert!(buf.bytes_mut().is_none(), "a shared slot cannot be written to");
+/// drop((head, buf));
+/// assert_eq!(pool.missing(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Mempool(Arc<Shared>);
 

@@ -32,7 +32,7 @@ pub use self::{
     conn_id::ConnId,
     mempool::{ClassSize, Mempool},
     object_pool::ObjectPool,
-    segment::{ClassRecord, Header, Placement, Segment},
+    segment::{ClassRecord, Header, MAGIC, Placement, Segment, VERSION},
     slots::SlotStats,
     uring_io::{RxOptions, UringIo},
 };

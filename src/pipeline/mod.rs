@@ -75,6 +75,36 @@ pub trait Chain {
 }
 
 /// The middle of a pipeline: messages in, replies out, under the contract of [`Chain`].
+///
+/// A handler meets the markers of [`mem::kind`](crate::mem::kind) in order with the messages; those
+/// it does not care for it drops. What it pushes names its connection
+/// ([`Buf::set_conn`](crate::mem::Buf::set_conn)).
+///
+/// ```
+/// use ringway::mem::{Burst, kind};
+/// use ringway::pipeline::{Cx, Handler};
+///
+/// /// Greets each connection, and hears nothing.
+/// struct Greeter;
+///
+/// impl Handler for Greeter {
+///     fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+///         while !output.is_full()
+///             && let Some(message) = input.pop()
+///         {
+///             if message.kind() != kind::OPEN {
+///                 continue;
+///             }
+///             let Some(mut hello) = cx.alloc(16, message.conn()) else {
+///                 let _ = input.unpop(message); // no slot is free: again in a later pass
+///                 return;
+///             };
+///             hello.append(b"hello\n");
+///             let _ = output.push(hello); // room was checked
+///         }
+///     }
+/// }
+/// ```
 pub trait Handler {
     /// Consumes messages and pushes replies.
     fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst);

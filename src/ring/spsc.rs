@@ -98,6 +98,16 @@ impl<T> Drop for HeapRing<T> {
 /// Creates a ring of `capacity` slots on the heap. Elements left in it are dropped with the last
 /// of its ends.
 ///
+/// ```
+/// let (mut producer, mut consumer) = ringway::ring::spsc::ring::<u32>(4);
+/// assert_eq!(producer.enqueue_burst(&[1, 2, 3, 4, 5]), 4); // burst: as many as fit
+/// assert!(!producer.enqueue_bulk(&[5, 6])); // bulk: all or nothing
+/// let mut out = [0; 8];
+/// assert_eq!(consumer.dequeue_burst(&mut out), 4);
+/// assert_eq!(out[..4], [1, 2, 3, 4]);
+/// assert_eq!(consumer.dequeue_burst(&mut out), 0); // empty is a count, not an error
+/// ```
+///
 /// # Panics
 /// If `capacity` is not a power of two up to [`CAPACITY_MAX`](crate::ring::CAPACITY_MAX).
 pub fn ring<T: Send>(capacity: usize) -> (Producer<T>, Consumer<T>) {

@@ -31,6 +31,20 @@ pub struct TimerId {
 }
 
 /// A set of timers, each with a `T` to hand back when it is due.
+///
+/// ```
+/// use ringway::time::{Instant, TICK_NS, TimerWheel};
+///
+/// let start = Instant::from_ns(0);
+/// let mut wheel = TimerWheel::new(8);
+/// let early = wheel.schedule(start, 3 * TICK_NS, "early").unwrap();
+/// wheel.schedule(start, 5 * TICK_NS, "late").unwrap();
+/// assert_eq!(wheel.cancel(early), Some("early"));
+/// let mut fired = Vec::new();
+/// let now = start.after_ns(6 * TICK_NS);
+/// assert_eq!(wheel.expire(now, 32, |item| fired.push(item)), 1);
+/// assert_eq!(fired, ["late"]);
+/// ```
 #[derive(Debug)]
 pub struct TimerWheel<T> {
     /// The tick being worked on: everything before it has fired.

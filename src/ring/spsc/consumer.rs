@@ -29,6 +29,9 @@ impl<T: Pod> Consumer<T> {
     ///
     /// # Safety
     /// As for [`Producer::attach`], with no other consumer on this side.
+    ///
+    /// [`create_in`]: super::create_in
+    /// [`Producer::attach`]: super::Producer::attach
     pub unsafe fn attach(
         memory: NonNull<u8>,
         bytes: usize,

@@ -33,6 +33,9 @@ impl<T: Pod> Producer<T> {
     /// may write what it likes, as long as zero-copy views ([`Producer::reserve`],
     /// [`Consumer::peek`]) are used only with peers that keep to the protocol: the copying calls
     /// fetch each element once, before the index store that gives the slot away.
+    ///
+    /// [`create_in`]: super::create_in
+    /// [`Consumer::peek`]: super::Consumer::peek
     pub unsafe fn attach(
         memory: NonNull<u8>,
         bytes: usize,
