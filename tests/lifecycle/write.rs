@@ -92,22 +92,41 @@ fn a_write_to_a_connection_that_is_gone_is_lost_g_8() {
     server.stop();
 }
 
+/// Writes to a peer that reads nothing until a write has to wait; returns that one.
+fn write_until_one_waits(server: &Server, conn: ConnId) -> mpsc::Receiver<Written> {
+    let chunk = pattern(1, 16_000);
+    let a_while = std::time::Duration::from_millis(200);
+    (0..2000)
+        .map(|_| write(server, conn, &chunk))
+        .find(|one| one.recv_timeout(a_while).is_err())
+        .expect("the system's buffers end somewhere")
+}
+
 #[test]
 fn writes_that_wait_when_their_connection_is_lost_are_told_so_g_8() {
     let server = Server::echo();
     let (client, conn) = known(&server);
-    // The peer reads nothing: sooner or later a write has to wait.
-    let chunk = pattern(1, 16_000);
-    let heard: Vec<_> = (0..200).map(|_| write(&server, conn, &chunk)).collect();
-    wait_until(|| server.count(ringway::counters::Counter::Mails) >= 201);
+    let first = write_until_one_waits(&server, conn);
+    let behind: Vec<_> = (0..3).map(|_| write(&server, conn, b"behind it")).collect();
     client.reset();
-    // What came while too much waited already was refused; of the rest, what went out comes first.
-    let outcomes = heard.iter().map(|one| one.recv().unwrap());
-    let taken: Vec<_> = outcomes.filter(|&one| one != Written::Refused).collect();
-    let sent = taken.iter().take_while(|&&one| one == Written::Sent).count();
-    println!("{sent} of {} were sent", taken.len());
-    let lost = &taken[sent..];
-    assert!(!lost.is_empty() && lost.iter().all(|&one| one == Written::Lost), "{taken:?}");
+    for one in std::iter::once(&first).chain(&behind) {
+        assert_eq!(one.recv(), Ok(Written::Lost));
+    }
+    server.wait_for_no_connections();
+    server.stop();
+}
+
+#[test]
+fn writes_to_a_peer_that_takes_nothing_are_refused_once_too_much_waits_g_8() {
+    let server = Server::echo();
+    let (client, conn) = known(&server);
+    let first = write_until_one_waits(&server, conn);
+    let most = ringway::limits::TX_PUSHED_BUFS_MAX as usize;
+    let heard: Vec<_> = (0..most).map(|_| write(&server, conn, b"one more")).collect();
+    // Each brings a marker of its own, so about half of them find room.
+    wait_until(|| heard.last().is_some_and(|one| one.try_recv() == Ok(Written::Refused)));
+    client.reset();
+    assert_eq!((first.recv(), heard[0].recv()), (Ok(Written::Lost), Ok(Written::Lost)));
     server.wait_for_no_connections();
     server.stop();
 }
