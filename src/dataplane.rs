@@ -152,6 +152,8 @@ pub struct Dataplane {
 
 /// A worker that was started.
 struct Running {
+    /// The operator's number of the lcore.
+    lcore_id: u32,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
@@ -239,7 +241,8 @@ impl Dataplane {
     /// [`stop`](Self::stop) first.
     pub fn join(mut self) -> Report {
         let panicked = self.join_workers();
-        Report::new(&self.status, self.pools.missing(), panicked)
+        let ids = self.workers.iter().map(|worker| worker.lcore_id).collect();
+        Report::new(&self.status, ids, self.pools.missing(), panicked)
     }
 
     fn join_workers(&mut self) -> usize {

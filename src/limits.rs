@@ -8,7 +8,7 @@ pub const BURST_MAX: usize = 64;
 /// Most lcores in one process, and so the number of per-lcore caches a mempool carries.
 pub const LCORES_MAX: usize = 64;
 
-/// Most listeners on one lcore: their index is one byte of a completion's token and one bit of the
+/// Most listeners on one lcore: their index is 6 bits of a completion's token and one bit of the
 /// work mask.
 pub const LISTENERS_MAX: usize = 32;
 
@@ -16,7 +16,7 @@ pub const LISTENERS_MAX: usize = 32;
 /// fixed-size set.
 pub const CPUS_MAX: usize = 1024;
 
-/// Most connections a configuration may ask of one lcore: their slot is 20 bits of a completion's
+/// Most connections a configuration may ask of one lcore: their slot is 22 bits of a completion's
 /// token.
 pub const CONNECTIONS_MAX: u32 = 1 << 20;
 
@@ -125,7 +125,7 @@ pub const LARGE_SLOTS_MIN: u32 = 8;
 /// Large slots per lcore.
 pub const LARGE_SLOTS: u32 = 256;
 
-/// Bufs that one lcore's connections queue to send, all together: sub-bufs of one slot each count,
+/// Bufs that one listener's connections queue to send, all together: sub-bufs of one slot each count,
 /// so there are more of them than slots.
 pub const TX_QUEUE_BUFS: usize = 4 * SMALL_SLOTS as usize;
 

@@ -58,7 +58,7 @@ pub struct MemoryOptions {
     pub huge_dir: Option<PathBuf>,
     /// Use no hugepages even where there are some.
     pub no_huge: bool,
-    /// Leave nothing in the file system: no control socket, so no process can attach.
+    /// Leave nothing in the file system: a file in `huge_dir` is removed once it is mapped.
     pub in_memory: bool,
     /// Lock the pools in memory, and fail where that is refused.
     pub mlock: bool,

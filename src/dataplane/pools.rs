@@ -12,6 +12,9 @@ use crate::sys::topology::Topology;
 
 const MIB: u64 = 1 << 20;
 
+/// More than the header of a segment, its rings' control blocks and the rounding to pages take.
+const SEGMENT_OVERHEAD_BYTES: u64 = 64 * 1024;
+
 /// A pool for each NUMA node.
 pub struct NumaPools {
     /// By the order of their nodes' numbers.
@@ -123,8 +126,11 @@ fn classes(lcores: u32, sizes: &MempoolConfig, megabytes: Option<u64>) -> Result
         ));
     }
     if let Some(megabytes) = megabytes {
-        let left = (megabytes * MIB).checked_sub(u64::from(large) * u64::from(LARGE_SLOT_BYTES));
-        let slots = left.unwrap_or(0) / u64::from(SMALL_SLOT_BYTES + 8);
+        // Beside its bytes a slot takes a count and up to two entries of the free ring.
+        let [small_bytes, large_bytes] =
+            [SMALL_SLOT_BYTES, LARGE_SLOT_BYTES].map(|bytes| u64::from(bytes) + 12);
+        let taken = u64::from(large) * large_bytes + SEGMENT_OVERHEAD_BYTES;
+        let slots = (megabytes * MIB).saturating_sub(taken) / small_bytes;
         let least = lcores * 2 * u32::from(RX_SLOTS);
         small = u32::try_from(slots).unwrap_or(u32::MAX);
         if small < least {

@@ -8,13 +8,15 @@ use crate::counters::{Counter, Reason, Totals};
 #[derive(Debug, Clone)]
 pub struct Report {
     status: Totals,
+    /// The operator's numbers of the lcores, in the order of `status`.
+    lcore_ids: Vec<u32>,
     missing: u32,
     panicked: usize,
 }
 
 impl Report {
-    pub(super) fn new(status: &Totals, missing: u32, panicked: usize) -> Self {
-        Self { status: status.clone(), missing, panicked }
+    pub(super) fn new(status: &Totals, lcore_ids: Vec<u32>, missing: u32, panicked: usize) -> Self {
+        Self { status: status.clone(), lcore_ids, missing, panicked }
     }
 
     /// Bufs that did not come back to their pool: 0, or ringway lost some.
@@ -35,8 +37,8 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, lcore) in self.status.iter().enumerate() {
-            write!(f, "lcore {index}:")?;
+        for (id, lcore) in self.lcore_ids.iter().zip(self.status.iter()) {
+            write!(f, "lcore {id}:")?;
             for (counter, name) in Counter::ALL {
                 let value = lcore.get(counter);
                 if value > 0 {

@@ -16,7 +16,7 @@ use crate::error::Result;
 use crate::mem::{Burst, ConnId};
 use crate::sys::uring::Cqe;
 
-/// What a transport really does, as found out where it runs.
+/// What a transport really does where it runs; the conformance suite holds each to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Features {
     /// Received bytes reach the handler, and replies the system, without a copy of ours.

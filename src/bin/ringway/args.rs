@@ -80,21 +80,22 @@ pub struct RunArgs {
 
     /// Memory to take at start, in MiB per NUMA node
     ///
-    /// `512` takes 512 MiB on the first node, `512,512` on the first two, `0,512` on the second
-    /// alone. [default: what the pools need, on the nodes of their lcores]
+    /// `512` takes 512 MiB on the first node, `512,1024` as much on the first and 1 GiB on the
+    /// second; 0, or no entry, takes what the pools need. Nodes without lcores get no pool.
+    /// [default: what the pools need, on the nodes of their lcores]
     #[arg(long, value_name = "MB[,MB…]", value_delimiter = ',', help_heading = "Memory")]
     pub numa_mem: Vec<u64>,
 
     /// Take hugepages from a hugetlbfs mount in place of anonymous ones
     #[arg(long, value_name = "DIR", help_heading = "Memory")]
-    #[arg(conflicts_with_all = ["no_huge", "in_memory"])]
+    #[arg(conflicts_with = "no_huge")]
     pub huge_dir: Option<PathBuf>,
 
     /// Use pages of the ordinary size even where hugepages are reserved
     #[arg(long, help_heading = "Memory")]
     pub no_huge: bool,
 
-    /// Leave nothing in the file system: no control socket, so no process can attach
+    /// Leave nothing in the file system: a file in --huge-dir is removed once it is mapped
     #[arg(long, help_heading = "Memory")]
     pub in_memory: bool,
 
@@ -139,10 +140,11 @@ Examples:
 
 Exit codes:
   0  stopped as asked
-  1  could not start; the reason and the remedy are on standard error
+  1  could not start, or an lcore failed, or a buf was lost; the reason and the remedy are on
+     standard error
   2  the command line was not understood
 
-The built-in configuration, which shows every key:
+The built-in configuration, with every key but the protocols' own:
 ";
 
 fn run_epilogue() -> String {

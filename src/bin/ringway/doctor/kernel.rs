@@ -78,24 +78,21 @@ fn refused(host: &Host, by: Refusal) -> (String, &'static str) {
 
 pub fn descriptors(host: &Host) -> Check {
     let name = "files";
-    let wanted = u64::from(DataplaneConfig::default().max_connections) + 64;
+    let wanted = u64::from(DataplaneConfig::default().max_connections)
+        + u64::from(ringway::limits::ADOPTED_MAX);
     let Some(limit) = host.nofile_limit() else {
         return Check::ok(name, "no limit is shown");
     };
-    match limit.soft {
-        Some(soft) if soft < wanted => Check::warn(
+    // `run` raises the soft limit by itself, as far as the hard one goes.
+    match limit.hard {
+        Some(hard) if hard < wanted => Check::warn(
             name,
-            format!("{soft} open files"),
-            format!("connections beyond {soft} per lcore, of {wanted} by default"),
-            match limit.hard {
-                Some(hard) if hard < wanted => {
-                    "echo '* - nofile 65536' | sudo tee /etc/security/limits.d/ringway-files.conf, \
-                     then log in again (a service: LimitNOFILE=65536)"
-                }
-                _ => "ulimit -n 65536 (a service: LimitNOFILE=65536)",
-            },
+            format!("{hard} open files"),
+            format!("connections beyond {hard} per lcore, of {wanted} by default"),
+            "echo '* - nofile 65536' | sudo tee /etc/security/limits.d/ringway-files.conf, then log \
+             in again (a service: LimitNOFILE=65536)",
         ),
-        Some(soft) => Check::ok(name, format!("{soft} open files")),
+        Some(hard) => Check::ok(name, format!("{hard} open files")),
         None => Check::ok(name, "unlimited"),
     }
 }

@@ -1,0 +1,149 @@
+//! How connections begin: accepted by the kernel, or handed over by another thread.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::conn::Phase;
+use super::{Tcp, op};
+use crate::counters::Counter;
+use crate::error::{Error, Result};
+use crate::limits::{ACCEPT_RETRY_NS, ADOPTED_MAX, RX_QUEUE_HIGH};
+use crate::mem::{Buf, ConnId, kind};
+use crate::sys::socket;
+use crate::sys::uring::Cqe;
+use crate::transport::{Io, TimerEvent, Token};
+
+/// The sockets that were handed over to any lcore of this process, by inode, to refuse a second
+/// adoption. Touched when such a connection begins and ends, never in between.
+static ADOPTED: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn adopted() -> MutexGuard<'static, BTreeSet<u64>> {
+    ADOPTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tcp {
+    pub(super) fn arm_accept(&mut self, io: &mut Io) {
+        if self.accepting || self.accept_held {
+            return;
+        }
+        if let Some(listener) = &self.listener {
+            if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
+                // The room may be taken by other listeners, whose connections close unseen by us.
+                return self.retry_accept(io);
+            }
+            let token = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
+            io.uring().ring().accept_multi(listener.as_fd(), token);
+            self.accepting = true;
+        }
+    }
+
+    pub(super) fn on_accept(&mut self, io: &mut Io, cqe: &Cqe) {
+        self.accepting = cqe.more();
+        match u32::try_from(cqe.result) {
+            Ok(slot) => self.opened(io, slot),
+            Err(_) if self.listener.is_none() => {}
+            Err(_) => self.on_accept_failure(io, -cqe.result),
+        }
+        if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
+            self.cancel_accept(io);
+        }
+        self.arm_accept(io);
+    }
+
+    /// A connection that was reset before we took it is the peer's affair; want of descriptors or
+    /// memory passes, so accepting pauses a little.
+    pub(super) fn on_accept_failure(&mut self, io: &mut Io, errno: i32) {
+        if matches!(errno, libc::ECONNABORTED | libc::EINTR | libc::EAGAIN | libc::ECANCELED) {
+            return;
+        }
+        io.count(Counter::AcceptFailures, 1);
+        self.retry_accept(io);
+        self.accept_held = true;
+    }
+
+    /// Tries again to accept after a while.
+    pub(super) fn retry_accept(&mut self, io: &mut Io) {
+        if !self.accept_timed {
+            self.accept_timed = true;
+            self.schedule(io, op::ACCEPT_TIMER, ACCEPT_RETRY_NS);
+        }
+    }
+
+    pub(super) fn schedule(&self, io: &mut Io, op: u8, delay_ns: u64) {
+        let event = TimerEvent { listener: self.index, op, conn: ConnId::NONE };
+        let timer = io.timers.schedule(io.now, delay_ns, event);
+        assert!(timer.is_some(), "there are timers for each listener beside its connections");
+    }
+
+    pub(super) fn cancel_accept(&mut self, io: &mut Io) {
+        if self.accepting {
+            let target = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
+            let token = Token::new(op::CANCEL, self.index, 0, 0).user_data();
+            io.uring().ring().cancel(target, token);
+        }
+    }
+
+    pub(super) fn opened(&mut self, io: &mut Io, slot: u32) {
+        if self.conn(slot).phase == Phase::Closed {
+            // The kernel gave the slot out again before we saw the completion of its close.
+            self.on_closed(io, slot);
+        }
+        let conn = self.conn(slot);
+        assert!(conn.phase == Phase::Free, "the kernel gives out free slots only");
+        conn.generation = io.next_generation();
+        conn.phase = Phase::Open;
+        self.open += 1;
+        io.connections += 1;
+        io.count(Counter::Accepted, 1);
+        self.rx.push_back(Buf::marker(self.id(io, slot), kind::OPEN));
+        if self.aborting {
+            return self.abort(io, slot);
+        }
+        self.arm_recv(io, slot);
+    }
+
+    /// Takes over a connected socket: its descriptor is installed in a reserved slot.
+    pub(super) fn adopt_socket(&mut self, io: &mut Io, fd: &OwnedFd) -> Result<ConnId> {
+        let refuse = |why: String, remedy: &str| Error::new("adopt a socket", why, remedy);
+        if self.listener.is_none() {
+            return Err(refuse("its listener stops".into(), "hand it to one that accepts"));
+        }
+        socket::check_stream(fd.as_fd())
+            .map_err(|e| refuse(e.to_string(), "hand over a connected stream socket"))?;
+        let inode = socket::identity(fd.as_fd())
+            .map_err(|e| refuse(e.to_string(), "hand over an open descriptor"))?;
+        let slot = io.adoptable.pop().ok_or_else(|| {
+            refuse(format!("{ADOPTED_MAX} are adopted already"), "close some, or use another lcore")
+        })?;
+        if !adopted().insert(inode) {
+            io.adoptable.push(slot);
+            return Err(refuse("it is adopted already".into(), "hand each socket over once"));
+        }
+        if let Err(why) = io.uring().ring().install_file(slot, fd.as_fd()) {
+            adopted().remove(&inode);
+            io.adoptable.push(slot);
+            return Err(refuse(why.to_string(), "see `ringway doctor`"));
+        }
+        self.inodes.insert(slot, inode);
+        self.opened(io, slot);
+        Ok(self.id(io, slot))
+    }
+
+    /// The reserved slot is free again, and so is its socket.
+    pub(super) fn release_adopted(&mut self, io: &mut Io, slot: u32) {
+        if let Some(inode) = self.inodes.remove(&slot) {
+            adopted().remove(&inode);
+        }
+        io.adoptable.push(slot);
+    }
+}
+
+impl Drop for Tcp {
+    fn drop(&mut self) {
+        // None, unless the lcore panicked.
+        for inode in self.inodes.values() {
+            adopted().remove(inode);
+        }
+    }
+}
