@@ -115,6 +115,13 @@ pub const TX_QUEUE_BUFS: usize = 4 * SMALL_SLOTS as usize;
 /// Bytes queued on one connection past which we stop receiving from it until half are gone.
 pub const TX_HIGH_BYTES: u32 = 256 * 1024;
 
+/// Bufs queued on one connection past which likewise: bytes that came one by one hold a slot each,
+/// and a peer that reads none of its replies must not get hold of the whole pool.
+pub const TX_HIGH_BUFS: u32 = 512;
+
+const _: () = assert!(8 * TX_HIGH_BUFS <= SMALL_SLOTS_IN_FLIGHT);
+const _: () = assert!(TX_HIGH_BUFS as usize >= 4 * GATHER_MAX, "a few sends' worth");
+
 /// Bufs received and not handled, per listener, past which we stop receiving.
 pub const RX_QUEUE_HIGH: usize = 4 * BURST_MAX;
 

@@ -76,11 +76,23 @@ fn a_reset_connection_takes_no_other_with_it() {
     }
 }
 
+#[test]
+fn a_peer_that_reads_nothing_does_not_take_the_slots_of_the_others() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed, Variant { pool_slots: 1024, ..PLAIN });
+        let hog = world.hog(5000);
+        world.run_until(|world| world.clients.iter().all(Client::is_done));
+        world.clients.iter().for_each(Client::check_served);
+        hog.reset();
+        world.finish();
+    }
+}
+
 //
 #[test]
 fn a_drained_lcore_lets_nobody_in_and_cuts_no_reply_off() {
     for seed in seeds(120) {
-        let mut world = World::new(seed, PLAIN);
+        let mut world = World::new(seed, Variant { pool_slots: 300, hoard: true, ..PLAIN });
         for _ in 0..world.below(60) {
             world.step();
         }

@@ -16,8 +16,7 @@ use super::{Features, Io, Notice, TimerEvent, Token, Transport};
 use crate::counters::{Counter, Reason};
 use crate::error::{Error, Result};
 use crate::limits::{
-    ACCEPT_RETRY_NS, ADOPTED_MAX, CQ_ENTRIES, GATHER_MAX, LINGER_NS, RX_QUEUE_HIGH, TX_HIGH_BYTES,
-    TX_QUEUE_BUFS,
+    ACCEPT_RETRY_NS, ADOPTED_MAX, CQ_ENTRIES, GATHER_MAX, LINGER_NS, RX_QUEUE_HIGH, TX_QUEUE_BUFS,
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::sys::socket::{self, TcpListener};
@@ -308,7 +307,8 @@ impl Tcp {
         let bytes = buf.len() as u32;
         self.tx.push(&mut conn.tx, buf)?;
         conn.tx_bytes += bytes;
-        let too_much = conn.tx_bytes > TX_HIGH_BYTES;
+        conn.tx_bufs += u32::from(bytes > 0);
+        let too_much = conn.owes_too_much();
         self.mark_dirty(slot);
         if too_much {
             self.pause_recv(io, slot, Flag::TxPaused);
@@ -373,8 +373,9 @@ impl Tcp {
             }
             left -= front.len();
             self.tx.pop(&mut conn.tx);
+            conn.tx_bufs -= 1;
         }
-        let resumes = conn.has(Flag::TxPaused) && conn.tx_bytes <= TX_HIGH_BYTES / 2;
+        let resumes = conn.has(Flag::TxPaused) && conn.owes_little();
         if !conn.tx.is_empty() || conn.has(Flag::CloseWanted) {
             self.mark_dirty(slot);
         }
@@ -407,6 +408,7 @@ impl Tcp {
             self.settle(io, &buf, false);
         }
         self.conn(slot).tx_bytes = 0;
+        self.conn(slot).tx_bufs = 0;
     }
 
     // ---- closing ----

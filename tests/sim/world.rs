@@ -10,7 +10,7 @@ use ringway::pipeline::{Pipeline, chain};
 use ringway::proto::http1::Limits;
 use ringway::time::{Clock, ClockHand};
 use ringway::transport::Transport;
-use ringway::transport::sim::{Faults, Rng, Sim, SimNet, Split};
+use ringway::transport::sim::{Faults, Peer, Rng, Sim, SimNet, Split};
 
 use crate::client::{Client, Manner};
 use crate::common::witness::Witness;
@@ -24,6 +24,8 @@ const STEP_NS: u64 = 1_000_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Variant {
     pub clients: usize,
+    /// What is received and not handled holds up to two bursts of slots per listener; with fewer
+    /// than that and one for each half request, nobody can ever go on.
     pub pool_slots: u32,
     /// Bufs are taken out of the pool and given back at random.
     pub hoard: bool,
@@ -79,7 +81,11 @@ impl World {
         rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
         let clients = (0..variant.clients).map(|_| {
             let slow = variant.slow || rng.below(5) == 0;
-            let manner = Manner { requests_max: 8, body_max, slow };
+            let manner = match rng.below(4) {
+                // More messages in a slot than there is room for in a burst.
+                0 => Manner { requests_max: 120, body_max: 20, slow },
+                _ => Manner { requests_max: 8, body_max, slow },
+            };
             match rng.below(3) {
                 0 => Client::echo(&nets[1], &mut rng, manner),
                 _ => Client::http(&nets[0], &mut rng, manner),
@@ -143,6 +149,17 @@ impl World {
     pub fn run(&mut self) {
         self.run_until(|world| world.clients.iter().all(Client::is_done));
         self.run_until(|world| world.connections() == 0);
+    }
+
+    /// Somebody on the echo listener who sends so many bytes, each by itself, and reads nothing.
+    pub fn hog(&self, bytes: usize) -> Peer {
+        let alone = Faults { split: Split::EveryByte, ..Faults::default() };
+        let before = self.nets[1].set_faults(alone);
+        let hog = self.nets[1].connect();
+        hog.set_window(0);
+        hog.send(&vec![b'.'; bytes]);
+        self.nets[1].set_faults(before);
+        hog
     }
 
     pub fn post(&self, mail: Mail) {

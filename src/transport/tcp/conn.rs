@@ -1,5 +1,6 @@
 //! What a lcore keeps of one TCP connection on the data path: one cache line.
 
+use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES};
 use crate::time::TimerId;
 use crate::transport::queue::BufList;
 
@@ -45,6 +46,8 @@ pub struct Conn {
     pub generation: u32,
     /// Bytes in `tx`.
     pub tx_bytes: u32,
+    /// Bufs in `tx` that have bytes.
+    pub tx_bufs: u32,
     /// Bufs to send, oldest first.
     pub tx: BufList,
     /// While lingering: when patience ends.
@@ -65,6 +68,7 @@ impl Conn {
     pub const FREE: Self = Self {
         generation: 0,
         tx_bytes: 0,
+        tx_bufs: 0,
         tx: BufList::EMPTY,
         linger: None,
         phase: Phase::Free,
@@ -89,6 +93,18 @@ impl Conn {
     #[inline]
     pub fn clear(&mut self, flag: Flag) {
         self.flags &= !(flag as u8);
+    }
+
+    /// Whether so much is queued that nothing more should be taken in.
+    #[inline]
+    pub fn owes_too_much(&self) -> bool {
+        self.tx_bytes > TX_HIGH_BYTES || self.tx_bufs > TX_HIGH_BUFS
+    }
+
+    /// Whether enough of it is gone.
+    #[inline]
+    pub fn owes_little(&self) -> bool {
+        self.tx_bytes <= TX_HIGH_BYTES / 2 && self.tx_bufs <= TX_HIGH_BUFS / 2
     }
 
     /// Makes the slot ready for its next connection. It keeps its place in the list of dirty ones.
