@@ -283,7 +283,8 @@ impl Tcp {
     }
 
     fn revive_starved(&mut self, io: &mut Io) {
-        if self.starved.is_empty() || io.uring().rx_lent() == 0 {
+        // While nothing is submitted the loop does not enter the kernel, and lends it nothing either.
+        if self.starved.is_empty() || !io.uring().replenish() {
             return;
         }
         // No more than there are slots: the others would starve again at once.

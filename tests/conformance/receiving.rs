@@ -1,5 +1,6 @@
 //! What a transport reports: markers and data, in order.
 
+use ringway::counters::Counter;
 use ringway::mem::kind::{CLOSE, CLOSED, EOF, OPEN};
 use ringway::transport::Transport;
 
@@ -31,6 +32,29 @@ fn open_comes_before_the_first_byte_eof_after_the_last_and_closed_once_it_is_gon
         assert_eq!(bed.markers(conn), [OPEN, EOF, CLOSED]);
         assert!(!bed.transport.owns(conn));
         assert_eq!(bed.transport.connections(), 0);
+    });
+}
+
+#[test]
+fn an_empty_pool_holds_bytes_back_and_loses_none() {
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        let hoard: Vec<_> = std::iter::from_fn(|| bed.rig.pool.alloc(1)).collect();
+        bed.keep();
+        let sent = pattern(300_000);
+        let mut at = 0;
+        bed.until("the transport finds no slot", |bed| {
+            at += far.send(&sent[at..]);
+            bed.rig.count(Counter::RxStarved) > 0
+        });
+        assert!(bed.bytes().len() < sent.len());
+        drop((hoard, bed.kept()));
+        bed.until("all is received", |bed| {
+            at += far.send(&sent[at..]);
+            bed.bytes().len() == sent.len()
+        });
+        assert_eq!(bed.bytes(), sent);
+        assert_eq!(bed.markers(conn), [OPEN]);
     });
 }
 
