@@ -147,6 +147,24 @@ fn who_is_not_accepted_any_more_does_not_disturb_who_is() {
 }
 
 #[test]
+fn who_finds_the_house_full_waits_until_somebody_goes() {
+    each(|bed| {
+        let most = bed.rig.lcore.io().connections_max as usize;
+        let mut all: Vec<_> = (0..most).map(|_| bed.open()).collect();
+        let _waits = bed.network.connect();
+        bed.passes(20);
+        assert_eq!(bed.transport.connections(), most);
+        let (mut goes, conn) = all.pop().unwrap();
+        goes.reset();
+        bed.until("one goes", |bed| bed.has_heard(CLOSED, conn));
+        let opened = most + 1;
+        bed.until("the other comes", |bed| bed.transport.record().opened == opened);
+        bed.passes(20);
+        assert_eq!(bed.transport.connections(), most);
+    });
+}
+
+#[test]
 fn abort_all_closes_everyone_at_once() {
     each(|bed| {
         let all: Vec<_> = (0..10).map(|_| bed.open()).collect();
