@@ -116,14 +116,23 @@ impl Tcp {
     // ---- accepting ----
 
     fn arm_accept(&mut self, io: &mut Io) {
-        if self.accepting || self.accept_held || io.connections >= io.connections_max {
+        let Some(listener) = &self.listener else { return };
+        if self.accepting || self.accept_held {
             return;
         }
-        if let Some(listener) = &self.listener {
-            let token = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
-            io.uring().ring().accept_multi(listener.as_fd(), token);
-            self.accepting = true;
+        if io.connections >= io.connections_max {
+            // Room may come from another listener, which does not tell us.
+            return self.hold_accept(io);
         }
+        let token = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
+        io.uring().ring().accept_multi(listener.as_fd(), token);
+        self.accepting = true;
+    }
+
+    /// Tries to accept again a little later.
+    fn hold_accept(&mut self, io: &mut Io) {
+        let event = TimerEvent { listener: self.index, op: op::ACCEPT_TIMER, conn: ConnId::NONE };
+        self.accept_held = io.timers.schedule(io.now, ACCEPT_RETRY_NS, event).is_some();
     }
 
     fn on_accept(&mut self, io: &mut Io, cqe: &Cqe) {
@@ -142,9 +151,8 @@ impl Tcp {
         }
         if io.connections >= io.connections_max {
             self.cancel_accept(io);
-        } else {
-            self.arm_accept(io);
         }
+        self.arm_accept(io);
     }
 
     /// A connection that was reset before we took it is the peer's affair; want of descriptors or
@@ -154,8 +162,7 @@ impl Tcp {
             return;
         }
         io.count(Counter::AcceptFailures, 1);
-        let event = TimerEvent { listener: self.index, op: op::ACCEPT_TIMER, conn: ConnId::NONE };
-        self.accept_held = io.timers.schedule(io.now, ACCEPT_RETRY_NS, event).is_some();
+        self.hold_accept(io);
     }
 
     fn cancel_accept(&mut self, io: &mut Io) {

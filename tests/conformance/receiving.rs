@@ -164,6 +164,22 @@ fn who_finds_the_house_full_waits_until_somebody_goes() {
     });
 }
 
+//
+#[test]
+fn a_listener_that_comes_to_a_full_lcore_accepts_once_there_is_room() {
+    each(|bed| {
+        let most = bed.rig.lcore.io().connections_max as usize;
+        let mut all: Vec<_> = (0..most).map(|_| bed.open()).collect();
+        bed.serve_another();
+        let _waits = bed.network.connect();
+        bed.passes(20);
+        assert_eq!(bed.transport.connections(), 0);
+        let (mut goes, _) = all.pop().unwrap();
+        goes.reset();
+        bed.until("the other comes", |bed| bed.transport.connections() == 1);
+    });
+}
+
 #[test]
 fn abort_all_closes_everyone_at_once() {
     each(|bed| {
