@@ -68,30 +68,8 @@ impl World {
         let (clock, hand) = Clock::by_hand();
         let pool = Mempool::small(variant.pool_slots).unwrap();
         let mut rig = Rig::new(pool, clock, None);
-        let mut index = 0;
-        let planes = nets.each_ref().map(|net| {
-            index += 1;
-            Witness::new(Sim::new(net, index - 1, SLOTS))
-        });
-        let status = Status::new(vec![rig.counters.clone()]);
-        let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, Limits::default())));
-        let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));
-        rig.serve(Box::new(planes[0].clone()), http, builtin);
-        let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
-        rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
-        let clients = (0..variant.clients).map(|_| {
-            let slow = variant.slow || rng.below(5) == 0;
-            let manner = match rng.below(4) {
-                // More messages in a slot than there is room for in a burst.
-                0 => Manner { requests_max: 120, body_max: 20, slow },
-                _ => Manner { requests_max: 8, body_max, slow },
-            };
-            match rng.below(3) {
-                0 => Client::echo(&nets[1], &mut rng, manner),
-                _ => Client::http(&nets[0], &mut rng, manner),
-            }
-        });
-        let clients = clients.collect();
+        let planes = serve(&mut rig, &nets);
+        let clients = clients(&mut rng, &nets, variant, body_max);
         Self {
             rig,
             clients,
@@ -222,6 +200,34 @@ impl Drop for World {
             eprintln!("replay it: RINGWAY_SIM_SEED={} cargo test --test sim", self.seed);
         }
     }
+}
+
+/// An HTTP and an echo listener.
+fn serve(rig: &mut Rig, nets: &[SimNet; 2]) -> [Witness; 2] {
+    let planes = [0, 1].map(|n| Witness::new(Sim::new(&nets[n], n as u8, SLOTS)));
+    let status = Status::new(vec![rig.counters.clone()]);
+    let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, Limits::default())));
+    let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));
+    rig.serve(Box::new(planes[0].clone()), http, builtin);
+    let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
+    rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
+    planes
+}
+
+fn clients(rng: &mut Rng, nets: &[SimNet; 2], variant: Variant, body_max: usize) -> Vec<Client> {
+    let client = |_| {
+        let slow = variant.slow || rng.below(5) == 0;
+        let manner = match rng.below(4) {
+            // More messages in a slot than there is room for in a burst.
+            0 => Manner { requests_max: 120, body_max: 20, slow },
+            _ => Manner { requests_max: 8, body_max, slow },
+        };
+        match rng.below(3) {
+            0 => Client::echo(&nets[1], rng, manner),
+            _ => Client::http(&nets[0], rng, manner),
+        }
+    };
+    (0..variant.clients).map(client).collect()
 }
 
 /// What goes wrong in this run, and how large bodies are: where every byte comes by itself, small.
