@@ -330,8 +330,7 @@ impl Lcore {
         }
         self.stage = Stage::Stopping;
         for listener in self.listeners.iter_mut().flatten() {
-            listener.transport.stop_accepting(&mut self.io);
-            listener.transport.abort_all(&mut self.io);
+            listener.abort(&mut self.io);
         }
         self.work = u32::MAX;
     }

@@ -122,3 +122,26 @@ fn an_lcore_that_is_stopped_closes_everyone_at_once() {
         world.finish();
     }
 }
+
+/// What waits for a slot must not hold up the end of those who have the slots.
+//
+#[test]
+fn an_lcore_that_is_stopped_with_an_empty_pool_ends_all_the_same() {
+    for seed in seeds(60) {
+        let mut world = World::new(seed, Variant { pool_slots: 300, ..PLAIN });
+        for _ in 0..world.below(30) {
+            world.step();
+        }
+        for _ in 0..10 {
+            world.take_all_slots_but_one();
+            world.step();
+        }
+        world.post(Mail::Stop);
+        (0..5).for_each(|_| world.step());
+        assert!(world.rests(), "seed {seed}: a session did not hear of its end");
+        let guard = common::watchdog(Duration::from_secs(60));
+        world.rig.lcore.run();
+        drop(guard);
+        world.finish();
+    }
+}

@@ -140,6 +140,17 @@ impl World {
         hog
     }
 
+    /// Leaves one slot in the pool: a request can come in, and finds none for its reply.
+    pub fn take_all_slots_but_one(&mut self) {
+        self.hoard.extend(std::iter::from_fn(|| self.rig.pool.alloc(1)));
+        self.hoard.pop();
+    }
+
+    /// No listener has anything left to do.
+    pub fn rests(&self) -> bool {
+        self.planes.iter().all(|plane| !plane.has_work() && plane.record().alive() == 0)
+    }
+
     pub fn post(&self, mail: Mail) {
         assert!(self.rig.handle.post(mail).is_ok(), "the mailbox has room");
     }
