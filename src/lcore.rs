@@ -135,7 +135,7 @@ impl Lcore {
     pub fn unregister(&mut self, index: u8) -> bool {
         let Some(Some(listener)) = self.listeners.get_mut(usize::from(index)) else { return false };
         listener.retire(&mut self.io);
-        listener.transport.abort_all(&mut self.io);
+        listener.abort(&mut self.io);
         self.work |= 1 << index;
         true
     }
@@ -371,8 +371,7 @@ impl Lcore {
         }
         self.stage = Stage::Stopping;
         for listener in self.listeners.iter_mut().flatten() {
-            listener.transport.stop_accepting(&mut self.io);
-            listener.transport.abort_all(&mut self.io);
+            listener.abort(&mut self.io);
         }
         self.work = u32::MAX;
     }

@@ -91,6 +91,9 @@ const _: () = assert!(HTTP_TARGET_BYTES_MAX + HTTP_METHOD_BYTES_MAX < HTTP_HEAD_
 /// holds makes receiving up to three times slower; fewer end receives early (ENOBUFS).
 pub const RX_SLOTS: u16 = 256;
 
+/// Part of a pool's slots that are never lent to receive into: one in so many, for the replies.
+pub const RX_RESERVE_SHARE: usize = 8;
+
 /// Slots of 16 KiB that the kernel holds to receive into, per lcore, for connections whose peers
 /// send more than a small slot at a time.
 pub const RX_LARGE_SLOTS: u16 = 32;

@@ -76,11 +76,23 @@ fn a_reset_connection_takes_no_other_with_it() {
     }
 }
 
+#[test]
+fn a_peer_that_reads_nothing_does_not_take_the_slots_of_the_others() {
+    for seed in seeds(20) {
+        let mut world = World::new(seed, Variant { pool_slots: 1024, ..PLAIN });
+        let hog = world.hog(5000);
+        world.run_until(|world| world.clients.iter().all(Client::is_done));
+        world.clients.iter().for_each(Client::check_served);
+        hog.reset();
+        world.finish();
+    }
+}
+
 //
 #[test]
 fn a_drained_lcore_lets_nobody_in_and_cuts_no_reply_off() {
     for seed in seeds(120) {
-        let mut world = World::new(seed, PLAIN);
+        let mut world = World::new(seed, Variant { pool_slots: 300, hoard: true, ..PLAIN });
         for _ in 0..world.below(60) {
             world.step();
         }
@@ -107,6 +119,29 @@ fn an_lcore_that_is_stopped_closes_everyone_at_once() {
         world.post(Mail::Stop);
         world.step();
         assert_eq!(world.connections(), 0, "seed {seed}");
+        world.finish();
+    }
+}
+
+/// What waits for a slot must not hold up the end of those who have the slots.
+//
+#[test]
+fn an_lcore_that_is_stopped_with_an_empty_pool_ends_all_the_same() {
+    for seed in seeds(60) {
+        let mut world = World::new(seed, Variant { pool_slots: 300, ..PLAIN });
+        for _ in 0..world.below(30) {
+            world.step();
+        }
+        for _ in 0..10 {
+            world.take_all_slots_but_one();
+            world.step();
+        }
+        world.post(Mail::Stop);
+        (0..5).for_each(|_| world.step());
+        assert!(world.rests(), "seed {seed}: a session did not hear of its end");
+        let guard = rig::watchdog(Duration::from_secs(60));
+        world.rig.lcore.run();
+        drop(guard);
         world.finish();
     }
 }

@@ -1,7 +1,8 @@
 //! One listener on one lcore: its transport, its pipeline, its handler, and the bursts between them.
 
+use crate::counters::Reason;
 use crate::limits::BURSTS_PER_TURN;
-use crate::mem::Burst;
+use crate::mem::{Burst, kind};
 use crate::pipeline::{Cx, Handler, Pipeline};
 use crate::transport::{Io, Transport};
 
@@ -17,6 +18,8 @@ pub struct Listener {
     messages: Burst,
     replies: Burst,
     pub(super) tx: Burst,
+    /// Its connections are being closed: what they still say is dropped.
+    aborting: bool,
     /// To be taken away once its last connection is closed.
     retired: bool,
 }
@@ -36,6 +39,7 @@ impl Listener {
             messages: Burst::new(),
             replies: Burst::new(),
             tx: Burst::new(),
+            aborting: false,
             retired: false,
         }
     }
@@ -50,6 +54,10 @@ impl Listener {
         let mut moved = 0;
         for _ in 0..BURSTS_PER_TURN {
             let received = self.transport.rx_burst(io, &mut self.rx);
+            if self.aborting {
+                discard(cx, &mut self.rx);
+                discard(cx, &mut self.messages);
+            }
             self.pipeline.ingress(cx, &mut self.rx, &mut self.messages);
             self.handler.process(cx, &mut self.messages, &mut self.replies);
             self.pipeline.egress(cx, &mut self.replies, &mut self.tx);
@@ -99,7 +107,28 @@ impl Listener {
         self.transport.stop_accepting(io);
     }
 
+    /// Accepts no more and closes every connection now.
+    pub(super) fn abort(&mut self, io: &mut Io) {
+        self.aborting = true;
+        self.transport.stop_accepting(io);
+        self.transport.abort_all(io);
+    }
+
     pub(super) fn is_gone(&self) -> bool {
         self.retired && self.transport.is_quiet() && !self.has_work()
+    }
+}
+
+/// Drops what a handler could only answer for nobody, so that none of it waits for a slot while the
+/// end of the sessions that hold the slots waits behind it.
+fn discard(cx: &Cx, burst: &mut Burst) {
+    for _ in 0..burst.len() {
+        let Some(buf) = burst.pop() else { return };
+        if matches!(buf.kind(), kind::OPEN | kind::CLOSED) {
+            let kept = burst.push(buf);
+            debug_assert!(kept.is_ok(), "it was just popped");
+        } else {
+            cx.drop_buf(buf, Reason::Shutdown);
+        }
     }
 }

@@ -273,6 +273,12 @@ impl SlotTable {
         assert!(slot < self.slot_count, "the free ring was overwritten: it holds slot {slot}");
     }
 
+    /// Free slots that the caller can get at: those in the free ring and in its own cache.
+    pub fn reachable(&self, cache: CacheIndex) -> usize {
+        let cached = cache.map_or(0, |cache| self.caches[cache].len.load(Ordering::Relaxed));
+        self.free.len() + cached as usize
+    }
+
     /// Slots in all.
     pub fn slot_count(&self) -> u32 {
         self.slot_count

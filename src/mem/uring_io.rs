@@ -11,7 +11,7 @@ use super::buf::Buf;
 use super::cache_index;
 use super::mempool::{Class, Mempool};
 use crate::error::{Error, Result};
-use crate::limits::{GATHER_MAX, SQ_ENTRIES};
+use crate::limits::{GATHER_MAX, RX_RESERVE_SHARE, SQ_ENTRIES};
 use crate::sync::{AtomicU16, Ordering};
 use crate::sys::mapping::{Mapping, Request};
 use crate::sys::uring::{Cqe, Options, Uring};
@@ -185,6 +185,8 @@ struct RxRing {
     lent: usize,
     pool: Mempool,
     slot_bytes: usize,
+    /// Free slots that are not lent.
+    reserve: usize,
 }
 
 /// A slot lent to the kernel and how far it is filled.
@@ -207,6 +209,7 @@ impl RxRing {
             lent: 0,
             pool: pool.clone(),
             slot_bytes: pool.class(group.into()).slot_bytes(),
+            reserve: pool.class(group.into()).table().slot_count() as usize / RX_RESERVE_SHARE,
         })
     }
 
@@ -265,15 +268,20 @@ impl RxRing {
         if self.lent == self.slots.len() {
             return;
         }
+        let cache = cache_index::current();
+        // The last slots are for replies: if receiving took them, what was received could not be
+        // answered, and so never be freed.
+        let spare = self.class().table().reachable(cache).saturating_sub(self.reserve);
+        let most = (self.slots.len() - self.lent).min(spare);
         let mut wanted = 0;
-        while wanted < self.slots.len() - self.lent {
+        while wanted < most {
             let place = usize::from(self.tail.wrapping_add(wanted as u16) & self.mask());
             // Completions may come out of order: stop before a place that is still lent.
             if self.slots[place].slot.is_some() {
                 break;
             }
             let class = self.class();
-            let Some(slot) = class.table().alloc(cache_index::current()) else { break };
+            let Some(slot) = class.table().alloc(cache) else { break };
             self.write_entry(place, class.slot_pointer(slot));
             self.slots[place] = Lent { slot: Some(slot), used: 0 };
             wanted += 1;

@@ -20,7 +20,7 @@ use super::queue::BufStore;
 use super::tcp::NOTIFY;
 use super::{Features, Io, Notice, TimerEvent, Transport};
 use crate::counters::{Counter, Reason};
-use crate::limits::{LINGER_NS, TX_HIGH_BYTES, TX_PUSHED_BYTES_MAX};
+use crate::limits::{LINGER_NS, TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BYTES_MAX};
 use crate::mem::{Buf, Burst, ConnId, kind};
 
 /// The listener of one [`SimNet`] on one lcore, with its connections.
@@ -168,7 +168,9 @@ impl Sim {
         let bytes = buf.len() as u32;
         self.tx.push(&mut conn.tx, buf)?;
         conn.tx_bytes += bytes;
-        if conn.tx_bytes > TX_HIGH_BYTES && !conn.tx_paused {
+        conn.tx_bufs += u32::from(bytes > 0);
+        let too_much = conn.tx_bytes > TX_HIGH_BYTES || conn.tx_bufs > TX_HIGH_BUFS;
+        if too_much && !conn.tx_paused {
             conn.tx_paused = true;
             io.count(Counter::RxPaused, 1);
         }
@@ -194,14 +196,15 @@ impl Sim {
             io.counters.add(Counter::TxBytes, count as u64);
             if count < front.len() {
                 front.advance(count);
-                io.counters.add(Counter::ShortSends, 1);
+                io.counters.add(Counter::ShortSends, u64::from(count > 0));
                 break;
             }
             let sent = self.tx.pop(&mut conn.tx).expect("it was just seen");
+            conn.tx_bufs -= u32::from(!sent.is_empty());
             settle(io, &sent, true);
             io.counters.add(Counter::TxBufs, 1);
         }
-        if conn.tx_bytes <= TX_HIGH_BYTES / 2 {
+        if conn.tx_bytes <= TX_HIGH_BYTES / 2 && conn.tx_bufs <= TX_HIGH_BUFS / 2 {
             conn.tx_paused = false;
         }
         if conn.tx.is_empty() && conn.close_wanted {

@@ -1,5 +1,6 @@
 //! What a transport reports: markers and data, in order.
 
+use ringway::counters::Counter;
 use ringway::mem::kind::{CLOSE, CLOSED, EOF, OPEN};
 use ringway::transport::Transport;
 
@@ -31,6 +32,29 @@ fn open_comes_before_the_first_byte_eof_after_the_last_and_closed_once_it_is_gon
         assert_eq!(bed.markers(conn), [OPEN, EOF, CLOSED]);
         assert!(!bed.transport.owns(conn));
         assert_eq!(bed.transport.connections(), 0);
+    });
+}
+
+#[test]
+fn an_empty_pool_holds_bytes_back_and_loses_none() {
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        let hoard: Vec<_> = std::iter::from_fn(|| bed.rig.pool.alloc(1)).collect();
+        bed.keep();
+        let sent = pattern(300_000);
+        let mut at = 0;
+        bed.until("the transport finds no slot", |bed| {
+            at += far.send(&sent[at..]);
+            bed.rig.count(Counter::RxStarved) > 0
+        });
+        assert!(bed.bytes().len() < sent.len());
+        drop((hoard, bed.kept()));
+        bed.until("all is received", |bed| {
+            at += far.send(&sent[at..]);
+            bed.bytes().len() == sent.len()
+        });
+        assert_eq!(bed.bytes(), sent);
+        assert_eq!(bed.markers(conn), [OPEN]);
     });
 }
 
@@ -119,6 +143,40 @@ fn who_is_not_accepted_any_more_does_not_disturb_who_is() {
         bed.passes(20);
         assert_eq!(bed.transport.connections(), 1);
         assert_eq!(late.read(&mut heard), Heard::Reset);
+    });
+}
+
+#[test]
+fn who_finds_the_house_full_waits_until_somebody_goes() {
+    each(|bed| {
+        let most = bed.rig.lcore.io().connections_max as usize;
+        let mut all: Vec<_> = (0..most).map(|_| bed.open()).collect();
+        let _waits = bed.network.connect();
+        bed.passes(20);
+        assert_eq!(bed.transport.connections(), most);
+        let (mut goes, conn) = all.pop().unwrap();
+        goes.reset();
+        bed.until("one goes", |bed| bed.has_heard(CLOSED, conn));
+        let opened = most + 1;
+        bed.until("the other comes", |bed| bed.transport.record().opened == opened);
+        bed.passes(20);
+        assert_eq!(bed.transport.connections(), most);
+    });
+}
+
+//
+#[test]
+fn a_listener_that_comes_to_a_full_lcore_accepts_once_there_is_room() {
+    each(|bed| {
+        let most = bed.rig.lcore.io().connections_max as usize;
+        let mut all: Vec<_> = (0..most).map(|_| bed.open()).collect();
+        bed.serve_another();
+        let _waits = bed.network.connect();
+        bed.passes(20);
+        assert_eq!(bed.transport.connections(), 0);
+        let (mut goes, _) = all.pop().unwrap();
+        goes.reset();
+        bed.until("the other comes", |bed| bed.transport.connections() == 1);
     });
 }
 

@@ -4,6 +4,7 @@ use std::sync::mpsc;
 
 use ringway::counters::{Counter, Reason};
 use ringway::lcore::Written;
+use ringway::limits::TX_HIGH_BUFS;
 use ringway::mem::kind::{ABORT, CLOSE, CLOSED, OPEN};
 use ringway::mem::{Buf, Burst, ConnId};
 use ringway::transport::Transport;
@@ -112,6 +113,29 @@ fn a_peer_that_does_not_read_holds_us_up_and_then_gets_everything_in_order() {
         bed.until("there is room again", |_| {
             far.read(&mut heard);
             heard.len() == taken * BLOCK + 1
+        });
+    });
+}
+
+#[test]
+fn a_peer_that_is_owed_many_bufs_is_not_read_from_however_short_they_are() {
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        let byte = bed.buf(conn, b".");
+        let mut said = 0;
+        while said <= TX_HIGH_BUFS {
+            let mut burst = Burst::new();
+            (0..60).for_each(|_| burst.push(byte.slice(0, 1)).unwrap());
+            // Without a flush, so that nothing is out yet.
+            said += bed.transport.tx_burst(bed.rig.lcore.io(), &mut burst) as u32;
+        }
+        assert_eq!(bed.rig.count(Counter::RxPaused), 1);
+        far.send(b"paused?");
+        bed.transport.flush(bed.rig.lcore.io());
+        let mut heard = Vec::new();
+        bed.until("it is read from again", |bed| {
+            far.read(&mut heard);
+            heard.len() == said as usize && bed.bytes() == b"paused?"
         });
     });
 }

@@ -4,7 +4,8 @@
 
 pub mod witness;
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use ringway::config::IdleMode;
 use ringway::counters::{Counter, LcoreCounters};
@@ -74,4 +75,16 @@ impl Rig {
     pub fn count(&self, counter: Counter) -> u64 {
         self.counters.get(counter)
     }
+}
+
+/// Ends the process when what holds it is not dropped in time: for what would hang by itself.
+pub fn watchdog(patience: Duration) -> mpsc::Sender<()> {
+    let (guard, dropped) = mpsc::channel();
+    std::thread::spawn(move || {
+        if dropped.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("it hangs: nothing happened for {patience:?}");
+            std::process::abort();
+        }
+    });
+    guard
 }

@@ -28,6 +28,8 @@ pub struct Client {
     peer: Peer,
     outgoing: Vec<u8>,
     sent: usize,
+    /// Where each request ends in `outgoing`.
+    ends: Vec<usize>,
     /// An echo's is a single one that may stop anywhere.
     replies: Vec<Reply>,
     /// The reply that is coming in, and how much of it has.
@@ -39,6 +41,8 @@ pub struct Client {
     slow: bool,
     echo: bool,
     finished: bool,
+    /// The last reply said that the server closes.
+    told: bool,
     /// The server was asked to drain: replies may say that it closes.
     draining: bool,
     /// All that came.
@@ -49,12 +53,13 @@ impl Client {
     pub fn http(net: &SimNet, rng: &mut Rng, manner: Manner) -> Self {
         let ending = [Ending::HalfClose, Ending::WhenServed, Ending::ByRequest][rng.below(3)];
         let count = 1 + rng.below(manner.requests_max);
-        let (mut outgoing, mut replies) = (Vec::new(), Vec::new());
+        let (mut outgoing, mut replies, mut ends) = (Vec::new(), Vec::new(), Vec::new());
         for n in 1..=count {
             let close = n == count && ending == Ending::ByRequest;
             replies.push(http::request(rng, manner.body_max, close, &mut outgoing));
+            ends.push(outgoing.len());
         }
-        Self::new(net, manner, ending, outgoing, replies, false)
+        Self { ends, ..Self::new(net, manner, ending, outgoing, replies, false) }
     }
 
     pub fn echo(net: &SimNet, rng: &mut Rng, manner: Manner) -> Self {
@@ -82,6 +87,7 @@ impl Client {
             peer,
             outgoing,
             sent: 0,
+            ends: Vec::new(),
             replies,
             index: 0,
             at: 0,
@@ -91,6 +97,7 @@ impl Client {
             slow: manner.slow,
             echo,
             finished: false,
+            told: false,
             draining: false,
             bytes_got: 0,
         }
@@ -172,6 +179,7 @@ impl Client {
         self.at += 1;
         let whole = |of: &[u16], alive| alive && of.len() == self.at;
         if whole(&reply.plain, self.plain) || whole(&reply.closing, self.closing) {
+            self.told = self.closing;
             self.index += 1;
             self.at = 0;
             self.plain = true;
@@ -183,9 +191,10 @@ impl Client {
         self.index == self.replies.len() || self.echo && self.outgoing.is_empty()
     }
 
-    /// Everything came, unless the connection was lost.
+    /// Everything came, unless the network lost the connection.
     pub fn check_served(&self) {
-        if !self.is_reset() {
+        if !self.peer.is_lost() {
+            assert!(!self.is_reset(), "the server gave up {}", self.describe());
             let (index, all) = (self.index, self.replies.len());
             assert!(self.is_served(), "{index} of {all} replies came, then {} bytes", self.at);
         }
@@ -194,6 +203,7 @@ impl Client {
     /// What came is whole, and at least what the server had taken before it was told to drain.
     pub fn check_drained(&self, taken_before: usize) {
         if self.is_reset() {
+            assert!(!self.peer.is_accepted(), "the server gave up {}", self.describe());
             return;
         }
         if self.echo {
@@ -201,6 +211,9 @@ impl Client {
             assert!(got >= taken_before, "{got} bytes came back of {taken_before} taken");
         } else {
             assert_eq!(self.at, 0, "reply {} was cut off", self.index);
+            // A reply that says so ends the connection, whatever the client had sent already.
+            let owed = self.ends.iter().filter(|&&end| end <= taken_before).count();
+            assert!(self.told || self.index >= owed, "{owed} owed: {}", self.describe());
         }
     }
 

@@ -11,7 +11,7 @@ use ringway::pipeline::{Pipeline, chain};
 use ringway::proto::http1::Limits;
 use ringway::time::{Clock, ClockHand};
 use ringway::transport::Transport;
-use ringway::transport::sim::{Faults, Rng, Sim, SimNet, Split};
+use ringway::transport::sim::{Faults, Peer, Rng, Sim, SimNet, Split};
 
 use crate::client::{Client, Manner};
 use crate::rig::witness::Witness;
@@ -25,6 +25,8 @@ const STEP_NS: u64 = 1_000_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Variant {
     pub clients: usize,
+    /// What is received and not handled holds up to two bursts of slots per listener; with fewer
+    /// than that and one for each half request, nobody can ever go on.
     pub pool_slots: u32,
     /// Bufs are taken out of the pool and given back at random.
     pub hoard: bool,
@@ -67,27 +69,8 @@ impl World {
         let (clock, hand) = Clock::by_hand();
         let pool = Mempool::small(variant.pool_slots).unwrap();
         let mut rig = Rig::new(pool, clock, None);
-        let mut index = 0;
-        let planes = nets.each_ref().map(|net| {
-            index += 1;
-            Witness::new(Sim::new(net, index - 1, SLOTS))
-        });
-        let status = Totals::new(vec![rig.counters.clone()]);
-        let bounds = StashBounds { all: SLOTS, large: SLOTS };
-        let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, Limits::default(), bounds)));
-        let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));
-        rig.serve(Box::new(planes[0].clone()), http, builtin);
-        let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
-        rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
-        let clients = (0..variant.clients).map(|_| {
-            let slow = variant.slow || rng.below(5) == 0;
-            let manner = Manner { requests_max: 8, body_max, slow };
-            match rng.below(3) {
-                0 => Client::echo(&nets[1], &mut rng, manner),
-                _ => Client::http(&nets[0], &mut rng, manner),
-            }
-        });
-        let clients = clients.collect();
+        let planes = serve(&mut rig, &nets);
+        let clients = clients(&mut rng, &nets, variant, body_max);
         Self {
             rig,
             clients,
@@ -147,6 +130,28 @@ impl World {
         self.run_until(|world| world.connections() == 0);
     }
 
+    /// Somebody on the echo listener who sends so many bytes, each by itself, and reads nothing.
+    pub fn hog(&self, bytes: usize) -> Peer {
+        let alone = Faults { split: Split::EveryByte, ..Faults::default() };
+        let before = self.nets[1].set_faults(alone);
+        let hog = self.nets[1].connect();
+        hog.set_window(0);
+        hog.send(&vec![b'.'; bytes]);
+        self.nets[1].set_faults(before);
+        hog
+    }
+
+    /// Leaves one slot in the pool: a request can come in, and finds none for its reply.
+    pub fn take_all_slots_but_one(&mut self) {
+        self.hoard.extend(std::iter::from_fn(|| self.rig.pool.alloc(1)));
+        self.hoard.pop();
+    }
+
+    /// No listener has anything left to do.
+    pub fn rests(&self) -> bool {
+        self.planes.iter().all(|plane| !plane.has_work() && plane.record().alive() == 0)
+    }
+
     pub fn post(&self, mail: Mail) {
         assert!(self.rig.handle.post(mail).is_ok(), "the mailbox has room");
     }
@@ -160,7 +165,8 @@ impl World {
 
     /// Stops the lcore and accounts for everything; returns the hash of all that was reported.
     pub fn finish(mut self) -> u64 {
-        self.post(Mail::Stop);
+        // One that has run to its end takes no mail any more.
+        let _ = self.rig.handle.post(Mail::Stop);
         self.run_until(|world| world.connections() == 0);
         // A session ends with its CLOSED, which comes a pass later at most.
         (0..3).for_each(|_| self.step());
@@ -207,6 +213,35 @@ impl Drop for World {
             eprintln!("replay it: RINGWAY_SIM_SEED={} cargo test --test sim", self.seed);
         }
     }
+}
+
+/// An HTTP and an echo listener.
+fn serve(rig: &mut Rig, nets: &[SimNet; 2]) -> [Witness; 2] {
+    let planes = [0, 1].map(|n| Witness::new(Sim::new(&nets[n], n as u8, SLOTS)));
+    let status = Totals::new(vec![rig.counters.clone()]);
+    let bounds = StashBounds { all: SLOTS, large: SLOTS };
+    let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, Limits::default(), bounds)));
+    let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));
+    rig.serve(Box::new(planes[0].clone()), http, builtin);
+    let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
+    rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
+    planes
+}
+
+fn clients(rng: &mut Rng, nets: &[SimNet; 2], variant: Variant, body_max: usize) -> Vec<Client> {
+    let client = |_| {
+        let slow = variant.slow || rng.below(5) == 0;
+        let manner = match rng.below(4) {
+            // More messages in a slot than there is room for in a burst.
+            0 => Manner { requests_max: 120, body_max: 20, slow },
+            _ => Manner { requests_max: 8, body_max, slow },
+        };
+        match rng.below(3) {
+            0 => Client::echo(&nets[1], rng, manner),
+            _ => Client::http(&nets[0], rng, manner),
+        }
+    };
+    (0..variant.clients).map(client).collect()
 }
 
 /// What goes wrong in this run, and how large bodies are: where every byte comes by itself, small.

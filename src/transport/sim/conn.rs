@@ -21,9 +21,12 @@ pub(super) struct Conn {
     pub generation: u32,
     /// Index of its wire.
     pub wire: usize,
-    /// Bufs to send, oldest first, and their bytes.
+    /// Bufs to send, oldest first.
     pub tx: BufList,
+    /// Bytes in `tx`.
     pub tx_bytes: u32,
+    /// Bufs in `tx` that have bytes.
+    pub tx_bufs: u32,
     pub linger: Option<TimerId>,
     /// The peer will send no more.
     pub eof: bool,
@@ -40,6 +43,7 @@ impl Conn {
         wire: 0,
         tx: BufList::EMPTY,
         tx_bytes: 0,
+        tx_bufs: 0,
         linger: None,
         eof: false,
         close_wanted: false,

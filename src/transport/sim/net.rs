@@ -69,9 +69,9 @@ impl SimNet {
         Peer { net: self.clone(), wire }
     }
 
-    /// Changes what goes wrong from here on.
-    pub fn set_faults(&self, faults: Faults) {
-        self.0.borrow_mut().faults = faults;
+    /// Changes what goes wrong from here on; returns what did before.
+    pub fn set_faults(&self, faults: Faults) -> Faults {
+        std::mem::replace(&mut self.0.borrow_mut().faults, faults)
     }
 }
 
@@ -125,6 +125,11 @@ impl Peer {
     /// One of the two ends gave the connection up, or it was refused.
     pub fn is_reset(&self) -> bool {
         self.with(|wire| wire.up_end == End::Reset || wire.down_end == End::Reset)
+    }
+
+    /// The peer's own end is lost: by [`reset`](Self::reset), or by a fault.
+    pub fn is_lost(&self) -> bool {
+        self.with(|wire| wire.up_end == End::Reset)
     }
 
     /// The transport has accepted it.
