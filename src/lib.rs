@@ -1,6 +1,8 @@
 //! ringway: a poll-mode userspace dataplane for Linux.
 
+pub mod error;
 pub mod limits;
+pub mod mailbox;
 pub mod mem;
 pub mod ring;
 pub mod sync;
@@ -12,13 +14,9 @@ pub mod counters;
 #[cfg(not(loom))]
 pub mod dataplane;
 #[cfg(not(loom))]
-pub mod error;
-#[cfg(not(loom))]
 pub mod handler;
 #[cfg(not(loom))]
 pub mod lcore;
-#[cfg(not(loom))]
-pub mod mailbox;
 #[cfg(not(loom))]
 pub mod pipeline;
 #[cfg(not(loom))]

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
-use crate::limits::{CACHE_REFILL, CACHE_SLOTS, LCORES_MAX};
+use crate::limits::{CACHE_PART, CACHE_REFILL, CACHE_SLOTS, LCORES_MAX};
 use crate::ring::mpmc;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 
@@ -61,8 +61,7 @@ pub struct SlotTable {
     counts: NonNull<AtomicU32>,
     slot_count: u32,
     free: mpmc::Ring<u32>,
-    /// Most slots that one cache keeps: a small part of the pool, so that the caches of idle
-    /// lcores cannot hold back what a busy one needs.
+    /// Most slots that one cache keeps: a small part of the pool.
     cache_limit: usize,
     caches: Box<[CachePadded<Cache>]>,
     /// Counters of the threads without a cache.
@@ -94,7 +93,7 @@ impl SlotTable {
             assert!(free.enqueue(slot).is_ok(), "the free ring holds every slot");
         }
         let caches = (0..LCORES_MAX).map(|_| CachePadded::new(Cache::new())).collect();
-        let cache_limit = (slot_count as usize / 8).clamp(1, CACHE_SLOTS);
+        let cache_limit = (slot_count as usize / CACHE_PART).clamp(1, CACHE_SLOTS);
         Self { counts, slot_count, free, cache_limit, caches, shared: Default::default() }
     }
 
