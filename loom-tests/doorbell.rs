@@ -1,50 +1,15 @@
-//! The sleeping consumer's bell. The eventfd is modelled by what it is: a flag that stays raised
-//! until someone waits for it. A lost wake-up shows as a deadlock.
+//! The sleeping consumer's bell. A lost wake-up shows as a deadlock.
 
-use loom::sync::{Arc, Condvar, Mutex};
+use loom::sync::Arc;
 use loom::thread;
-use ringway::ring::doorbell::SleepFlag;
+use ringway::ring::doorbell::Doorbell;
 use ringway::ring::{mpmc, spsc};
 
-#[derive(Default)]
-struct Event {
-    raised: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Event {
-    fn raise(&self) {
-        let mut raised = self.raised.lock().unwrap();
-        *raised = true;
-        self.changed.notify_one();
-    }
-
-    fn wait(&self) {
-        let mut raised = self.raised.lock().unwrap();
-        while !*raised {
-            raised = self.changed.wait(raised).unwrap();
-        }
-        *raised = false;
-    }
-}
-
-#[derive(Default)]
-struct Bell {
-    flag: SleepFlag,
-    event: Event,
-}
-
-impl Bell {
-    fn ring(&self) {
-        self.flag.ring(|| self.event.raise());
-    }
-
-    /// Sleeps until rung, unless `has_work`.
-    fn sleep(&self, has_work: impl FnOnce() -> bool) {
-        if self.flag.sleep_unless(has_work) {
-            self.event.wait();
-            self.flag.awake();
-        }
+/// Sleeps until rung, unless `has_work`.
+fn sleep(bell: &Doorbell, has_work: impl FnOnce() -> bool) {
+    if bell.sleep_unless(has_work) {
+        bell.wait();
+        bell.awake();
     }
 }
 
@@ -52,7 +17,7 @@ impl Bell {
 #[test]
 fn no_wake_up_is_lost() {
     crate::explore(|| {
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(Doorbell::default());
         let (mut producer, mut consumer) = spsc::ring::<u32>(2);
         let far = bell.clone();
         let filler = thread::spawn(move || {
@@ -66,7 +31,7 @@ fn no_wake_up_is_lost() {
                 if let Some(found) = consumer.dequeue() {
                     break assert_eq!(found, element);
                 }
-                bell.sleep(|| !consumer.is_empty());
+                sleep(&bell, || !consumer.is_empty());
             }
         }
         filler.join().unwrap();
@@ -77,7 +42,7 @@ fn no_wake_up_is_lost() {
 #[test]
 fn of_two_producers_one_rings() {
     crate::explore(|| {
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(Doorbell::default());
         let ring = Arc::new(mpmc::Ring::<u32>::new(2));
         let fillers = [1, 2].map(|element| {
             let (bell, ring) = (bell.clone(), ring.clone());
@@ -90,7 +55,7 @@ fn of_two_producers_one_rings() {
         while sum < 3 {
             match ring.dequeue() {
                 Some(element) => sum += element,
-                None => bell.sleep(|| !ring.is_empty()),
+                None => sleep(&bell, || !ring.is_empty()),
             }
         }
         fillers.into_iter().for_each(|filler| filler.join().unwrap());

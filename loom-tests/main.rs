@@ -5,7 +5,9 @@
 #![cfg(loom)]
 
 mod doorbell;
+mod mailbox;
 mod mpmc;
+mod slots;
 mod spsc;
 
 /// Explores executions of `model` with at most three preemptions (`LOOM_MAX_PREEMPTIONS`

@@ -10,7 +10,8 @@ usage: scripts/sanitize.sh [thread|address|all] [TEST ARGUMENTS...]     (default
             doorbell's sleep protocol; that is held by the loom model loom-tests/doorbell.rs.
   address   AddressSanitizer: reads and writes out of bounds, use after free, leaks.
 
-RING_STRESS_ITEMS scales the tests (here 100000 unless set), RING_STRESS_SEED repeats a run.
+RING_STRESS_ITEMS (here 100000 unless set) and MEM_STRESS_ROUNDS (20000) scale the tests,
+RING_STRESS_SEED and MEM_STRESS_SEED repeat a run.
 The precompiled standard library is not instrumented, so ThreadSanitizer cannot see the ordering
 inside its Arc, channels and test harness: reports with those frames are suppressed.
 USAGE
@@ -28,6 +29,7 @@ esac
 cd "$(dirname "$0")/.."
 target=x86_64-unknown-linux-gnu
 export RING_STRESS_ITEMS=${RING_STRESS_ITEMS:-100000}
+export MEM_STRESS_ROUNDS=${MEM_STRESS_ROUNDS:-20000}
 suppressions=$(mktemp)
 trap 'rm -f "$suppressions"' EXIT
 printf 'race:%s\n' 'alloc::sync::Arc' 'std::sync::mpmc' 'test::run_test' >"$suppressions"
@@ -39,5 +41,5 @@ for kind in "${kinds[@]}"; do
     RUSTC_BOOTSTRAP=1 \
         RUSTFLAGS="-Zsanitizer=$kind -Cunsafe-allow-abi-mismatch=sanitizer" \
         cargo test --target $target --target-dir "target/sanitize-$kind" \
-        --test ring_stress -- --test-threads=1 --no-capture "$@"
+        --test ring_stress --test mem_stress -- --test-threads=1 --no-capture "$@"
 done

@@ -101,7 +101,9 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod error;
 pub mod limits;
+pub mod mailbox;
 pub mod mem;
 pub mod ring;
 pub mod sync;
@@ -113,13 +115,9 @@ pub mod counters;
 #[cfg(not(loom))]
 pub mod dataplane;
 #[cfg(not(loom))]
-pub mod error;
-#[cfg(not(loom))]
 pub mod handler;
 #[cfg(not(loom))]
 pub mod lcore;
-#[cfg(not(loom))]
-pub mod mailbox;
 #[cfg(not(loom))]
 pub mod pipeline;
 #[cfg(not(loom))]

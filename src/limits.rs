@@ -1,12 +1,14 @@
 //! Every bound of the dataplane: its unit in its name, its reason beside it, and the relations
 //! between bounds asserted at compile time.
+//!
+//! A loom model explores every interleaving, so the bounds that it must reach are tiny under loom.
 
 /// Most bufs in one burst: large enough to spread the cost of a stage over its messages, small
 /// enough that the four bursts of a listener stay in L1 (4 × 64 × 32 bytes = 8 KiB).
 pub const BURST_MAX: usize = 64;
 
 /// Most lcores in one process, and so the number of per-lcore caches a mempool carries.
-pub const LCORES_MAX: usize = 64;
+pub const LCORES_MAX: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// Most listeners on one lcore: their index is 6 bits of a completion's token and one bit of the
 /// work mask.
@@ -41,11 +43,15 @@ pub const SLOT_BYTES_MIN: usize = 128;
 pub const SLOT_BYTES_MAX: usize = 1 << 20;
 
 /// Free slots that one lcore keeps to itself, per size class.
-pub const CACHE_SLOTS: usize = 512;
+pub const CACHE_SLOTS: usize = if cfg!(loom) { 2 } else { 512 };
+
+/// The part of a class that one lcore keeps to itself at most is one in so many, so that the caches
+/// of idle lcores cannot hold back what a busy one needs.
+pub const CACHE_PART: usize = if cfg!(loom) { 2 } else { 8 };
 
 /// Slots fetched from the shared free ring when an lcore's cache is empty: enough to spread the
 /// cost of the ring, few enough that a refill brings no cold megabytes into the hot set.
-pub const CACHE_REFILL: usize = 64;
+pub const CACHE_REFILL: usize = if cfg!(loom) { 1 } else { 64 };
 
 const _: () = assert!(CACHE_REFILL <= CACHE_SLOTS / 2);
 
@@ -181,7 +187,7 @@ pub const PROTOCOL_TICK_NS: u64 = 1_000_000_000;
 pub const ACCEPT_RETRY_NS: u64 = 10_000_000;
 
 /// Mails that wait for one lcore.
-pub const MAILBOX_SLOTS: usize = 1024;
+pub const MAILBOX_SLOTS: usize = if cfg!(loom) { 2 } else { 1024 };
 
 /// Writes from other threads whose completion one lcore still owes.
 pub const PENDING_WRITES_MAX: usize = 4096;

@@ -1,14 +1,14 @@
 //! How other threads reach an lcore: they post, it looks in once a pass. An lcore that sleeps is
 //! woken by its doorbell.
 
+#[cfg(not(loom))]
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::limits::MAILBOX_SLOTS;
 use crate::ring::doorbell::Doorbell;
 use crate::ring::mpmc;
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// The lcore's end. The lcore owns it; [`Sender`]s are made from it.
 pub struct Mailbox<T> {
@@ -79,8 +79,15 @@ impl<T: Send> Mailbox<T> {
     }
 
     /// Readable when a sender rang.
+    #[cfg(not(loom))]
     pub fn bell(&self) -> BorrowedFd<'_> {
         self.shared.bell.as_fd()
+    }
+
+    /// Waits until a sender rang.
+    #[cfg(loom)]
+    pub fn wait(&self) {
+        self.shared.bell.wait();
     }
 }
 

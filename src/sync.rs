@@ -78,6 +78,7 @@ mod modelled {
     pub use loom::cell::UnsafeCell;
     pub use loom::hint::spin_loop;
     pub use loom::sync::atomic::{Ordering, fence};
+    pub use loom::sync::{Condvar, Mutex};
     pub use loom::thread::yield_now;
 
     /// A boolean shared between modelled threads.

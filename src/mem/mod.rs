@@ -9,6 +9,7 @@ mod buf;
 mod cache_index;
 #[cfg(not(loom))]
 mod conn_id;
+pub mod index_set;
 #[cfg(not(loom))]
 mod mempool;
 #[cfg(not(loom))]

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use crossbeam_utils::CachePadded;
 
-use crate::limits::{CACHE_REFILL, CACHE_SLOTS, LCORES_MAX};
+use crate::limits::{CACHE_PART, CACHE_REFILL, CACHE_SLOTS, LCORES_MAX};
 use crate::ring::mpmc;
 use crate::sync::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 
@@ -61,8 +61,7 @@ pub struct SlotTable {
     counts: NonNull<AtomicU32>,
     slot_count: u32,
     free: mpmc::Ring<u32>,
-    /// Most slots that one cache keeps: a small part of the pool, so that the caches of idle
-    /// lcores cannot hold back what a busy one needs.
+    /// Most slots that one cache keeps: a small part of the pool.
     cache_limit: usize,
     caches: Box<[CachePadded<Cache>]>,
     /// Counters of the threads without a cache.
@@ -94,7 +93,7 @@ impl SlotTable {
             assert!(free.enqueue(slot).is_ok(), "the free ring holds every slot");
         }
         let caches = (0..LCORES_MAX).map(|_| CachePadded::new(Cache::new())).collect();
-        let cache_limit = (slot_count as usize / 8).clamp(1, CACHE_SLOTS);
+        let cache_limit = (slot_count as usize / CACHE_PART).clamp(1, CACHE_SLOTS);
         Self { counts, slot_count, free, cache_limit, caches, shared: Default::default() }
     }
 
@@ -152,8 +151,8 @@ impl SlotTable {
         // SAFETY: this thread alone owns the cache, and `len - 1` is in its filled part.
         let slot = cache.slots.with(|slots| unsafe { (*slots)[len as usize - 1] });
         add(&cache.allocated, 1);
-        // Release: pairs with the acquire in `missing`.
-        cache.len.store(len - 1, Ordering::Release);
+        // Relaxed: a slot that left is not home before someone frees it.
+        cache.len.store(len - 1, Ordering::Relaxed);
         Some(slot)
     }
 
@@ -179,8 +178,8 @@ impl SlotTable {
                 let slots = unsafe { &*slots };
                 target.copy_from_slice(&slots[len - count..len]);
             });
-            // Release: pairs with the acquire in `missing`.
-            cache.len.store((len - count) as u32, Ordering::Release);
+            // Relaxed: as in `alloc`.
+            cache.len.store((len - count) as u32, Ordering::Relaxed);
             taken += count;
         }
         add(&cache.allocated, taken as u64);
@@ -238,17 +237,22 @@ impl SlotTable {
     }
 
     /// Gives the oldest, coldest half of a full cache to the free ring; returns its new length.
+    ///
+    /// The slots leave the cache before they are in the ring: [`missing`](Self::missing) may count
+    /// them as out meanwhile, but never twice.
     #[cold]
     fn spill(&self, cache: &Cache, len: usize) -> usize {
         cache.slots.with_mut(|slots| {
             // SAFETY: this thread alone owns the cache.
             let slots = unsafe { &mut *slots };
             let count = self.cache_limit.div_ceil(2).max(self.batch()).min(len);
+            let left = len - count;
             // First: `missing` must never count a slot twice, or a pool could go while one is out.
-            cache.len.store((len - count) as u32, Ordering::Release);
+            // Relaxed: who sees the slots in the free ring sees this too.
+            cache.len.store(left as u32, Ordering::Relaxed);
             assert_eq!(self.free.enqueue_burst(&slots[..count]), count, "a slot was freed twice");
             slots.copy_within(count..len, 0);
-            len - count
+            left
         })
     }
 
@@ -302,11 +306,15 @@ impl SlotTable {
     }
 
     /// Slots that lie neither in the free ring nor in a cache: those that are out. Exact once the
-    /// owners of the caches are at rest.
+    /// owners of the caches are at rest. While slots are freed and none allocated it is never too
+    /// low: at 0, whoever freed a slot has touched it and the table for the last time.
     pub fn missing(&self) -> u32 {
-        // Acquire: pairs with the release that published each length.
+        // Before the caches: a slot that moves from a cache to the ring meanwhile is then missed,
+        // not counted twice.
+        let in_ring = self.free.len() as u32;
+        // Acquire: pairs with the release in `free_burst`.
         let cached = |cache: &CachePadded<Cache>| cache.len.load(Ordering::Acquire);
-        let home = self.free.len() as u32 + self.caches.iter().map(cached).sum::<u32>();
-        self.slot_count.saturating_sub(home)
+        let in_caches = self.caches.iter().map(cached).sum::<u32>();
+        self.slot_count.saturating_sub(in_ring + in_caches)
     }
 }

@@ -18,9 +18,13 @@
 
 #[cfg(not(loom))]
 mod event;
+#[cfg(loom)]
+mod modelled;
 
 #[cfg(not(loom))]
 pub use self::event::Doorbell;
+#[cfg(loom)]
+pub use self::modelled::Doorbell;
 use crate::sync::{AtomicU32, Ordering, fence};
 
 const AWAKE: u32 = 0;

@@ -242,8 +242,9 @@ impl<T> Ring<T> {
         let control = self.raw.control();
         // Acquire: the producers' tail is loaded after this, so it is not the older of the two.
         let head = control.consumers.0.tail.load(Ordering::Acquire);
-        // Relaxed: a count only.
-        let tail = control.producers.0.tail.load(Ordering::Relaxed);
+        // Acquire: pairs with the release in `publish`. Who counts an element in the ring also sees
+        // what its producer did before; a pool that is whole may then be unmapped.
+        let tail = control.producers.0.tail.load(Ordering::Acquire);
         (tail.wrapping_sub(head) as usize).min(self.capacity())
     }
 

@@ -1,50 +1,23 @@
-//! The `ringway` command: reads the command line, hands over to one of its subcommands, and turns
-//! what comes back into an exit code.
+//! The `ringway` command. Nothing of it is built under loom: cargo builds the binary along with the
+//! models, which have no system under them.
 
+#[cfg(not(loom))]
 mod args;
+#[cfg(not(loom))]
+mod command;
+#[cfg(not(loom))]
 mod doctor;
+#[cfg(not(loom))]
 mod options;
+#[cfg(not(loom))]
 mod plan;
+#[cfg(not(loom))]
 mod run;
 
-use std::io::{self, IsTerminal};
-use std::process::ExitCode;
-
-use clap::Parser;
-use ringway::error::Result;
-use tracing::Level;
-
-use crate::args::{Args, Command, RunArgs};
-use crate::options::RunOptions;
-
-fn main() -> ExitCode {
-    match Args::parse().command {
-        Command::Run(args) => exit_code(run(*args)),
-        Command::Doctor(args) => doctor::doctor(&args),
-    }
+#[cfg(not(loom))]
+fn main() -> std::process::ExitCode {
+    command::main()
 }
 
-fn run(args: RunArgs) -> Result<()> {
-    let options = RunOptions::from_args(args)?;
-    log_to_stderr(options.log_level);
-    run::run(options)
-}
-
-fn log_to_stderr(level: Level) {
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr)
-        .init();
-}
-
-fn exit_code(outcome: Result<()>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("ringway: {e}");
-            ExitCode::FAILURE
-        }
-    }
-}
+#[cfg(loom)]
+fn main() {}
