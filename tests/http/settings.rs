@@ -36,3 +36,22 @@ fn a_good_listener_beside_a_bad_one_is_not_started_g_13() {
     let text = Start::new().listener("http", "").listener("http", "x = 1").refusal();
     assert_has(&text, &["`x`"]);
 }
+
+#[test]
+fn a_pool_no_larger_than_what_the_kernel_would_hold_still_answers() {
+    let tables = "[mempool]\nsmall_slots = 16\nlarge_slots = 36\n";
+    let server = Start::new().listener("http", "").tables(tables).start();
+    let mut client = server.connect();
+    (0..50).for_each(|_| assert_eq!(client.get("/").status(), 200));
+    assert!(client.post("/echo", &[7; 50_000]).body == [7; 50_000]);
+    server.stop();
+}
+
+#[test]
+fn a_pool_that_leaves_nothing_to_answer_with_is_refused_naming_the_least() {
+    for slots in ["small_slots = 1", "large_slots = 1"] {
+        let tables = format!("[mempool]\n{slots}\n");
+        let text = Start::new().listener("http", "").tables(&tables).refusal();
+        assert_has(&text, &[slots.split_once(' ').unwrap().0, "at least"]);
+    }
+}

@@ -121,6 +121,37 @@ fn a_stop_after_a_drain_does_not_wait_for_the_drain_a_16() {
 }
 
 #[test]
+fn connections_that_arrive_while_a_stop_begins_do_not_hold_it_up_a_16() {
+    for _ in 0..30 {
+        let server = patient();
+        let address = server.address(0);
+        // Until the listener is gone. The peers stay until the dataplane has ended.
+        let connect = move || (0..900).map_while(|_| TcpStream::connect(address).ok()).collect();
+        let connecting = std::thread::spawn(connect);
+        wait_until(|| server.count(Counter::Accepted) > 5);
+        server.stop();
+        let late: Vec<TcpStream> = connecting.join().unwrap();
+        assert!(late.len() > 5);
+    }
+}
+
+#[test]
+fn a_stop_ends_though_a_listener_waits_for_a_slot_that_never_comes_a_16() {
+    let server = patient();
+    let wait_in_vain = || server.count(Counter::PoolEmpty) > 0;
+    // Heads that need a large slot and never end, more of them than there are large slots.
+    let mut holders = Vec::new();
+    while !wait_in_vain() && holders.len() < 1000 {
+        let mut client = server.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX: ").send([b'x'; 3000]);
+        holders.push(client);
+    }
+    wait_until(wait_in_vain);
+    server.plane().drain();
+    server.stop();
+}
+
+#[test]
 fn a_dataplane_that_is_dropped_ends() {
     let server = patient();
     let mut client = server.connect();
