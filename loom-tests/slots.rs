@@ -44,7 +44,6 @@ impl Pool {
     fn alloc(&self, cache: CacheIndex) -> u32 {
         loop {
             if let Some(slot) = self.table.alloc(cache) {
-                assert!(self.table.is_unique(slot), "a fresh slot is nobody else's");
                 return slot;
             }
             thread::yield_now();
@@ -69,8 +68,9 @@ impl Pool {
         last
     }
 
-    /// All slots are home, and the account says so.
+    /// All slots are home and ready for their next owners, and the account says so.
     fn assert_whole(&self) {
+        assert!((0..self.table.slot_count()).all(|slot| self.table.is_unique(slot)));
         assert_eq!(self.table.missing(), 0);
         let stats = self.table.stats();
         assert_eq!(stats.allocated, stats.freed);
