@@ -276,7 +276,10 @@ impl Lcore {
                 self.work &= !(1 << index);
                 continue;
             };
-            moved += listener.turn(&mut self.io, &mut self.cx);
+            // A completion that only gave bufs back, as that of a send does, leaves nothing to do.
+            if listener.has_work() || listener.transport.is_polled() {
+                moved += listener.turn(&mut self.io, &mut self.cx);
+            }
             if !listener.has_work() && !listener.transport.is_polled() {
                 self.work &= !(1 << index);
             }
