@@ -32,6 +32,15 @@ fn pool(slots: u32) -> Arc<Pool> {
     Arc::new(Pool { table, bytes, indices: IndexSet::default(), _counts: counts })
 }
 
+/// Fills `out` with free slots; returns how many there were.
+fn alloc_burst(pool: &Pool, cache: CacheIndex, out: &mut [u32]) -> usize {
+    let mut at = 0;
+    pool.table.alloc_burst(cache, out.len(), |slots| {
+        out[at..at + slots.len()].copy_from_slice(slots);
+        at += slots.len();
+    })
+}
+
 impl Pool {
     fn write(&self, slot: u32) {
         self.bytes[slot as usize].with_mut(|_| ());
@@ -112,7 +121,7 @@ fn a_slot_has_one_owner_with_a_cache_and_without() {
 fn a_slot_has_one_owner_with_two_caches() {
     let burst = |pool: &Pool, cache| {
         let mut slots = [0; 2];
-        let taken = pool.table.alloc_burst(cache, &mut slots);
+        let taken = alloc_burst(pool, cache, &mut slots);
         slots[..taken].iter().for_each(|&slot| pool.write(slot));
         pool.table.free_burst(cache, &slots[..taken]);
     };
@@ -133,7 +142,7 @@ fn what_one_cache_spills_another_refills() {
     crate::explore(|| {
         let pool = pool(4);
         let mut slots = [0; 4];
-        assert_eq!(pool.table.alloc_burst(Some(0), &mut slots), 4);
+        assert_eq!(alloc_burst(&pool, Some(0), &mut slots), 4);
         slots.iter().for_each(|&slot| pool.write(slot));
         let far = pool.clone();
         let other = thread::spawn(move || {
@@ -230,7 +239,7 @@ fn take_if_whole(pool: &Pool) {
         (0..pool.table.slot_count()).for_each(|slot| pool.write(slot));
         for cache in [Some(0), Some(1)] {
             let mut slots = [0; 4];
-            let taken = pool.table.alloc_burst(cache, &mut slots);
+            let taken = alloc_burst(pool, cache, &mut slots);
             pool.table.free_burst(cache, &slots[..taken]);
         }
     }
@@ -243,7 +252,7 @@ fn a_whole_pool_is_left_alone_by_a_thread_with_a_cache() {
     crate::explore(|| {
         let pool = pool(4);
         let mut slots = [0; 4];
-        assert_eq!(pool.table.alloc_burst(Some(0), &mut slots), 4);
+        assert_eq!(alloc_burst(&pool, Some(0), &mut slots), 4);
         pool.table.free_burst(Some(0), &slots[..3]);
         let far = pool.clone();
         let looker = thread::spawn(move || take_if_whole(&far));

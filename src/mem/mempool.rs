@@ -173,11 +173,11 @@ impl Mempool {
     /// slots and room in the burst; returns how many.
     pub fn alloc_burst(&self, bytes: usize, count: usize, out: &mut Batch<Buf>) -> usize {
         let Some(class) = self.class_for(bytes) else { return 0 };
-        let mut slots = [0; BURST_MAX];
-        let slots = &mut slots[..count.min(out.room())];
-        let taken = class.table.alloc_burst(cache_index::current(), slots);
-        let class = NonNull::from(class);
-        out.extend_with(taken, |index| Buf::from_slot(class, slots[index], 0, 0))
+        let count = count.min(out.room());
+        let (table, class) = (&class.table, NonNull::from(class));
+        table.alloc_burst(cache_index::current(), count, |slots| {
+            out.extend_with(slots.len(), |index| Buf::from_slot(class, slots[index], 0, 0));
+        })
     }
 
     /// Drops all bufs of a burst, giving slots of one class back together. Bufs of other pools are

@@ -156,14 +156,24 @@ impl SlotTable {
         Some(slot)
     }
 
-    /// Fills `out` with free slots, all or as many as there are; returns how many.
-    pub fn alloc_burst(&self, cache: CacheIndex, out: &mut [u32]) -> usize {
+    /// Takes `count` free slots, or as many as there are; lends them to `each` in pieces, which are
+    /// the caller's from then on, and returns how many that were.
+    #[inline]
+    pub fn alloc_burst(
+        &self,
+        cache: CacheIndex,
+        count: usize,
+        mut each: impl FnMut(&[u32]),
+    ) -> usize {
         let Some(index) = cache else {
-            return out.iter_mut().map_while(|o| self.alloc(None).map(|slot| *o = slot)).count();
+            return (0..count)
+                .map_while(|_| self.alloc(None))
+                .inspect(|&slot| each(&[slot]))
+                .count();
         };
         let cache = &self.caches[index];
         let mut taken = 0;
-        while taken < out.len() {
+        while taken < count {
             let len = match cache.len.load(Ordering::Relaxed) {
                 0 => match self.refill(cache) {
                     Some(len) => len,
@@ -171,16 +181,15 @@ impl SlotTable {
                 },
                 len => len,
             } as usize;
-            let count = len.min(out.len() - taken);
-            let target = &mut out[taken..taken + count];
+            let piece = len.min(count - taken);
             cache.slots.with(|slots| {
                 // SAFETY: this thread alone owns the cache; the range is in its filled part.
                 let slots = unsafe { &*slots };
-                target.copy_from_slice(&slots[len - count..len]);
+                each(&slots[len - piece..len]);
             });
             // Relaxed: as in `alloc`.
-            cache.len.store((len - count) as u32, Ordering::Relaxed);
-            taken += count;
+            cache.len.store((len - piece) as u32, Ordering::Relaxed);
+            taken += piece;
         }
         add(&cache.allocated, taken as u64);
         taken
