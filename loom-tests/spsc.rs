@@ -1,5 +1,8 @@
 //! The ring between one producer and one consumer: slots, wrap-around, views, attaching.
 
+// A count of drops that lives outside every model.
+#![allow(clippy::disallowed_types)]
+
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
