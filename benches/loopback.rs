@@ -1,7 +1,7 @@
 //! Servers side by side over loopback, server on core 0 and client on core 1, interleaved in rounds
 //! and compared pair by pair.
 //!
-//! `cargo bench --bench loopback -- [latency] [http] [idle] [ROUNDS]`; `http` needs nginx installed
+//! `cargo bench --bench loopback -- [latency] [http] [idle] [modes] [ROUNDS]`; `http` needs nginx installed
 //! (Debian: `apt-get install nginx-light`) and says so where it is not.
 
 mod support;
@@ -15,14 +15,21 @@ use std::time::{Duration, Instant};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use ringway::config::{Config, CoreMap, IdleMode};
 use ringway::counters::Counter;
-use ringway::dataplane::{Builder, Dataplane};
+use ringway::dataplane::{Builder, Dataplane, Tuning};
+use ringway::mem::RxOptions;
+use ringway::sys::uring::Mode;
 
 fn dataplane(protocol: &str, idle: IdleMode) -> Dataplane {
+    tuned(protocol, idle, Tuning::default())
+}
+
+fn tuned(protocol: &str, idle: IdleMode, tuning: Tuning) -> Dataplane {
     let toml = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\nprotocol = \"{protocol}\"\n"
     );
     let config = Config::from_toml(&toml, "bench").expect("a configuration");
-    Builder::new(config, CoreMap::single(0)).idle(idle).start().expect("a dataplane")
+    let builder = Builder::new(config, CoreMap::single(0)).idle(idle).tuning(tuning);
+    builder.start().expect("a dataplane")
 }
 
 /// An echo server that blocks in epoll_wait(2), on a thread of its own on core 0.
@@ -254,6 +261,49 @@ fn http(rounds: usize) {
     }
 }
 
+/// Each way of using io_uring: latency of one connection, and pipelined HTTP of 50, against the
+/// default of the same round.
+fn modes(rounds: usize) {
+    println!("\nways of using io_uring, paired ratio to the default: min / median / max");
+    println!("  {:<24} {:^26} {:^26}", "", "64 B round trip", "HTTP 50 x 16 requests/s");
+    let base = Tuning::default();
+    let mode = |mode| Tuning { mode, ..base };
+    let variants = [
+        ("no TASKRUN_FLAG", mode(Mode::DeferUnflagged)),
+        ("COOP_TASKRUN", mode(Mode::Coop)),
+        ("SQPOLL", mode(Mode::SqPoll)),
+        ("no flag at all", mode(Mode::Plain)),
+        ("bundles", Tuning { rx: RxOptions { bundle: true, ..base.rx }, ..base }),
+        ("incremental", Tuning { rx: RxOptions { incremental: true, ..base.rx }, ..base }),
+    ];
+    let mut ratios = vec![(Vec::new(), Vec::new()); variants.len()];
+    for _ in 0..rounds {
+        for ((_, tuning), (latency, rate)) in variants.iter().zip(&mut ratios) {
+            latency.push(trip(*tuning) / trip(base));
+            rate.push(pipelined(*tuning) / pipelined(base));
+        }
+    }
+    for ((name, _), (latency, rate)) in variants.iter().zip(&mut ratios) {
+        let ([a, _, b, c], [d, _, e, f]) = (support::spread(latency), support::spread(rate));
+        println!("  {name:<24} {a:8.2} {b:8.2} {c:8.2} {d:8.2} {e:8.2} {f:8.2}");
+    }
+}
+
+fn trip(tuning: Tuning) -> f64 {
+    let plane = tuned("echo", IdleMode::Busy, tuning);
+    let mut stream = TcpStream::connect(plane.addresses()[0]).expect("a connection");
+    stream.set_nodelay(true).expect("TCP_NODELAY");
+    stream.set_nonblocking(true).expect("non-blocking");
+    latency_round(&mut stream, 2000)
+}
+
+fn pipelined(tuning: Tuning) -> f64 {
+    let plane = tuned("http", IdleMode::Adaptive, tuning);
+    let mut load = Load::new(plane.addresses()[0], 50, 16);
+    load.run(Duration::from_millis(30), 16);
+    load.run(Duration::from_millis(150), 16)
+}
+
 /// CPU time of this process.
 fn cpu_time() -> Duration {
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF);
@@ -290,5 +340,8 @@ fn main() {
     }
     if wants("idle") {
         idle();
+    }
+    if wants("modes") {
+        modes(rounds);
     }
 }

@@ -43,6 +43,7 @@ fn a_peer_that_does_not_read_pauses_its_own_receiving_and_gets_every_byte_at_las
     assert!(held < 2 * TX_HIGH_BYTES / 1024, "{held} slots");
     client.finish();
     assert!(client.receive_all() == bytes[..sent], "the echo differs");
+    assert!(server.count(Counter::ShortSends) > 0, "a full socket takes part of a send");
     drop(client);
     server.wait_for_no_connections();
     server.drain();
