@@ -133,8 +133,8 @@ impl Response {
 /// # }
 /// ```
 pub trait Service {
-    /// Answers a request, whose body, if any, is still to come. `None`: the pool was empty; the
-    /// call is made again later.
+    /// Answers a request, whose body, if any, is still to come. Asked once per request, or again
+    /// after each `None`, which says that the pool was empty.
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Option<Response>;
 }
 
@@ -159,8 +159,19 @@ pub struct Http<S> {
     service: S,
     /// By connection slot; means something while a body arrives.
     exchanges: Box<[Exchange]>,
+    /// A response that the pool had no slot for, and whose it is: the service is asked once.
+    pending: Option<(ConnId, Response)>,
     date: [u8; 29],
     date_second: u64,
+}
+
+/// What a request says of the frame of its response.
+struct Frame {
+    connection: Connection,
+    /// Bytes of the request's own body.
+    length: u64,
+    /// The answer to HEAD: a head as if, and nothing behind it.
+    bodiless: bool,
 }
 
 /// The pool or the output has no room; the message stays where it is.
@@ -175,6 +186,7 @@ impl<S: Service> Http<S> {
         Self {
             service,
             exchanges: vec![Exchange::Drop; slots as usize].into(),
+            pending: None,
             date: http1::http_date(0),
             date_second: 0,
         }
@@ -183,18 +195,34 @@ impl<S: Service> Http<S> {
     #[inline]
     fn on_head(&mut self, cx: &mut Cx, message: &Buf, out: &mut Burst) -> Result<(), Stalled> {
         let request = Request::new(message);
-        let response = self.service.call(cx, &request).ok_or(Stalled)?;
-        let meta = HeadMeta::of(message);
-        let connection = match (meta.keep_alive(), meta.http10()) {
-            (false, _) => Connection::Close,
-            (true, true) => Connection::KeepAlive,
-            (true, false) => Connection::Implicit,
-        };
         let conn = message.conn();
+        let response = match self.pending.take() {
+            Some((owner, response)) if owner == conn => response,
+            _ => self.service.call(cx, &request).ok_or(Stalled)?,
+        };
+        let meta = HeadMeta::of(message);
         let echoes = matches!(response.body, Body::OfRequest);
-        let length = if echoes { request.content_length() } else { 0 };
-        let bodiless = request.method() == Method::Head;
-        let written = self.write(cx, out, conn, response, connection, length, bodiless)?;
+        let frame = Frame {
+            connection: match (meta.keep_alive(), meta.http10()) {
+                (false, _) => Connection::Close,
+                (true, true) => Connection::KeepAlive,
+                (true, false) => Connection::Implicit,
+            },
+            length: if echoes { request.content_length() } else { 0 },
+            bodiless: request.method() == Method::Head,
+        };
+        let Ok(written) = self.write(cx, out, conn, &response, &frame) else {
+            self.pending = Some((conn, response));
+            return Err(Stalled);
+        };
+        if let Body::Buf(mut body) = response.body
+            && written
+            && !frame.bodiless
+        {
+            body.set_conn(conn);
+            body.set_kind(kind::DATA, 0);
+            push(out, body);
+        }
         let close = !meta.keep_alive() || !written;
         let streams = echoes && meta.has_body() && written;
         self.exchanges[conn.slot() as usize] =
@@ -207,24 +235,21 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
-    /// Writes head and body; `length` is that of a body that follows by itself. `false`: what the
-    /// service answered cannot be written, and the peer was told of an error instead.
-    #[allow(clippy::too_many_arguments)]
+    /// Writes the head, and the body where it is static. `false`: what the service answered cannot
+    /// be written, and the peer was told of an error instead.
     fn write(
         &mut self,
         cx: &mut Cx,
         out: &mut Burst,
         conn: ConnId,
-        response: Response,
-        connection: Connection,
-        length: u64,
-        bodiless: bool,
+        response: &Response,
+        frame: &Frame,
     ) -> Result<bool, Stalled> {
         let inline: &[u8] = if let Body::Static(bytes) = response.body { bytes } else { &[] };
         let length = match &response.body {
             Body::Static(bytes) => bytes.len() as u64,
             Body::Buf(buf) => buf.len() as u64,
-            Body::OfRequest => length,
+            Body::OfRequest => frame.length,
         };
         let date = self.date(cx.unix_seconds);
         let encode = |room: &mut [u8]| {
@@ -234,11 +259,11 @@ impl<S: Service> Http<S> {
                 status,
                 response.content_type,
                 length,
-                connection,
+                frame.connection,
                 fields,
                 Some(&date),
             )?;
-            let body = if bodiless { &[] } else { inline };
+            let body = if frame.bodiless { &[] } else { inline };
             room.get_mut(head..head + body.len())?.copy_from_slice(body);
             Some(head + body.len())
         };
@@ -250,13 +275,6 @@ impl<S: Service> Http<S> {
             };
             append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, error)?;
             return Ok(false);
-        }
-        if let Body::Buf(mut body) = response.body
-            && !bodiless
-        {
-            body.set_conn(conn);
-            body.set_kind(kind::DATA, 0);
-            push(out, body);
         }
         Ok(true)
     }
@@ -290,7 +308,8 @@ impl<S: Service> Http<S> {
     fn on_fault(&mut self, cx: &mut Cx, message: &Buf, out: &mut Burst) -> Result<(), Stalled> {
         let (conn, status) = (message.conn(), message.meta() as u16);
         let response = Response::text(status, http1::reason(status));
-        self.write(cx, out, conn, response, Connection::Close, 0, false)?;
+        let frame = Frame { connection: Connection::Close, length: 0, bodiless: false };
+        self.write(cx, out, conn, &response, &frame)?;
         push(out, Buf::linger(conn));
         Ok(())
     }
@@ -371,3 +390,52 @@ impl<S: Service> Handler for Http<S> {
 
 const _: () = assert!(HTTP_REPLY_HEAD_BYTES_MAX < SMALL_SLOT_BYTES as usize);
 const _: () = assert!(15 * 1024 + HTTP_REPLY_HEAD_BYTES_MAX <= LARGE_SLOT_BYTES as usize);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::counters::LcoreCounters;
+    use crate::mem::Mempool;
+    use crate::pipeline::chain::http1::{Http1, StashBounds};
+    use crate::pipeline::{Chain, Extensions};
+    use crate::time::Clock;
+
+    #[test]
+    fn a_service_is_asked_once_though_its_response_waits_for_a_slot() {
+        let pool = Mempool::small(2).unwrap();
+        let mut cx = Cx {
+            pool: pool.clone(),
+            now: Clock::start().now(),
+            unix_seconds: 0,
+            draining: false,
+            extensions: Extensions::new(1),
+            counters: Arc::new(LcoreCounters::default()),
+        };
+        let mut asked = 0;
+        let service = |_: &mut Cx, _: &Request<'_>| {
+            asked += 1;
+            Some(Response::text(200, "once"))
+        };
+        let mut handler = Http::new(1, service);
+        let bounds = StashBounds { all: 1, large: 1 };
+        let mut chain = Http1::new(1, http1::Limits::default(), bounds);
+        let conn = ConnId::new(0, 0, 0);
+        let mut request = pool.alloc(1).unwrap();
+        request.set_conn(conn);
+        assert!(request.append(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let (mut rx, mut messages, mut out) = (Burst::new(), Burst::new(), Burst::new());
+        rx.push(Buf::marker(conn, kind::OPEN)).unwrap();
+        rx.push(request).unwrap();
+        chain.ingress(&mut cx, &mut rx, &mut messages);
+        let hoard: Vec<Buf> = std::iter::from_fn(|| pool.alloc(1)).collect();
+        handler.process(&mut cx, &mut messages, &mut out);
+        assert!(out.is_empty() && messages.len() == 1, "the message waits");
+        drop(hoard);
+        handler.process(&mut cx, &mut messages, &mut out);
+        assert!(out.get(0).unwrap().ends_with(b"\r\n\r\nonce"));
+        drop(handler);
+        assert_eq!(asked, 1);
+    }
+}
