@@ -10,4 +10,5 @@ mod custom;
 mod drain;
 mod refusals;
 mod spread;
+mod swap;
 mod write;
