@@ -14,7 +14,7 @@ use crate::limits::BURST_MAX;
 /// use ringway::mem::Batch;
 ///
 /// let mut batch = Batch::<u32, 4>::new();
-/// assert_eq!(batch.extend_with(9, |index| index as u32), 4); // as many as fit
+/// assert_eq!(batch.extend_from(0..9u32), 4); // as many as fit
 /// assert_eq!(batch.push(7), Err(7)); // full: the value comes back
 /// assert_eq!(batch.pop(), Some(0)); // oldest first
 /// batch.unpop(0).unwrap(); // not finished: back to the front
@@ -145,21 +145,23 @@ impl<T, const N: usize> Batch<T, N> {
         count
     }
 
-    /// Appends what `make` makes of 0, 1, …: `count` values, or as many as there is room for;
-    /// returns how many.
+    /// Appends values, as many as there is room for; returns how many. The rest is dropped with the
+    /// iterator.
     #[inline]
-    pub fn extend_with(&mut self, count: usize, mut make: impl FnMut(usize) -> T) -> usize {
+    pub fn extend_from(&mut self, values: impl ExactSizeIterator<Item = T>) -> usize {
         if self.start > 0 {
             self.close_gap();
         }
-        let count = count.min(self.room());
+        let count = values.len().min(self.room());
         let room = &mut self.items[self.end..self.end + count];
-        for (index, item) in room.iter_mut().enumerate() {
-            item.write(make(index));
+        let mut written = 0;
+        for (item, value) in room.iter_mut().zip(values) {
+            item.write(value);
+            written += 1;
         }
-        // Last: if `make` panics, what it made before is leaked.
-        self.end += count;
-        count
+        // Last: if `values` panics, what it gave before is leaked.
+        self.end += written;
+        written
     }
 
     /// Takes all values, oldest first.

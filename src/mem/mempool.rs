@@ -176,7 +176,7 @@ impl Mempool {
         let count = count.min(out.room());
         let (table, class) = (&class.table, NonNull::from(class));
         table.alloc_burst(cache_index::current(), count, |slots| {
-            out.extend_with(slots.len(), |index| Buf::from_slot(class, slots[index], 0, 0));
+            out.extend_from(slots.iter().map(|&slot| Buf::from_slot(class, slot, 0, 0)));
         })
     }
 
@@ -256,14 +256,13 @@ fn all_unique<'a>(
     let table = unsafe { class.as_ref() }.table();
     let mut same = true;
     for (buf, out) in bufs.iter().zip(slots.iter_mut()) {
-        // A marker's slot is 0, which every table has; its owner gives it away.
-        let slot = if buf.owner() == Some(class) { buf.slot() } else { 0 };
-        same &= (buf.owner() == Some(class)) & table.is_unique(slot);
-        out.write(slot);
+        same &= buf.owner() == Some(class);
+        out.write(buf.slot());
     }
     let slots = &slots[..bufs.len()];
     // SAFETY: the loop wrote one slot for each buf, and a batch holds at most BURST_MAX.
-    same.then(|| (class, unsafe { slots.assume_init_ref() }))
+    let slots = unsafe { slots.assume_init_ref() };
+    (same && table.all_unique(slots)).then_some((class, slots))
 }
 
 fn class(segment: &Segment, index: usize, node: Option<u32>) -> Class {

@@ -114,6 +114,12 @@ impl SlotTable {
         self.count(slot).load(Ordering::Acquire) == 1
     }
 
+    /// Whether each of `slots` has one owner: decided without a branch per slot.
+    #[inline]
+    pub fn all_unique(&self, slots: &[u32]) -> bool {
+        slots.iter().fold(true, |all, &slot| all & self.is_unique(slot))
+    }
+
     /// Adds an owner. The caller is one already.
     #[inline]
     pub fn share(&self, slot: u32) {
