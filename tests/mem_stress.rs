@@ -4,15 +4,15 @@
 //! ThreadSanitizer and AddressSanitizer: `scripts/sanitize.sh`.
 #![cfg(not(loom))]
 
+mod stress;
+
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use ringway::mem::{Buf, Burst, CacheClaim, Mempool};
 use ringway::ring::{mpmc, spsc};
 
-/// A run that is this late hangs.
-const WATCHDOG: Duration = Duration::from_secs(300);
+use stress::{Random, guarded, scaled};
 
 /// Threads that hammer one pool.
 const THREADS: usize = 4;
@@ -21,44 +21,11 @@ const THREADS: usize = 4;
 const SLOTS: u32 = 128;
 
 fn rounds() -> u64 {
-    let default = if cfg!(debug_assertions) { 20_000 } else { 200_000 };
-    std::env::var("MEM_STRESS_ROUNDS").map_or(default, |text| text.parse().expect("a number"))
+    scaled("MEM_STRESS_ROUNDS", 200_000)
 }
 
-/// Small random numbers (xorshift); prints its seed.
-struct Random(u64);
-
-impl Random {
-    fn new(salt: u64) -> Self {
-        let seed = std::env::var("MEM_STRESS_SEED").map_or_else(
-            |_| u64::from(std::process::id()) << 20 | 0x9e37,
-            |text| text.parse().expect("a number"),
-        );
-        // Not `println`: its buffer would be one more thing that the threads share.
-        eprintln!("MEM_STRESS_SEED={seed}");
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (salt + 1).wrapping_mul(0xd129_0d3d))
-    }
-
-    /// A number below `bound`.
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % bound
-    }
-}
-
-/// Runs `body` on a thread of its own and fails when it hangs.
-fn guarded(body: impl FnOnce() + Send + 'static) {
-    let (done, finished) = mpsc::channel();
-    let worker = thread::spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    match finished.recv_timeout(WATCHDOG) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs"),
-        _ => worker.join().expect("the body passes"),
-    }
+fn random(salt: u64) -> Random {
+    Random::seeded("MEM_STRESS_SEED", salt)
 }
 
 /// A range of a slot and what must be in it: words that count up from `first`.
@@ -256,7 +223,7 @@ fn slots_have_one_writer_and_all_come_home() {
                 scope.spawn(move || {
                     let worker = Worker {
                         pool,
-                        random: Random::new(number),
+                        random: random(number),
                         next: (number + 1) << 48,
                         held: Vec::new(),
                         to_next,
@@ -340,7 +307,7 @@ fn a_whole_pool_can_be_dropped_at_once() {
                 claim = if claim.is_some() { None } else { CacheClaim::register() };
             }
         });
-        let mut random = Random::new(100);
+        let mut random = random(100);
         for _ in 0..rounds().div_ceil(100) {
             let pool = Mempool::small(64).expect("a pool");
             let bufs = (0..1 + random.below(64)).filter_map(|_| pool.alloc(1)).collect();

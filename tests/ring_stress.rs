@@ -3,61 +3,27 @@
 //! builds), `RING_STRESS_SEED` repeats a run. Runs under ThreadSanitizer and AddressSanitizer: `scripts/sanitize.sh`.
 #![cfg(not(loom))]
 
+mod stress;
+
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use ringway::ring::{AttachError, LINE_BYTES, doorbell::Doorbell, mpmc, spsc};
 use ringway::sync::{AtomicU32, KeepAlive, Ordering};
 
-/// A run that is this late hangs.
-const WATCHDOG: Duration = Duration::from_secs(300);
+use stress::{Random, guarded, scaled};
 
 fn items() -> u64 {
-    let default = if cfg!(debug_assertions) { 200_000 } else { 2_000_000 };
-    std::env::var("RING_STRESS_ITEMS").map_or(default, |text| text.parse().expect("a number"))
+    scaled("RING_STRESS_ITEMS", 2_000_000)
 }
 
-/// Small random numbers (xorshift); prints its seed.
-struct Random(u64);
-
-impl Random {
-    fn new(salt: u64) -> Self {
-        let seed = std::env::var("RING_STRESS_SEED").map_or_else(
-            |_| u64::from(std::process::id()) << 20 | 0x9e37,
-            |text| text.parse().expect("a number"),
-        );
-        // Not `println`: its buffer would be one more thing that the threads share.
-        eprintln!("RING_STRESS_SEED={seed}");
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (salt + 1).wrapping_mul(0xd129_0d3d))
-    }
-
-    /// A number below `bound`.
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % bound
-    }
-}
-
-/// Runs `body` on a thread of its own and fails when it hangs.
-fn guarded(body: impl FnOnce() + Send + 'static) {
-    let (done, finished) = mpsc::channel();
-    let worker = thread::spawn(move || {
-        body();
-        let _ = done.send(());
-    });
-    match finished.recv_timeout(WATCHDOG) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs"),
-        _ => worker.join().expect("the body passes"),
-    }
+fn random(salt: u64) -> Random {
+    Random::seeded("RING_STRESS_SEED", salt)
 }
 
 /// An element that fills a whole descriptor, so that a torn copy shows.
@@ -139,8 +105,8 @@ fn spsc_on_the_heap_keeps_order_and_loses_nothing() {
         guarded(move || {
             let (producer, consumer) = spsc::ring(capacity);
             thread::scope(|scope| {
-                scope.spawn(|| produce(producer, last, Random::new(1)));
-                consume(consumer, last, Random::new(2));
+                scope.spawn(|| produce(producer, last, random(1)));
+                consume(consumer, last, random(2));
             });
         });
     }
@@ -226,8 +192,8 @@ fn spsc_in_shared_memory_keeps_order_over_the_end_of_its_indices() {
         drop((one, two));
         let last = items();
         thread::scope(|scope| {
-            scope.spawn(|| produce(producer, last, Random::new(3)));
-            consume(consumer, last, Random::new(4));
+            scope.spawn(|| produce(producer, last, random(3)));
+            consume(consumer, last, random(4));
         });
     });
 }
@@ -301,7 +267,7 @@ fn a_peer_with_impossible_indices_is_shut_out_for_ever() {
 #[test]
 fn a_peer_that_scribbles_reaches_nothing_outside() {
     guarded(|| {
-        let mut random = Random::new(5);
+        let mut random = random(5);
         for _ in 0..items() / 2_000 {
             let [one, two] = spsc_segment::<u32>(8);
             let mut fill = producer::<u32>(&one).expect("attach");
@@ -348,7 +314,7 @@ fn mpmc_exchange(rings: [&mpmc::Ring<u64>; 2], fillers: u64, takers: u64) {
 }
 
 fn mpmc_fill(ring: &mpmc::Ring<u64>, filler: u64, count: u64) {
-    let mut random = Random::new(10 + filler);
+    let mut random = random(10 + filler);
     let mut next = 0;
     while next < count {
         let want = (1 + random.below(40)).min((count - next) as usize);
@@ -366,7 +332,7 @@ fn mpmc_fill(ring: &mpmc::Ring<u64>, filler: u64, count: u64) {
 }
 
 fn mpmc_take(ring: &mpmc::Ring<u64>, taker: u64, left: &ringway::sync::AtomicU64) -> u64 {
-    let mut random = Random::new(20 + taker);
+    let mut random = random(20 + taker);
     let (mut sum, mut seen) = (0u64, [None; 8]);
     while left.load(Ordering::Relaxed) > 0 {
         let mut block = [0; 40];
@@ -440,7 +406,7 @@ fn mpmc_as_a_free_list_always_has_room_for_its_own() {
         assert!(list.enqueue_bulk(&std::array::from_fn::<u32, 16, _>(|slot| slot as u32)));
         let list = &list;
         let borrow = |salt| {
-            let mut random = Random::new(salt);
+            let mut random = random(salt);
             for _ in 0..items() / 8 {
                 let mut slots = [0; 6];
                 let want = 1 + random.below(6);
@@ -469,7 +435,7 @@ fn a_sleeping_consumer_misses_no_element() {
         let (mut producer, mut consumer) = spsc::ring(64);
         let last = items() / 40;
         let filler = thread::spawn(move || {
-            let mut random = Random::new(40);
+            let mut random = random(40);
             for number in 0..last {
                 while producer.enqueue(number).is_err() {
                     thread::yield_now();
