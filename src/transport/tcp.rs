@@ -58,6 +58,8 @@ pub struct Tcp {
     accept_timed: bool,
     /// Connections whose send is in flight.
     sends: usize,
+    /// What tells our sweep timer from one that the index's last owner left behind.
+    sweep_id: ConnId,
     /// Times that a slot was wanted in vain, when the last sweep looked.
     misses_seen: u64,
     /// Received and not taken yet, with the markers, in order.
@@ -88,6 +90,7 @@ impl Tcp {
             accept_held: false,
             accept_timed: false,
             sends: 0,
+            sweep_id: ConnId::NONE,
             misses_seen: 0,
             rx: VecDeque::with_capacity(RX_QUEUE_HIGH + CQ_ENTRIES as usize),
             dirty: Vec::with_capacity(slots as usize),
@@ -232,7 +235,8 @@ impl Transport for Tcp {
 
     fn start(&mut self, io: &mut Io) {
         self.lcore = io.lcore;
-        self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
+        self.sweep_id = ConnId::new(io.lcore, 0, io.next_generation());
+        self.schedule(io, op::SWEEP_TIMER, self.sweep_id, STALL_SWEEP_NS);
         self.arm_accept(io);
     }
 
@@ -287,8 +291,8 @@ impl Transport for Tcp {
                 self.accept_timed = false;
                 self.arm_accept(io);
             }
-            op::SWEEP_TIMER if self.is_quiet() && self.listener.is_none() => {}
-            op::SWEEP_TIMER => self.sweep(io),
+            op::SWEEP_TIMER if event.conn == self.sweep_id => self.sweep(io),
+            op::SWEEP_TIMER => {}
             _ => {
                 if let Some(slot) = self.live(event.conn) {
                     self.conn(slot).linger = None;

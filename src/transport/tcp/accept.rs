@@ -66,12 +66,12 @@ impl Tcp {
     pub(super) fn retry_accept(&mut self, io: &mut Io) {
         if !self.accept_timed {
             self.accept_timed = true;
-            self.schedule(io, op::ACCEPT_TIMER, ACCEPT_RETRY_NS);
+            self.schedule(io, op::ACCEPT_TIMER, ConnId::NONE, ACCEPT_RETRY_NS);
         }
     }
 
-    pub(super) fn schedule(&self, io: &mut Io, op: u8, delay_ns: u64) {
-        let event = TimerEvent { listener: self.index, op, conn: ConnId::NONE };
+    pub(super) fn schedule(&self, io: &mut Io, op: u8, conn: ConnId, delay_ns: u64) {
+        let event = TimerEvent { listener: self.index, op, conn };
         let timer = io.timers.schedule(io.now, delay_ns, event);
         assert!(timer.is_some(), "there are timers for each listener beside its connections");
     }

@@ -153,6 +153,6 @@ impl Tcp {
                 }
             }
         }
-        self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
+        self.schedule(io, op::SWEEP_TIMER, self.sweep_id, STALL_SWEEP_NS);
     }
 }
