@@ -39,8 +39,17 @@ pub const CLASSES_MAX: usize = 4;
 /// Smallest slot: below a cache line's pair, neighbours would share lines.
 pub const SLOT_BYTES_MIN: usize = 128;
 
-/// Largest slot: a message that must be contiguous is never larger.
-pub const SLOT_BYTES_MAX: usize = 1 << 20;
+/// Largest slot: a message that must be contiguous is never larger. Both ends of a buf's range are
+/// 16 bits, so that it names its message and is still half a cache line.
+pub const SLOT_BYTES_MAX: usize = 32 * 1024;
+
+const _: () = assert!(LARGE_SLOT_BYTES as usize <= SLOT_BYTES_MAX);
+
+/// Messages of one lcore that values can hang on at a time: as many as it has bufs in its queues.
+/// Past it a message goes without. A power of two: its bits of a message's id are the slot.
+pub const MESSAGES_MAX: usize = 4096;
+
+const _: () = assert!(MESSAGES_MAX.is_power_of_two() && MESSAGES_MAX <= 1 << 12);
 
 /// Free slots that one lcore keeps to itself, per size class.
 pub const CACHE_SLOTS: usize = if cfg!(loom) { 2 } else { 512 };

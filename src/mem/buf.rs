@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 
 use super::conn_id::ConnId;
 use super::mempool::Class;
+use super::message_id::MessageId;
+use crate::limits::SLOT_BYTES_MAX;
 
 /// What a buf is to the stage that meets it: one byte beside the bytes.
 ///
@@ -41,13 +43,15 @@ pub struct Buf {
     class: Option<NonNull<Class>>,
     conn: ConnId,
     slot: u32,
-    start: u32,
-    len: u32,
+    start: u16,
+    len: u16,
+    message: MessageId,
     /// Low 8 bits: kind; high 24 bits: meta.
     tag: u32,
 }
 
 const _: () = assert!(size_of::<Buf>() == 32, "two bufs a cache line");
+const _: () = assert!(SLOT_BYTES_MAX <= u16::MAX as usize, "both ends of a range fit its fields");
 
 // SAFETY: a buf is the only way to its share of the slot; the count that the shares have in common
 // is atomic, and bytes are written only by the owner of the last share.
@@ -58,14 +62,16 @@ unsafe impl Sync for Buf {}
 impl Buf {
     /// The owner of one share of `slot`, which the caller gives up.
     #[inline]
-    pub(super) fn from_slot(class: NonNull<Class>, slot: u32, start: u32, len: u32) -> Self {
-        Self { class: Some(class), conn: ConnId::NONE, slot, start, len, tag: 0 }
+    pub(super) fn from_slot(class: NonNull<Class>, slot: u32, start: u16, len: u16) -> Self {
+        let (conn, message) = (ConnId::NONE, MessageId::NONE);
+        Self { class: Some(class), conn, slot, start, len, message, tag: 0 }
     }
 
     /// A buf without a slot that says something about `conn`.
     #[inline]
     pub fn marker(conn: ConnId, kind: u8) -> Self {
-        Self { class: None, conn, slot: 0, start: 0, len: 0, tag: u32::from(kind) }
+        let (message, tag) = (MessageId::NONE, u32::from(kind));
+        Self { class: None, conn, slot: 0, start: 0, len: 0, message, tag }
     }
 
     #[inline]
@@ -93,6 +99,18 @@ impl Buf {
         self.conn = conn;
     }
 
+    /// The message that the bytes are of, or [`MessageId::NONE`].
+    #[inline]
+    pub fn message(&self) -> MessageId {
+        self.message
+    }
+
+    /// Says which message the bytes are of; sub-bufs made from here on say so too.
+    #[inline]
+    pub fn set_message(&mut self, message: MessageId) {
+        self.message = message;
+    }
+
     /// What this buf is: see [`kind`].
     #[inline]
     pub fn kind(&self) -> u8 {
@@ -114,7 +132,7 @@ impl Buf {
     /// Bytes in range.
     #[inline]
     pub fn len(&self) -> usize {
-        self.len as usize
+        usize::from(self.len)
     }
 
     /// Whether the range is empty.
@@ -131,7 +149,7 @@ impl Buf {
     /// Bytes of the slot behind the range.
     #[inline]
     pub fn tailroom(&self) -> usize {
-        self.capacity() - (self.start + self.len) as usize
+        self.capacity() - (usize::from(self.start) + usize::from(self.len))
     }
 
     /// The NUMA node that the slot's pool was placed on.
@@ -151,7 +169,7 @@ impl Buf {
     #[inline]
     fn pointer(&self, class: &Class) -> *mut u8 {
         // SAFETY: `start` is within the slot.
-        unsafe { class.slot_pointer(self.slot).add(self.start as usize) }
+        unsafe { class.slot_pointer(self.slot).add(usize::from(self.start)) }
     }
 
     /// Where the bytes lie, for the kernel to read.
@@ -198,7 +216,7 @@ impl Buf {
     #[inline]
     pub fn grow(&mut self, bytes: usize) {
         assert!(bytes <= self.tailroom(), "a buf cannot grow past its slot");
-        self.len += bytes as u32;
+        self.len += bytes as u16;
     }
 
     /// Copies `bytes` behind the range; `false`, and nothing done, when they do not fit or the slot
@@ -220,18 +238,18 @@ impl Buf {
     #[inline]
     pub fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.len(), "advance past the end of a buf");
-        self.start += bytes as u32;
-        self.len -= bytes as u32;
+        self.start += bytes as u16;
+        self.len -= bytes as u16;
     }
 
     /// Shortens the range to its first `bytes`; longer is no change.
     #[inline]
     pub fn truncate(&mut self, bytes: usize) {
-        self.len = self.len.min(bytes as u32);
+        self.len = self.len().min(bytes) as u16;
     }
 
     /// A second owner of the bytes from `start` to `end` (counted in this range), of the same slot,
-    /// connection, kind and meta. No bytes move.
+    /// connection, message, kind and meta. No bytes move.
     ///
     /// # Panics
     /// When `start..end` is not within the range.
@@ -241,8 +259,15 @@ impl Buf {
         if let Some(class) = self.class() {
             class.table().share(self.slot);
         }
-        let (start, len) = (self.start + start as u32, (end - start) as u32);
-        Self { start, len, class: self.class, conn: self.conn, slot: self.slot, tag: self.tag }
+        Self {
+            class: self.class,
+            conn: self.conn,
+            slot: self.slot,
+            start: self.start + start as u16,
+            len: (end - start) as u16,
+            message: self.message,
+            tag: self.tag,
+        }
     }
 
     /// Splits the first `bytes` off as a buf of their own; this one keeps the rest.
@@ -291,6 +316,7 @@ impl fmt::Debug for Buf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Buf")
             .field("conn", &self.conn)
+            .field("message", &self.message)
             .field("kind", &self.kind())
             .field("meta", &self.meta())
             .field("bytes", &self.bytes().escape_ascii().to_string())

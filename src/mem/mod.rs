@@ -13,6 +13,8 @@ pub mod index_set;
 #[cfg(not(loom))]
 mod mempool;
 #[cfg(not(loom))]
+mod message_id;
+#[cfg(not(loom))]
 mod object_pool;
 #[cfg(not(loom))]
 mod segment;
@@ -32,6 +34,7 @@ pub use self::{
     cache_index::CacheClaim,
     conn_id::ConnId,
     mempool::{ClassSize, Mempool},
+    message_id::MessageId,
     object_pool::ObjectPool,
     segment::{ClassRecord, Header, MAGIC, Placement, Segment, VERSION},
     slots::SlotStats,

@@ -5,7 +5,7 @@ use std::thread;
 use proptest::prelude::*;
 
 use super::*;
-use crate::limits::{BURST_MAX, CACHE_SLOTS};
+use crate::limits::{BURST_MAX, CACHE_SLOTS, SLOT_BYTES_MAX};
 
 #[test]
 fn every_slot_can_be_had_once_and_then_none() {
@@ -64,6 +64,33 @@ fn a_buf_takes_as_many_bytes_as_its_slot_and_not_one_more() {
     assert!(buf.append(&[1; 2048]));
     assert!(!buf.append(&[1]));
     assert_eq!((buf.len(), buf.tailroom()), (2048, 0));
+}
+
+#[test]
+fn the_largest_slot_is_reached_to_its_last_byte() {
+    let request = crate::sys::mapping::Request::new("test", 0);
+    let size = ClassSize { slot_bytes: SLOT_BYTES_MAX as u32, slots: 1 };
+    let pool = Mempool::create(&request, &[size], None).unwrap();
+    let mut buf = pool.alloc(SLOT_BYTES_MAX).unwrap();
+    assert!(buf.append(&[1; SLOT_BYTES_MAX]) && !buf.append(&[2]));
+    buf.truncate(1 << 16);
+    assert_eq!((buf.len(), buf.tailroom()), (SLOT_BYTES_MAX, 0));
+    let last = buf.slice(SLOT_BYTES_MAX - 1, SLOT_BYTES_MAX);
+    buf.advance(SLOT_BYTES_MAX);
+    assert_eq!((last.bytes(), buf.len()), (&[1][..], 0));
+}
+
+#[test]
+fn sub_ranges_carry_the_message_that_they_are_of() {
+    let pool = Mempool::small(1).unwrap();
+    let mut whole = pool.alloc(16).unwrap();
+    assert!(whole.message().is_none() && whole.append(b"head:body"));
+    whole.set_message(MessageId::first(7));
+    let head = whole.split_to(5);
+    assert_eq!(head.message(), MessageId::first(7));
+    whole.set_message(MessageId::first(7).next());
+    assert_eq!(whole.slice(0, 1).message(), MessageId::first(7).next());
+    assert_eq!(head.message(), MessageId::first(7), "the rest may be the next message's");
 }
 
 #[test]
@@ -167,6 +194,7 @@ fn sizes_that_make_no_sense_are_refused_with_the_remedy() {
         vec![],
         vec![size(1000, 1)],
         vec![size(64, 1)],
+        vec![size(2 * SLOT_BYTES_MAX as u32, 1)],
         vec![size(2048, 0)],
         vec![size(4096, 1), size(2048, 1)],
         vec![size(2048, 1); 5],

@@ -193,7 +193,7 @@ struct RxRing {
 #[derive(Clone, Copy, Default)]
 struct Lent {
     slot: Option<u32>,
-    used: u32,
+    used: u16,
 }
 
 impl RxRing {
@@ -242,7 +242,7 @@ impl RxRing {
     /// Bytes of the slot behind `id` that are not filled yet.
     #[inline]
     fn room(&self, id: u16) -> usize {
-        self.slot_bytes - self.slots[usize::from(id)].used as usize
+        self.slot_bytes - usize::from(self.slots[usize::from(id)].used)
     }
 
     /// The next `bytes` that the kernel wrote behind `id`. With `more` it keeps the slot.
@@ -254,12 +254,12 @@ impl RxRing {
         let start = lent.used;
         if more {
             class.table().share(slot);
-            lent.used += bytes as u32;
+            lent.used += bytes as u16;
         } else {
             *lent = Lent::default();
             self.lent -= 1;
         }
-        Buf::from_slot(NonNull::from(class), slot, start, bytes as u32)
+        Buf::from_slot(NonNull::from(class), slot, start, bytes as u16)
     }
 
     /// Puts free slots, the most recently used first, into every empty place in ring order.

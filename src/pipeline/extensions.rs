@@ -1,117 +1,200 @@
-//! Values that layers hang on a connection for each other: a trace id, a priority, a user (A-8).
-//! One array per kind of value, indexed by the connection's slot; nothing is hashed.
+//! Values that layers hang on a connection or a message for each other: a trace id, a priority, a
+//! user (A-8). One array per kind of value, indexed by the slot of its owner; nothing is hashed.
 
-use std::any::Any;
+mod column;
+mod messages;
+#[cfg(test)]
+mod tests;
+
 use std::marker::PhantomData;
 
-use crate::mem::ConnId;
+use self::column::{Entry, Owner, Table};
+use self::messages::Messages;
+use crate::limits::MESSAGES_MAX;
+use crate::mem::{ConnId, MessageId};
 use crate::time::Instant;
 
-/// Names one kind of value, of type `T`. Got once, at start, from [`Extensions::register`].
-pub struct Key<T> {
+/// Names one kind of value, of type `T`, that hangs on connections; on messages: [`MessageKey`].
+/// Got once, at start, from [`Extensions::register`].
+pub struct Key<T, O = ConnId> {
     column: usize,
-    _value: PhantomData<fn() -> T>,
+    _value: PhantomData<fn(O) -> T>,
 }
 
-impl<T> Clone for Key<T> {
+/// Names one kind of value that hangs on messages. Got once, at start, from
+/// [`Extensions::register_message`].
+pub type MessageKey<T> = Key<T, MessageId>;
+
+impl<T, O> Clone for Key<T, O> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T> Copy for Key<T> {}
+impl<T, O> Copy for Key<T, O> {}
 
-/// The values of an lcore's connections. A value ends with its connection, or when it expires.
+/// The values of an lcore's connections and messages. A value ends with its owner, or when it
+/// expires.
+///
+/// A message has a name, [`MessageId`], while somebody keeps values on it. **The chain begins it**:
+/// it asks for a name with [`begin_message`](Self::begin_message) and writes it on the message's
+/// bufs ([`Buf::set_message`](crate::mem::Buf::set_message)); sub-bufs carry it on. **Whoever
+/// finishes the message ends it**, which is the handler once it has answered; bufs that still carry
+/// the name then carry a stale one, which finds nothing. A message that nobody ends keeps its name
+/// and values for as long as the lcore runs: once [`MESSAGES_MAX`] are lost so, no message gets a
+/// name, and [`unnamed_messages`](Self::unnamed_messages) counts them.
+///
+/// ```
+/// use ringway::pipeline::Extensions;
+/// use ringway::time::Instant;
+///
+/// let (now, mut extensions) = (Instant::from_ns(0), Extensions::new(16));
+/// let trace = extensions.register_message::<u64>(); // at start
+///
+/// let message = extensions.begin_message(); // the chain
+/// extensions.set(message, trace, 77, None);
+///
+/// assert_eq!(extensions.get(message, trace, now), Some(&mut 77)); // the handler
+/// extensions.end_message(message);
+/// assert_eq!(extensions.get(message, trace, now), None);
+/// ```
 pub struct Extensions {
-    slots: usize,
-    columns: Vec<Box<dyn Any>>,
+    connections: Table,
+    messages: Messages,
 }
-
-/// A value and what it is good for.
-struct Entry<T> {
-    conn: ConnId,
-    expires: Option<Instant>,
-    value: T,
-}
-
-type Column<T> = Box<[Option<Entry<T>>]>;
 
 impl Extensions {
     /// Values for connections with slots below `slots`.
     pub fn new(slots: u32) -> Self {
-        Self { slots: slots as usize, columns: Vec::new() }
+        Self { connections: Table::new(slots as usize), messages: Messages::new() }
     }
 
     /// Makes room for one kind of value on every connection. At start: it allocates.
     pub fn register<T: 'static>(&mut self) -> Key<T> {
-        let column: Column<T> = (0..self.slots).map(|_| None).collect();
-        self.columns.push(Box::new(column));
-        Key { column: self.columns.len() - 1, _value: PhantomData }
+        Key { column: self.connections.add::<ConnId, T>(), _value: PhantomData }
+    }
+
+    /// Makes room for one kind of value on [`MESSAGES_MAX`] messages. At start: it allocates.
+    pub fn register_message<T: 'static>(&mut self) -> MessageKey<T> {
+        self.messages.open_slots(MESSAGES_MAX);
+        Key { column: self.messages.values.add::<MessageId, T>(), _value: PhantomData }
+    }
+
+    /// A name for a message that begins. [`MessageId::NONE`], on which nothing can hang, when no
+    /// kind of value is registered for messages, or when all names are taken.
+    #[inline]
+    pub fn begin_message(&mut self) -> MessageId {
+        self.messages.begin()
+    }
+
+    /// Ends a message: its values are dropped and its name is free. One that has ended before, and
+    /// `NONE`, is no error.
+    #[inline]
+    pub fn end_message(&mut self, message: MessageId) {
+        self.messages.end(message);
+    }
+
+    /// Messages that got no name because all were taken.
+    pub fn unnamed_messages(&self) -> u64 {
+        self.messages.refused
     }
 
     #[inline]
-    fn entry<T: 'static>(&mut self, conn: ConnId, key: Key<T>) -> Option<&mut Option<Entry<T>>> {
-        let column = self.columns.get_mut(key.column)?.downcast_mut::<Column<T>>()?;
-        column.get_mut(conn.slot() as usize)
-    }
-
-    /// Hangs `value` on `conn`, until it closes or until `expires`. Replaces what was there. `false`
-    /// when the key or the connection is another lcore's.
-    #[inline]
-    pub fn set<T: 'static>(
+    fn entry<T: 'static, O: Owner>(
         &mut self,
-        conn: ConnId,
-        key: Key<T>,
+        owner: O,
+        key: Key<T, O>,
+    ) -> Option<&mut Option<Entry<T, O>>> {
+        O::table(self).entry(key.column, owner)
+    }
+
+    /// Hangs `value` on a connection or message until that ends, or until `expires`. Replaces what
+    /// was there. `false` when the owner is gone, and when it or the key is another lcore's.
+    #[inline]
+    pub fn set<T: 'static, O: Owner>(
+        &mut self,
+        owner: O,
+        key: Key<T, O>,
         value: T,
         expires: Option<Instant>,
     ) -> bool {
-        let Some(entry) = self.entry(conn, key) else { return false };
-        *entry = Some(Entry { conn, expires, value });
+        if !owner.is_open(self) {
+            return false;
+        }
+        let Some(entry) = self.entry(owner, key) else { return false };
+        if entry.as_ref().is_some_and(|held| owner.is_before(held.owner)) {
+            return false;
+        }
+        *entry = Some(Entry { owner, expires, value });
         true
     }
 
-    /// The value on `conn`, if there is one that has not expired at `now`.
+    /// The value on `owner`, if there is one that has not expired at `now`.
     #[inline]
-    pub fn get<T: 'static>(&mut self, conn: ConnId, key: Key<T>, now: Instant) -> Option<&mut T> {
-        let entry = self.entry(conn, key)?.as_mut()?;
-        let alive = entry.conn == conn && entry.expires.is_none_or(|expires| now < expires);
-        alive.then_some(&mut entry.value)
+    pub fn get<T: 'static, O: Owner>(
+        &mut self,
+        owner: O,
+        key: Key<T, O>,
+        now: Instant,
+    ) -> Option<&mut T> {
+        let entry = self.entry(owner, key)?.as_mut()?;
+        entry.is_good(owner, now).then_some(&mut entry.value)
     }
 
-    /// Takes the value off `conn`.
-    pub fn remove<T: 'static>(&mut self, conn: ConnId, key: Key<T>, now: Instant) -> Option<T> {
-        let entry = self.entry(conn, key)?.take()?;
-        let alive = entry.conn == conn && entry.expires.is_none_or(|expires| now < expires);
-        alive.then_some(entry.value)
+    /// Takes the value off `owner`.
+    pub fn remove<T: 'static, O: Owner>(
+        &mut self,
+        owner: O,
+        key: Key<T, O>,
+        now: Instant,
+    ) -> Option<T> {
+        let entry = self.entry(owner, key)?.take_if(|entry| entry.owner == owner)?;
+        entry.is_good(owner, now).then_some(entry.value)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_value_stays_with_its_own_connection_and_type_a_8() {
-        let now = Instant::from_ns(5);
-        let mut extensions = Extensions::new(4);
-        let (trace, name) = (extensions.register::<u64>(), extensions.register::<String>());
-        let (old, new) = (ConnId::new(0, 1, 1), ConnId::new(0, 1, 2));
-        assert!(extensions.set(old, trace, 77, None));
-        assert!(extensions.set(old, name, "a".to_string(), None));
-        assert_eq!(extensions.get(old, trace, now), Some(&mut 77));
-        assert_eq!(extensions.get(new, trace, now), None, "the slot's next owner sees nothing");
-        assert_eq!(extensions.remove(old, name, now), Some("a".to_string()));
-        assert_eq!(extensions.get(old, name, now), None);
-        assert!(!extensions.set(ConnId::new(0, 4, 0), trace, 1, None), "past the last slot");
+impl Owner for ConnId {
+    #[inline]
+    fn index(self) -> usize {
+        self.slot() as usize
     }
 
-    #[test]
-    fn a_value_expires_at_its_moment_and_not_before() {
-        let mut extensions = Extensions::new(1);
-        let key = extensions.register::<u8>();
-        let conn = ConnId::new(0, 0, 0);
-        extensions.set(conn, key, 1, Some(Instant::from_ns(10)));
-        assert_eq!(extensions.get(conn, key, Instant::from_ns(9)), Some(&mut 1));
-        assert_eq!(extensions.get(conn, key, Instant::from_ns(10)), None);
+    #[inline]
+    fn table(extensions: &mut Extensions) -> &mut Table {
+        &mut extensions.connections
+    }
+
+    #[inline]
+    fn is_open(self, _extensions: &Extensions) -> bool {
+        true // as far as can be told here; see `is_before`
+    }
+
+    /// An lcore gives its generations out one after the other.
+    #[inline]
+    fn is_before(self, other: Self) -> bool {
+        (self.generation().wrapping_sub(other.generation()) as i32) < 0
+    }
+}
+
+impl Owner for MessageId {
+    #[inline]
+    fn index(self) -> usize {
+        self.slot() as usize
+    }
+
+    #[inline]
+    fn table(extensions: &mut Extensions) -> &mut Table {
+        &mut extensions.messages.values
+    }
+
+    #[inline]
+    fn is_open(self, extensions: &Extensions) -> bool {
+        extensions.messages.is_open(self)
+    }
+
+    /// The values of a message that ended are gone, so an open one never meets them.
+    #[inline]
+    fn is_before(self, _other: Self) -> bool {
+        false
     }
 }

@@ -7,7 +7,7 @@ mod session;
 
 use std::sync::Arc;
 
-pub use extensions::{Extensions, Key};
+pub use extensions::{Extensions, Key, MessageKey};
 pub use session::SessionTable;
 
 use crate::counters::{Counter, LcoreCounters, Reason};
@@ -24,7 +24,7 @@ pub struct Cx {
     pub unix_seconds: u64,
     /// The dataplane is stopping: say goodbye where the protocol can.
     pub draining: bool,
-    /// Values that layers hang on connections for each other.
+    /// Values that layers hang on connections and messages for each other.
     pub extensions: Extensions,
     /// The lcore's counters.
     pub counters: Arc<LcoreCounters>,
