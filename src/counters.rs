@@ -57,6 +57,8 @@ pub enum Counter {
     ShortSends,
     /// Connections given up because their peer took nothing for too long.
     StalledPeers,
+    /// Connections given up because a request, or the next one, took too long.
+    Timeouts,
     /// Passes that found the completion queue overflowed.
     CqOverflows,
     /// Accepts that failed for want of descriptors or memory.
@@ -67,7 +69,7 @@ pub enum Counter {
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 25] = [
+    pub const ALL: [(Self, &'static str); 26] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -90,6 +92,7 @@ impl Counter {
         (Self::RxPaused, "rx_paused"),
         (Self::ShortSends, "short_sends"),
         (Self::StalledPeers, "stalled_peers"),
+        (Self::Timeouts, "timeouts"),
         (Self::CqOverflows, "cq_overflows"),
         (Self::AcceptFailures, "accept_failures"),
         (Self::Mails, "mails"),

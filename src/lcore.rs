@@ -200,9 +200,8 @@ impl Lcore {
     fn tick_protocols(&mut self, now: Instant) {
         self.protocols_ticked = now;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
-            if let Some(listener) = listener
-                && listener.tick(&mut self.cx)
-            {
+            if let Some(listener) = listener {
+                listener.tick();
                 self.work |= 1 << index;
             }
         }

@@ -183,8 +183,35 @@ pub const STALL_SWEEPS_MAX: u8 = 30;
 /// The same while the pool is empty: those who do not read must not starve those who do.
 pub const STALL_SWEEPS_EMPTY_MAX: u8 = 2;
 
-/// How long the head of a request may take to arrive, in nanoseconds.
-pub const HTTP_HEAD_NS: u64 = 20_000_000_000;
+/// How long the head of a request may take to arrive, in nanoseconds, unless the configuration says
+/// otherwise: ten times what a bad line needs.
+pub const HTTP_HEAD_TIMEOUT_NS: u64 = 20_000_000_000;
+
+/// How long nothing of a body may arrive, in nanoseconds: what common servers allow. A peer that
+/// reads its response slowly while it sends is held up by us for as long as that.
+pub const HTTP_BODY_TIMEOUT_NS: u64 = 60_000_000_000;
+
+/// How long a connection may wait for its next request, in nanoseconds: what common servers allow.
+pub const HTTP_KEEP_ALIVE_TIMEOUT_NS: u64 = 75_000_000_000;
+
+/// Longest such timeout that a configuration may ask for, in milliseconds: a day, far below the 52
+/// days that a session can tell apart.
+pub const HTTP_TIMEOUT_MS_MAX: u64 = 86_400_000;
+
+/// Messages of one listener that wait behind responses that are not whole; the connection that one
+/// more comes from is closed.
+pub const HTTP_HELD_BUFS: usize = 4096;
+
+/// The same of one connection past which it is not received from.
+pub const HTTP_HELD_BUFS_MAX: u32 = 16;
+
+/// Bytes of a streamed body that are made at a time; as many again may be under way.
+pub const HTTP_PULL_BYTES: usize = 64 * 1024;
+
+/// Parts of a streamed body that are made at a time.
+pub const HTTP_PULL_PARTS_MAX: usize = 16;
+
+const _: () = assert!(2 * HTTP_PULL_BYTES <= TX_HIGH_BYTES as usize);
 
 /// Part of an lcore's slots that unfinished heads may hold: one in so many, of each size.
 pub const HTTP_STASHES_SHARE: u32 = 4;

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use crate::config::ListenerConfig;
 use crate::counters::Totals;
 use crate::error::{Error, Result};
-use crate::handler::{Builtin, Echo, Http};
-use crate::limits::HTTP_STASHES_SHARE;
-use crate::pipeline::chain::http1::StashBounds;
+use crate::handler::{Builtin, Echo, Http, http};
+use crate::limits::HTTP_TIMEOUT_MS_MAX;
+use crate::pipeline::chain::http1::Settings;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
-use crate::proto::http1;
 
 /// What a protocol knows when it is made for one listener on one lcore.
 pub struct ProtocolContext<'a> {
@@ -119,38 +118,64 @@ fn make_echo(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     })
 }
 
-/// The settings of `http`.
-const MAX_BODY_BYTES: &str = "max_body_bytes";
-const MAX_HEAD_BYTES: &str = "max_head_bytes";
-const MAX_HEADERS: &str = "max_headers";
-const MAX_TARGET_BYTES: &str = "max_target_bytes";
+impl Protocol {
+    /// HTTP/1.1 before `service`, with the settings of the listener
+    /// ([`http_settings`](ProtocolContext::http_settings)).
+    pub fn http(
+        context: &ProtocolContext<'_>,
+        service: impl http::Service + 'static,
+    ) -> Result<Self> {
+        let chain = chain::Http1::new(context.slots, context.http_settings()?);
+        Ok(Self {
+            pipeline: Pipeline::Http1(Box::new(chain)),
+            handler: Box::new(Http::new(context.slots, service)),
+        })
+    }
+}
+
+impl ProtocolContext<'_> {
+    /// What the listener's settings say of HTTP/1.1, and the usual where they say nothing. Settings
+    /// that it does not know are refused.
+    pub fn http_settings(&self) -> Result<Settings> {
+        const KNOWN: [&str; 8] = [
+            "max_body_bytes",
+            "max_head_bytes",
+            "max_headers",
+            "max_target_bytes",
+            "max_requests",
+            "head_timeout_ms",
+            "body_timeout_ms",
+            "keep_alive_timeout_ms",
+        ];
+        no_other_settings("http", self.settings, &KNOWN)?;
+        let mut http = Settings::for_slots(self.small_slots, self.large_slots);
+        let number = |name, least, most| bounded(self.settings, name, least, most);
+        let set = |place: &mut u32, name, least| {
+            number(name, least, (*place).into()).map(|n| *place = n.map_or(*place, |n| n as u32))
+        };
+        let limits = &mut http.limits;
+        set(&mut limits.head_bytes, "max_head_bytes", 64)?;
+        set(&mut limits.headers, "max_headers", 1)?;
+        set(&mut limits.target_bytes, "max_target_bytes", 1)?;
+        set(&mut http.requests_max, "max_requests", 1)?;
+        if let Some(bytes) = number("max_body_bytes", 0, i64::MAX as u64)? {
+            limits.body_bytes = bytes;
+        }
+        for (place, name) in [
+            (&mut http.head_timeout_ns, "head_timeout_ms"),
+            (&mut http.body_timeout_ns, "body_timeout_ms"),
+            (&mut http.keep_alive_timeout_ns, "keep_alive_timeout_ms"),
+        ] {
+            if let Some(ms) = number(name, 1, HTTP_TIMEOUT_MS_MAX)? {
+                *place = ms * 1_000_000;
+            }
+        }
+        Ok(http)
+    }
+}
 
 fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
-    let settings = context.settings;
-    let known = [MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS, MAX_TARGET_BYTES];
-    no_other_settings("http", settings, &known)?;
-    let most = http1::Limits::default();
-    let number = |name, least, most| bounded(settings, name, least, most);
-    let limits = http1::Limits {
-        body_bytes: number(MAX_BODY_BYTES, 0, i64::MAX as u64)?.unwrap_or(most.body_bytes),
-        head_bytes: number(MAX_HEAD_BYTES, 64, most.head_bytes.into())?
-            .map_or(most.head_bytes, |n| n as u32),
-        headers: number(MAX_HEADERS, 1, most.headers.into())?.map_or(most.headers, |n| n as u32),
-        target_bytes: number(MAX_TARGET_BYTES, 1, most.target_bytes.into())?
-            .map_or(most.target_bytes, |n| n as u32),
-    };
-    let handler = Http::new(context.slots, Builtin::new(context.status.clone()));
-    Ok(Protocol {
-        pipeline: Pipeline::Http1(Box::new(chain::Http1::new(
-            context.slots,
-            limits,
-            StashBounds {
-                all: context.small_slots / HTTP_STASHES_SHARE,
-                large: context.large_slots / HTTP_STASHES_SHARE,
-            },
-        ))),
-        handler: Box::new(handler),
-    })
+    Protocol::http(context, Builtin::new(context.status.clone()))
 }
 
 /// The setting `name` of protocol http, if it is there, within its bounds.

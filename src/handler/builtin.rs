@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::http::{Body, Request, Response, Service};
+use super::http::{Body, Reply, Request, Response, Service};
 use crate::counters::{Counter, Reason, Totals};
 use crate::mem::{Buf, ConnId};
 use crate::pipeline::Cx;
@@ -24,12 +24,7 @@ impl Builtin {
         // What does not fit is cut off by nobody: the largest status is far below the slot.
         let fits = self.write_json(&mut text).is_ok();
         assert!(fits, "a status fits a large slot");
-        Some(Response {
-            status: 200,
-            content_type: Some("application/json"),
-            fields: &[],
-            body: Body::Buf(text.0),
-        })
+        Some(Response::new(200, Body::Buf(text.0)).content_type("application/json"))
     }
 
     fn write_json(&self, out: &mut impl Write) -> std::fmt::Result {
@@ -60,41 +55,51 @@ impl Write for BufText {
     }
 }
 
-/// The one method of an endpoint (GET stands for HEAD too), and its `Allow` field.
+/// The one method of an endpoint, and its `Allow` field; GET stands for HEAD too.
 const fn allow(method: Method) -> &'static [(&'static str, &'static [u8])] {
     match method {
-        Method::Get => &[("Allow", b"GET, HEAD")],
-        _ => &[("Allow", b"POST")],
+        Method::Get => &[("Allow", b"GET, HEAD, OPTIONS")],
+        _ => &[("Allow", b"POST, OPTIONS")],
     }
 }
 
 impl Service for Builtin {
     #[inline]
-    fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Option<Response> {
+    fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
         let wanted = match request.path() {
             b"/" | b"/health" | b"/api/status" => Method::Get,
             b"/ping" | b"/echo" => Method::Post,
-            _ => return Some(Response::text(404, "not found\n")),
+            path => return missing(path, request.method()).into(),
         };
-        let method = request.method();
-        if method != wanted && !(method == Method::Head && wanted == Method::Get) {
-            let refusal = Response::text(405, "method not allowed\n");
-            return Some(Response { fields: allow(wanted), ..refusal });
+        match request.method() {
+            method if method == wanted => {}
+            Method::Head if wanted == Method::Get => {}
+            Method::Options => return Response::empty(204).static_fields(allow(wanted)).into(),
+            _ => {
+                let refusal = Response::text(405, "method not allowed\n");
+                return refusal.static_fields(allow(wanted)).into();
+            }
         }
-        Some(match request.path() {
-            b"/" => Response::text(200, "hello! I'm go server !"),
-            b"/ping" => Response::text(200, "pong"),
-            b"/echo" => Response {
-                status: 200,
-                content_type: Some("application/octet-stream"),
-                fields: &[],
-                body: Body::OfRequest,
-            },
-            b"/health" => Response {
-                content_type: Some("application/json"),
-                ..Response::text(200, "{\"status\":\"ok\"}\n")
-            },
-            _ => return self.api_status(cx),
-        })
+        match request.path() {
+            b"/" => Response::text(200, "hello! I'm go server !").into(),
+            b"/ping" => Response::text(200, "pong").into(),
+            b"/echo" => Response::echo().into(),
+            b"/health" => {
+                let body = "{\"status\":\"ok\"}\n";
+                Response::text(200, body).content_type("application/json").into()
+            }
+            _ => self.api_status(cx).into(),
+        }
+    }
+}
+
+/// No such resource; `OPTIONS *` asks about the server itself (RFC 9110 §9.3.7).
+#[cold]
+fn missing(path: &[u8], method: Method) -> Response {
+    match (path, method) {
+        (b"*", Method::Options) => {
+            Response::empty(204).static_fields(&[("Allow", b"GET, HEAD, POST, OPTIONS")])
+        }
+        _ => Response::text(404, "not found\n"),
     }
 }

@@ -22,6 +22,8 @@ pub struct Listener {
     aborting: bool,
     /// To be taken away once its last connection is closed.
     retired: bool,
+    /// The protocol is looking for what has taken too long.
+    ticking: bool,
 }
 
 impl Listener {
@@ -41,6 +43,7 @@ impl Listener {
             tx: Burst::new(),
             aborting: false,
             retired: false,
+            ticking: false,
         }
     }
 
@@ -58,6 +61,9 @@ impl Listener {
                 discard(cx, &mut self.rx);
                 discard(cx, &mut self.messages);
             }
+            if self.ticking {
+                self.ticking = self.pipeline.tick(cx, &mut self.messages);
+            }
             self.pipeline.ingress(cx, &mut self.rx, &mut self.messages);
             self.handler.process(cx, &mut self.messages, &mut self.replies);
             self.pipeline.egress(cx, &mut self.replies, &mut self.tx);
@@ -74,7 +80,7 @@ impl Listener {
     /// Whether a turn may find something to do.
     #[inline]
     pub(super) fn has_work(&self) -> bool {
-        self.transport.has_work() || !self.is_clear()
+        self.transport.has_work() || self.ticking || !self.is_clear()
     }
 
     fn is_clear(&self) -> bool {
@@ -94,11 +100,9 @@ impl Listener {
         !self.tx.is_empty()
     }
 
-    /// Lets the protocol look for what has taken too long; returns whether that gave the transport
-    /// something to do.
-    pub(super) fn tick(&mut self, cx: &mut Cx) -> bool {
-        self.pipeline.tick(cx, &mut self.tx);
-        !self.tx.is_empty()
+    /// Lets the protocol look for what has taken too long, in the turns to come.
+    pub(super) fn tick(&mut self) {
+        self.ticking = true;
     }
 
     /// Accepts no more; the listener is gone with its last connection.

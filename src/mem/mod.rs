@@ -6,6 +6,8 @@ mod batch;
 #[cfg(not(loom))]
 mod buf;
 #[cfg(not(loom))]
+mod buf_store;
+#[cfg(not(loom))]
 mod cache_index;
 #[cfg(not(loom))]
 mod conn_id;
@@ -31,6 +33,7 @@ mod uring_io;
 pub use self::{
     batch::Batch,
     buf::{Buf, kind},
+    buf_store::{BufList, BufStore},
     cache_index::CacheClaim,
     conn_id::ConnId,
     mempool::{ClassSize, Mempool},

@@ -68,9 +68,11 @@ pub trait Chain {
     /// [`Cx::draining`] is set.
     fn drain(&mut self, cx: &mut Cx, output: &mut Burst);
 
-    /// Called about once a second: closes, as far as `output` has room, what has taken too long.
-    fn tick(&mut self, cx: &mut Cx, output: &mut Burst) {
-        let _ = (cx, output);
+    /// Called about once a second: says to the handler, as far as `messages` has room, what has taken
+    /// too long. `true`: there is more, to be called for again in the next pass.
+    fn tick(&mut self, cx: &mut Cx, messages: &mut Burst) -> bool {
+        let _ = (cx, messages);
+        false
     }
 }
 
@@ -151,11 +153,11 @@ impl Pipeline {
     }
 
     /// See [`Chain::tick`].
-    pub fn tick(&mut self, cx: &mut Cx, output: &mut Burst) {
+    pub fn tick(&mut self, cx: &mut Cx, messages: &mut Burst) -> bool {
         match self {
-            Self::Raw(chain) => chain.tick(cx, output),
-            Self::Http1(chain) => chain.tick(cx, output),
-            Self::Custom(chain) => chain.tick(cx, output),
+            Self::Raw(chain) => chain.tick(cx, messages),
+            Self::Http1(chain) => chain.tick(cx, messages),
+            Self::Custom(chain) => chain.tick(cx, messages),
         }
     }
 }

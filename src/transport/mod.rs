@@ -2,7 +2,6 @@
 //! connections that open and close; what the bytes mean, no transport knows.
 
 mod io;
-mod queue;
 pub mod sim;
 pub mod tcp;
 

@@ -16,12 +16,12 @@ use net::Net;
 pub use net::{Peer, SimNet};
 use wire::{Arrival, End};
 
-use super::queue::BufStore;
+
 use super::tcp::NOTIFY;
 use super::{Features, Io, Notice, TimerEvent, Transport};
 use crate::counters::{Counter, Reason};
 use crate::limits::{LINGER_NS, TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BYTES_MAX};
-use crate::mem::{Buf, Burst, ConnId, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 
 /// The listener of one [`SimNet`] on one lcore, with its connections.
 pub struct Sim {

@@ -15,12 +15,12 @@ use std::os::fd::OwnedFd;
 
 use conn::{Conn, Flag, Phase};
 
-use super::queue::BufStore;
+
 use super::{Features, Io, TimerEvent, Token, Transport};
 use crate::counters::Reason;
 use crate::error::Result;
 use crate::limits::{ADOPTED_MAX, CQ_ENTRIES, RX_QUEUE_HIGH, STALL_SWEEP_NS, TX_QUEUE_BUFS};
-use crate::mem::{Buf, Burst, ConnId, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 use crate::sys::socket::TcpListener;
 use crate::sys::uring::Cqe;
 

@@ -1,7 +1,7 @@
 //! What the simulated transport keeps of one connection.
 
 use crate::time::TimerId;
-use crate::transport::queue::BufList;
+use crate::mem::BufList;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

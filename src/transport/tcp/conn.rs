@@ -1,8 +1,8 @@
 //! What a lcore keeps of one TCP connection on the data path: one cache line.
 
 use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BUFS_MAX, TX_PUSHED_BYTES_MAX};
+use crate::mem::BufList;
 use crate::time::TimerId;
-use crate::transport::queue::BufList;
 
 /// Where a connection stands. It only moves down this list, and from the end back to the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

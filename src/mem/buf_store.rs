@@ -1,7 +1,6 @@
-//! Many short queues of bufs in one fixed store: what each connection waits to send. It knows no
-//! socket.
+//! Many short queues of bufs in one fixed store: what waits for each connection.
 
-use crate::mem::{Buf, ConnId};
+use super::{Buf, ConnId};
 
 const NIL: u32 = u32::MAX;
 
@@ -62,6 +61,19 @@ impl BufStore {
         Ok(())
     }
 
+    /// Puts back what was the oldest of a queue; gives the buf back when the store is full.
+    pub fn push_front(&mut self, list: &mut BufList, buf: Buf) -> Result<(), Buf> {
+        let index = self.free;
+        let Some(node) = self.nodes.get_mut(index as usize) else { return Err(buf) };
+        self.free = node.next;
+        *node = Node { buf, next: list.head };
+        list.head = index;
+        if list.tail == NIL {
+            list.tail = index;
+        }
+        Ok(())
+    }
+
     /// Takes the oldest of a queue.
     #[inline]
     pub fn pop(&mut self, list: &mut BufList) -> Option<Buf> {
@@ -78,6 +90,12 @@ impl BufStore {
     }
 
     /// The oldest of a queue.
+    #[inline]
+    pub fn front(&self, list: &BufList) -> Option<&Buf> {
+        self.nodes.get(list.head as usize).map(|node| &node.buf)
+    }
+
+    /// The oldest of a queue, to change.
     #[inline]
     pub fn front_mut(&mut self, list: &BufList) -> Option<&mut Buf> {
         self.nodes.get_mut(list.head as usize).map(|node| &mut node.buf)
@@ -120,17 +138,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lists_in_one_store_do_what_deques_do(ops in prop::collection::vec(0u8..8, 1..500)) {
+        fn lists_in_one_store_do_what_deques_do(ops in prop::collection::vec(0u8..10, 1..500)) {
             let mut store = BufStore::new(16);
             let mut lists = [BufList::EMPTY; 4];
             let mut oracle: [VecDeque<u32>; 4] = Default::default();
             for (n, op) in ops.into_iter().enumerate() {
                 let which = usize::from(op % 4);
+                let fits = oracle.iter().map(VecDeque::len).sum::<usize>() < 16;
                 if op < 4 {
-                    let fits = oracle.iter().map(VecDeque::len).sum::<usize>() < 16;
                     let pushed = store.push(&mut lists[which], tagged(n as u32));
                     prop_assert_eq!(pushed.is_ok(), fits);
                     if fits { oracle[which].push_back(n as u32) }
+                } else if op >= 8 {
+                    let pushed = store.push_front(&mut lists[which], tagged(n as u32));
+                    prop_assert_eq!(pushed.is_ok(), fits);
+                    if fits { oracle[which].push_front(n as u32) }
                 } else {
                     let popped = store.pop(&mut lists[which]).map(|buf| buf.conn().slot());
                     prop_assert_eq!(popped, oracle[which].pop_front());

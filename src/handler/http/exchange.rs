@@ -1,0 +1,126 @@
+//! Where a connection stands between a request and the end of its response, when they do not end
+//! together.
+
+use std::borrow::Cow;
+
+use crate::mem::{Buf, BufList, MessageId};
+use crate::pipeline::chain::http1::HeadMeta;
+
+/// How far the response is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is out, or there is no request.
+    Done,
+    /// The service has not answered yet.
+    Owed,
+    /// Its head is out, and more of its body is to come.
+    Streaming,
+    /// All but the end of its frame is out.
+    Ending,
+    /// Another protocol has taken over.
+    Upgraded,
+}
+
+/// Who gets the body of the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wants {
+    Nobody,
+    /// It is the body of the response.
+    Response,
+    Service,
+}
+
+/// Where the body of the response comes from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The request, or nowhere.
+    None,
+    Service,
+    /// This, at once.
+    Buf(Buf),
+    /// These bytes, of which so many are out.
+    Bytes(Cow<'static, [u8]>, usize),
+}
+
+/// How the peer finds the end of the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// So many bytes are still due.
+    Length(u64),
+    /// A chunk is open, whose end is still to be written.
+    Chunked {
+        open: bool,
+    },
+    UntilClose,
+}
+
+/// What follows the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Close {
+    No,
+    Plain,
+    /// With time for a peer that may still be sending.
+    Linger,
+}
+
+/// A request and its response, or what is left of them.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub answer: Answer,
+    pub wants: Wants,
+    /// The end of the request's body has not come.
+    pub body_open: bool,
+    /// `100 Continue` is to be written as soon as there is a slot for it.
+    pub continue_due: bool,
+    pub close: Close,
+    pub frame: Frame,
+    pub source: Source,
+    /// A part that waits for a slot for its frame, or the trailers.
+    pub kept: Option<Buf>,
+    pub meta: Option<HeadMeta>,
+    pub message: MessageId,
+    /// Times that the transport has been asked to say when all is out, and has not said so.
+    pub flushes: u8,
+    /// Receiving is paused.
+    pub paused: bool,
+    /// Messages behind this exchange.
+    pub held: BufList,
+    pub held_bufs: u32,
+}
+
+impl Exchange {
+    pub const NONE: Self = Self {
+        answer: Answer::Done,
+        wants: Wants::Nobody,
+        body_open: false,
+        continue_due: false,
+        close: Close::No,
+        frame: Frame::Length(0),
+        source: Source::None,
+        kept: None,
+        meta: None,
+        message: MessageId::NONE,
+        flushes: 0,
+        paused: false,
+        held: BufList::EMPTY,
+        held_bufs: 0,
+    };
+
+    /// Whether the next request has to wait.
+    #[inline]
+    pub fn is_busy(&self) -> bool {
+        self.answer != Answer::Done || !self.held.is_empty()
+    }
+
+    /// Whether there may be something to do for it without a message.
+    #[inline]
+    pub fn is_due(&self) -> bool {
+        self.answer != Answer::Done || !self.held.is_empty() || self.paused
+    }
+
+    /// Whether the service has a part in it.
+    pub fn is_service(&self) -> bool {
+        let streams = self.answer != Answer::Done && matches!(self.source, Source::Service);
+        streams || self.wants == Wants::Service || self.answer == Answer::Upgraded
+    }
+}

@@ -1,0 +1,291 @@
+//! From what a service says to the bytes of a response.
+
+use super::exchange::{Answer, Close, Frame, Source, Wants};
+use super::output::{Stalled, add_meta, append, mark_end, push};
+use super::response::{Body, Response};
+use super::{Http, Service};
+use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
+use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
+use crate::pipeline::Cx;
+use crate::pipeline::chain::http1::{HeadMeta, UPGRADES};
+use crate::proto::http1::{BodyFrame, Connection, Method, ResponseHead};
+
+/// RFC 9110 §15.2.1.
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Most bytes of a body that are written behind the head, into one slot with it.
+const INLINE_BYTES_MAX: usize =
+    LARGE_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX - CONTINUE.len();
+
+/// What a response answers.
+pub(super) struct Asked {
+    pub conn: ConnId,
+    pub message: MessageId,
+    pub meta: HeadMeta,
+    /// Bytes of the request's body, where they are known.
+    pub length: Option<u64>,
+    /// The request's body is still coming.
+    pub body_open: bool,
+    /// Nothing of it was given to the service.
+    pub body_whole: bool,
+}
+
+/// How a response is sent.
+struct Plan {
+    frame: BodyFrame,
+    connection: Connection<'static>,
+    close: Close,
+    wants: Wants,
+    /// The head alone is sent.
+    silent: bool,
+}
+
+impl Asked {
+    fn closes(&self, wants: Wants) -> bool {
+        // Whether the peer sends a body that it held back, after an answer that does not want it,
+        // nobody can tell (RFC 9110 §10.1.1).
+        !self.meta.keep_alive() || self.meta.expects_continue() && wants == Wants::Nobody
+    }
+
+    fn connection(&self, closes: bool) -> Connection<'static> {
+        match (closes, self.meta.http10()) {
+            (true, _) => Connection::Close,
+            (false, true) => Connection::KeepAlive,
+            (false, false) => Connection::Implicit,
+        }
+    }
+
+    fn close(&self, closes: bool) -> Close {
+        match (closes, self.body_open) {
+            (false, _) => Close::No,
+            (true, false) => Close::Plain,
+            // A body that nobody wants is still on its way: do not reset the peer over it.
+            (true, true) => Close::Linger,
+        }
+    }
+}
+
+impl Plan {
+    /// `None`: the request does not allow this response.
+    #[inline]
+    fn of(asked: &Asked, response: &Response) -> Option<Self> {
+        if let Body::Upgrade(protocol) = response.body {
+            let allowed = response.status == 101 && asked.meta.upgrade();
+            return allowed.then(|| Self::upgrade(protocol));
+        }
+        if !(200..=599).contains(&response.status) {
+            return None;
+        }
+        let bodiless = matches!(response.status, 204 | 304);
+        // RFC 9110 §9.3.2, §15.3.5, §15.4.5.
+        let silent = bodiless || asked.meta.method() == Method::Head;
+        let wants = match response.body {
+            Body::OfRequest if !asked.body_whole => return None,
+            Body::OfRequest if asked.body_open && !silent => Wants::Response,
+            _ if response.reads && asked.body_open => Wants::Service,
+            _ => Wants::Nobody,
+        };
+        let frame = match &response.body {
+            _ if bodiless => BodyFrame::None,
+            Body::Bytes(bytes) => BodyFrame::Length(bytes.len() as u64),
+            Body::Buf(buf) => BodyFrame::Length(buf.len() as u64),
+            Body::OfRequest => asked.length.map_or(BodyFrame::Chunked, BodyFrame::Length),
+            Body::Stream(Some(bytes)) => BodyFrame::Length(*bytes),
+            Body::Stream(None) if asked.meta.http10() => BodyFrame::UntilClose,
+            Body::Stream(None) => BodyFrame::Chunked,
+            Body::Upgrade(_) => BodyFrame::None,
+        };
+        let closes = asked.closes(wants) || frame == BodyFrame::UntilClose;
+        let (connection, close) = (asked.connection(closes), asked.close(closes));
+        Some(Self { frame, connection, close, wants, silent })
+    }
+
+    fn upgrade(protocol: &'static str) -> Self {
+        let connection = Connection::Upgrade(protocol);
+        let (frame, close, wants) = (BodyFrame::None, Close::No, Wants::Nobody);
+        Self { frame, connection, close, wants, silent: true }
+    }
+
+    /// What of the body goes into one slot with the head.
+    fn inline<'a>(&self, body: &'a Body) -> &'a [u8] {
+        match body {
+            Body::Bytes(bytes) if !self.silent && bytes.len() <= INLINE_BYTES_MAX => bytes,
+            _ => &[],
+        }
+    }
+
+    /// Where what does not is to come from.
+    fn source(&self, body: Body) -> Source {
+        match body {
+            Body::Bytes(bytes) if !self.silent && bytes.len() > INLINE_BYTES_MAX => {
+                Source::Bytes(bytes, 0)
+            }
+            Body::Buf(buf) if !self.silent => Source::Buf(buf),
+            Body::Stream(_) if !self.silent => Source::Service,
+            _ => Source::None,
+        }
+    }
+}
+
+impl<S: Service> Http<S> {
+    /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is
+    /// kept, and the message that it answers has to come again.
+    #[inline]
+    pub(super) fn respond(
+        &mut self,
+        cx: &mut Cx,
+        asked: &Asked,
+        response: Response,
+        out: &mut Burst,
+    ) -> Result<(), Stalled> {
+        let Some(plan) = Plan::of(asked, &response) else {
+            let status = response.status;
+            tracing::error!(status, "a service gave a response that its request does not allow");
+            return self.fail(cx, asked, out);
+        };
+        let inline = plan.inline(&response.body);
+        // In front of the head where the peer waits for it, so that both are written or neither.
+        let waits = plan.wants != Wants::Nobody && asked.body_whole;
+        let before = if waits && asked.meta.expects_continue() { CONTINUE } else { &[] };
+        let head = ResponseHead {
+            status: response.status,
+            content_type: response.content_type,
+            body: plan.frame,
+            connection: plan.connection,
+            fields: response.fields.iter(),
+        };
+        let encoder = &self.encoder;
+        let encode = |room: &mut [u8]| {
+            room.get_mut(..before.len())?.copy_from_slice(before);
+            let head_end = before.len() + encoder.encode(&mut room[before.len()..], head.clone())?;
+            let end = head_end + inline.len();
+            room.get_mut(head_end..end)?.copy_from_slice(inline);
+            Some(end)
+        };
+        let bytes = inline.len() + HTTP_REPLY_HEAD_BYTES_MAX + before.len();
+        match append(cx, out, asked.conn, bytes, encode) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::error!(response.status, "a response has an illegal field, or too many");
+                return self.fail(cx, asked, out);
+            }
+            Err(Stalled) => {
+                self.pending.push((asked.conn, response));
+                return Err(Stalled);
+            }
+        }
+        let source = plan.source(response.body);
+        self.head_is_out(cx, asked, &plan, source, out);
+        Ok(())
+    }
+
+    /// The head is written: what follows it?
+    #[inline]
+    fn head_is_out(
+        &mut self,
+        cx: &mut Cx,
+        asked: &Asked,
+        plan: &Plan,
+        source: Source,
+        out: &mut Burst,
+    ) {
+        let conn = asked.conn;
+        let source = match source {
+            Source::Buf(mut body) => {
+                body.set_conn(conn);
+                body.set_kind(kind::DATA, 0);
+                push(out, body);
+                Source::None
+            }
+            other => other,
+        };
+        let whole = matches!(source, Source::None) && plan.wants != Wants::Response;
+        if whole && !matches!(plan.connection, Connection::Upgrade(_)) {
+            mark_end(out, conn);
+            cx.extensions.end_message(asked.message);
+            push_close(out, conn, plan.close);
+            if asked.meta.has_body() {
+                let exchange = &mut self.exchanges[conn.slot() as usize];
+                exchange.answer = Answer::Done;
+                exchange.body_open = asked.body_open;
+                exchange.wants = plan.wants;
+            }
+            return;
+        }
+        self.begin(asked, plan, source, out);
+    }
+
+    /// The head is written, and more follows.
+    fn begin(&mut self, asked: &Asked, plan: &Plan, source: Source, out: &mut Burst) {
+        let exchange = &mut self.exchanges[asked.conn.slot() as usize];
+        exchange.answer = Answer::Streaming;
+        if let Connection::Upgrade(_) = plan.connection {
+            let last = out.last_mut().expect("the head was just written");
+            add_meta(last, UPGRADES);
+            exchange.answer = Answer::Upgraded;
+        }
+        exchange.wants = plan.wants;
+        exchange.body_open = asked.body_open;
+        exchange.close = plan.close;
+        exchange.frame = match plan.frame {
+            BodyFrame::Length(bytes) => Frame::Length(bytes),
+            BodyFrame::Chunked => Frame::Chunked { open: false },
+            BodyFrame::UntilClose | BodyFrame::None => Frame::UntilClose,
+        };
+        exchange.source = source;
+        exchange.message = asked.message;
+    }
+
+    /// Tells the peer that its request failed for a reason of ours, and closes.
+    #[cold]
+    pub(super) fn fail(
+        &mut self,
+        cx: &mut Cx,
+        asked: &Asked,
+        out: &mut Burst,
+    ) -> Result<(), Stalled> {
+        self.write_bare(cx, asked.conn, 500, out)?;
+        let exchange = &mut self.exchanges[asked.conn.slot() as usize];
+        exchange.answer = Answer::Done;
+        exchange.wants = Wants::Nobody;
+        cx.extensions.end_message(asked.message);
+        push_close(out, asked.conn, asked.close(true));
+        Ok(())
+    }
+
+    /// A response that says its status, and that the connection ends.
+    pub(super) fn write_bare(
+        &mut self,
+        cx: &mut Cx,
+        conn: ConnId,
+        status: u16,
+        out: &mut Burst,
+    ) -> Result<(), Stalled> {
+        let text = crate::proto::http1::reason(status).as_bytes();
+        let head = ResponseHead {
+            status,
+            content_type: Some("text/plain"),
+            body: BodyFrame::Length(text.len() as u64),
+            connection: Connection::Close,
+            fields: std::iter::empty(),
+        };
+        let encoder = &self.encoder;
+        append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, |room| {
+            let end = encoder.encode(room, head.clone())?;
+            room.get_mut(end..end + text.len())?.copy_from_slice(text);
+            Some(end + text.len())
+        })?;
+        mark_end(out, conn);
+        Ok(())
+    }
+}
+
+pub(super) fn push_close(out: &mut Burst, conn: ConnId, close: Close) {
+    match close {
+        Close::No => {}
+        Close::Plain => push(out, Buf::marker(conn, kind::CLOSE)),
+        Close::Linger => push(out, Buf::linger(conn)),
+    }
+}
+
+const _: () = assert!(HTTP_REPLY_HEAD_BYTES_MAX < crate::limits::SMALL_SLOT_BYTES as usize);

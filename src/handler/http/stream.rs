@@ -1,0 +1,368 @@
+//! Bodies as they come and go: the request's to the service or back to the peer, the response's as
+//! there is room, and the messages that wait behind both.
+
+use super::exchange::{Answer, Exchange, Frame, Source, Wants};
+use super::output::{Stalled, append, append_bytes, mark_end, push};
+use super::respond::{Asked, CONTINUE, push_close};
+use super::response::{Pull, Reply};
+use super::{Http, ROOM, Service};
+use crate::counters::Reason;
+use crate::limits::{
+    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, LARGE_SLOT_BYTES,
+};
+use crate::mem::{Buf, Burst, ConnId, kind};
+use crate::pipeline::Cx;
+use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
+use crate::proto::http1::{self, encode_chunk_size, is_field_lines};
+
+/// Times that the transport may owe us the word that all is out: the next part of a body is made
+/// while the one before it is being sent.
+const FLUSHES_MAX: u8 = 2;
+
+/// The end of an open chunk, a size, and the end of its line.
+const CHUNK_FRAME_BYTES: usize = 2 + 16 + 2;
+
+impl<S: Service> Http<S> {
+    fn exchange(&mut self, conn: ConnId) -> &mut Exchange {
+        &mut self.exchanges[conn.slot() as usize]
+    }
+
+    /// Part of a request's body, its trailers, or its end.
+    pub(super) fn on_body(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        out: &mut Burst,
+    ) -> Result<(), Buf> {
+        let last = message.kind() == BODY && message.meta() != 0;
+        let exchange = self.exchange(message.conn());
+        match exchange.wants {
+            Wants::Response => self.echo_part(cx, message, last, out),
+            Wants::Service => self.serve_part(cx, message, last, out),
+            Wants::Nobody => {
+                exchange.body_open &= !last;
+                cx.drop_buf(message, Reason::NotWanted);
+                Ok(())
+            }
+        }
+    }
+
+    fn echo_part(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        last: bool,
+        out: &mut Burst,
+    ) -> Result<(), Buf> {
+        let conn = message.conn();
+        if message.kind() == TRAILERS {
+            cx.drop_buf(message, Reason::NotWanted);
+            return Ok(());
+        }
+        if !message.is_empty() {
+            self.send_part(cx, message, out)?;
+        }
+        if !last {
+            return Ok(());
+        }
+        self.exchange(conn).body_open = false;
+        self.exchange(conn).answer = Answer::Ending;
+        Ok(())
+    }
+
+    fn serve_part(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        last: bool,
+        out: &mut Burst,
+    ) -> Result<(), Buf> {
+        let conn = message.conn();
+        if message.kind() == TRAILERS {
+            self.service.trailers(cx, conn, http1::field_lines(&message));
+            return Ok(());
+        }
+        let reply = match self.take_pending(conn) {
+            Some(response) => Reply::Response(response),
+            None => self.service.body(cx, conn, &message, last),
+        };
+        let exchange = self.exchange(conn);
+        let (owed, meta) = (exchange.answer == Answer::Owed, exchange.meta);
+        let asked = Asked {
+            conn,
+            message: exchange.message,
+            meta: meta.expect("it was kept with the request"),
+            length: None,
+            body_open: !last,
+            body_whole: false,
+        };
+        match reply {
+            Reply::Busy => return Err(message),
+            Reply::Response(response) if owed => {
+                exchange.wants = Wants::Nobody;
+                let answered = self.respond(cx, &asked, response, out);
+                if answered.is_err() {
+                    self.exchange(conn).wants = Wants::Service;
+                }
+                answered.map_err(|Stalled| message)?;
+            }
+            Reply::Body if last && owed => {
+                tracing::error!("a service gave no response to a whole request");
+                self.fail(cx, &asked, out).map_err(|Stalled| message)?;
+            }
+            _ => {}
+        }
+        let exchange = self.exchange(conn);
+        exchange.body_open = !last;
+        if last {
+            exchange.wants = Wants::Nobody;
+        }
+        Ok(())
+    }
+
+    /// Goes on with an exchange as far as there is room: the body of its response, its end, and then
+    /// what waits behind it. Where there is none, the transport is asked to call again.
+    pub(super) fn advance(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
+        while out.room() >= ROOM {
+            let exchange = &self.exchanges[conn.slot() as usize];
+            let moved = match exchange.answer {
+                Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
+                _ if self.front_may_go(conn) => self.release(cx, conn, out),
+                Answer::Streaming if !matches!(exchange.source, Source::None) => {
+                    if exchange.flushes >= FLUSHES_MAX {
+                        return;
+                    }
+                    self.pull(cx, conn, out)
+                }
+                Answer::Ending => self.end(cx, conn, out),
+                _ => return self.resume(conn, out),
+            };
+            if moved.is_err() {
+                break;
+            }
+        }
+        self.call_again(conn, out);
+    }
+
+    /// Asks the transport to say when all is out, unless it owes us that already.
+    fn call_again(&mut self, conn: ConnId, out: &mut Burst) {
+        if self.exchange(conn).flushes == 0 {
+            self.flush(conn, out);
+        }
+    }
+
+    fn flush(&mut self, conn: ConnId, out: &mut Burst) {
+        self.exchange(conn).flushes += 1;
+        push(out, Buf::marker(conn, kind::FLUSH));
+    }
+
+    pub(super) fn write_continue(
+        &mut self,
+        cx: &mut Cx,
+        conn: ConnId,
+        out: &mut Burst,
+    ) -> Result<(), Stalled> {
+        append_bytes(cx, out, conn, CONTINUE)?;
+        self.exchange(conn).continue_due = false;
+        Ok(())
+    }
+
+    /// Sends the next parts of the response's body.
+    fn pull(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
+        let (mut bytes, mut parts) = (0, 0);
+        while bytes < HTTP_PULL_BYTES && parts < HTTP_PULL_PARTS_MAX && out.room() >= ROOM {
+            match self.next_part(cx, conn) {
+                Pull::Part(part) if part.is_empty() => {}
+                Pull::Part(mut part) => {
+                    bytes += part.len();
+                    parts += 1;
+                    part.set_conn(conn);
+                    if let Err(part) = self.send_part(cx, part, out) {
+                        self.exchange(conn).kept = Some(part);
+                        return Err(Stalled);
+                    }
+                }
+                Pull::Wait => return Err(Stalled),
+                Pull::End => return Ok(self.exchange(conn).answer = Answer::Ending),
+                Pull::Trailers(lines) => {
+                    let exchange = self.exchange(conn);
+                    exchange.answer = Answer::Ending;
+                    exchange.kept = Some(lines);
+                    return Ok(());
+                }
+            }
+        }
+        self.flush(conn, out);
+        Ok(())
+    }
+
+    fn next_part(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if let Some(part) = exchange.kept.take() {
+            return Pull::Part(part);
+        }
+        match &mut exchange.source {
+            Source::Service => self.service.pull(cx, conn),
+            Source::Bytes(bytes, at) => next_bytes(cx, conn, bytes, at),
+            Source::None | Source::Buf(_) => Pull::End,
+        }
+    }
+
+    /// Sends `part` of a response's body within its frame; gives it back when there is no slot for
+    /// the frame.
+    fn send_part(&mut self, cx: &mut Cx, mut part: Buf, out: &mut Burst) -> Result<(), Buf> {
+        let conn = part.conn();
+        let exchange = self.exchange(conn);
+        match exchange.frame {
+            Frame::Length(left) => {
+                let Some(left) = left.checked_sub(part.len() as u64) else {
+                    tracing::error!("a service gives more of a body than it said");
+                    exchange.answer = Answer::Ending;
+                    return Ok(());
+                };
+                exchange.frame = Frame::Length(left);
+            }
+            Frame::Chunked { open } => {
+                let size = part.len();
+                let framed = append(cx, out, conn, CHUNK_FRAME_BYTES, |room| {
+                    let end = if open { put(room, b"\r\n")? } else { 0 };
+                    Some(end + encode_chunk_size(&mut room[end..], size)?)
+                });
+                if framed.is_err() {
+                    return Err(part);
+                }
+                self.exchange(conn).frame = Frame::Chunked { open: true };
+            }
+            Frame::UntilClose => {}
+        }
+        part.set_kind(kind::DATA, 0);
+        push(out, part);
+        Ok(())
+    }
+
+    /// Ends the response.
+    fn end(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
+        let exchange = self.exchange(conn);
+        let mut whole = true;
+        match exchange.frame {
+            Frame::Chunked { open } => {
+                let trailers = exchange.kept.take().filter(|lines| is_field_lines(lines));
+                let trailers_len = trailers.as_ref().map_or(0, |lines| lines.len());
+                let ended = append(cx, out, conn, CHUNK_FRAME_BYTES + trailers_len, |room| {
+                    let mut end = if open { put(room, b"\r\n")? } else { 0 };
+                    end += put(&mut room[end..], b"0\r\n")?;
+                    end += put(&mut room[end..], trailers.as_deref().unwrap_or_default())?;
+                    Some(end + put(&mut room[end..], b"\r\n")?)
+                });
+                if ended.is_err() {
+                    self.exchange(conn).kept = trailers;
+                    return Err(Stalled);
+                }
+            }
+            // Cut short: the peer sees that from the close alone.
+            Frame::Length(left) => whole = left == 0,
+            Frame::UntilClose => {}
+        }
+        let exchange = self.exchange(conn);
+        let (close, message) = (exchange.close, exchange.message);
+        exchange.answer = Answer::Done;
+        exchange.source = Source::None;
+        exchange.kept = None;
+        cx.extensions.end_message(message);
+        if whole {
+            mark_end(out, conn);
+            push_close(out, conn, close);
+        } else {
+            tracing::error!("a service gave less or more of a body than it said");
+            push(out, Buf::linger(conn));
+        }
+        Ok(())
+    }
+
+    /// Keeps a message for later. What nobody has room for costs its connection.
+    pub(super) fn hold(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
+        let conn = message.conn();
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if let Err(message) = self.held.push(&mut exchange.held, message) {
+            cx.drop_buf(message, Reason::Protocol);
+            self.abandon(cx, conn);
+            return push(out, Buf::marker(conn, kind::ABORT));
+        }
+        exchange.held_bufs += 1;
+        if exchange.held_bufs > HTTP_HELD_BUFS_MAX && !exchange.paused {
+            exchange.paused = true;
+            push(out, Buf::marker(conn, kind::PAUSE));
+        }
+    }
+
+    /// Whether the first of the messages that are held has nothing to wait for any more.
+    fn front_may_go(&self, conn: ConnId) -> bool {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        let done = exchange.answer == Answer::Done;
+        match self.held.front(&exchange.held).map(Buf::kind) {
+            None => false,
+            Some(BODY | TRAILERS) => true,
+            Some(HEAD) => done,
+            Some(_) => done || exchange.body_open,
+        }
+    }
+
+    /// Handles the next message that was held.
+    fn release(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        let message = self.held.pop(&mut exchange.held).expect("the caller saw it");
+        exchange.held_bufs -= 1;
+        self.handle(cx, message, out).map_err(|message| {
+            let exchange = &mut self.exchanges[conn.slot() as usize];
+            let back = self.held.push_front(&mut exchange.held, message);
+            assert!(back.is_ok(), "it was just popped");
+            exchange.held_bufs += 1;
+            Stalled
+        })
+    }
+
+    fn resume(&mut self, conn: ConnId, out: &mut Burst) {
+        let exchange = self.exchange(conn);
+        if exchange.paused && exchange.held.is_empty() {
+            exchange.paused = false;
+            push(out, Buf::marker(conn, kind::RESUME));
+        }
+    }
+
+    /// Forgets an exchange that will not come to its end, and what waits behind it.
+    pub(super) fn abandon(&mut self, cx: &mut Cx, conn: ConnId) {
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if exchange.is_service() {
+            self.service.closed(cx, conn);
+        }
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        cx.extensions.end_message(exchange.message);
+        while let Some(message) = self.held.pop(&mut exchange.held) {
+            cx.extensions.end_message(message.message());
+            cx.drop_buf(message, Reason::NotWanted);
+        }
+        *exchange = Exchange::NONE;
+        self.take_pending(conn);
+    }
+}
+
+/// The next slotful of bytes of the program's own.
+fn next_bytes(cx: &mut Cx, conn: ConnId, bytes: &[u8], at: &mut usize) -> Pull {
+    let left = &bytes[*at..];
+    if left.is_empty() {
+        return Pull::End;
+    }
+    let Some(mut part) = cx.alloc(left.len().min(LARGE_SLOT_BYTES as usize), conn) else {
+        return Pull::Wait;
+    };
+    let taken = left.len().min(part.tailroom());
+    let fits = part.append(&left[..taken]);
+    debug_assert!(fits, "no more than there is room");
+    *at += taken;
+    Pull::Part(part)
+}
+
+fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
+    room.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(bytes.len())
+}

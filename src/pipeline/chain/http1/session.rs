@@ -1,0 +1,398 @@
+//! One connection of the chain: what of it has been read, and since when it waits.
+
+use super::messages::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
+use super::stash::{StashId, Stashes, join};
+use super::{Settings, Step, push};
+use crate::counters::{Counter, Reason};
+use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
+use crate::pipeline::Cx;
+use crate::proto::http1::{
+    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, decode_head, resume_head,
+};
+use crate::time::Instant;
+
+/// The status for what there is no room for.
+const UNAVAILABLE: u16 = 503;
+
+/// A moment, in units of 2²⁰ ns (about a millisecond), that comes round in 52 days.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp(u32);
+
+impl Stamp {
+    pub fn of(now: Instant) -> Self {
+        Self((now.as_ns() >> 20) as u32)
+    }
+
+    /// Whether `timeout_ns` have passed since.
+    pub fn is_older(self, now: Instant, timeout_ns: u64) -> bool {
+        u64::from(Self::of(now).0.wrapping_sub(self.0)) >= timeout_ns >> 20
+    }
+}
+
+/// How the body that is coming is read.
+pub(super) enum BodyReader {
+    Length(Body),
+    Chunks(ChunkDecoder),
+}
+
+/// One connection.
+pub(super) struct Session {
+    pub lifecycle: Lifecycle,
+    /// The handler wants nothing more for now.
+    pub paused: bool,
+    /// Of the body that is coming, while one is.
+    reader: BodyReader,
+    /// The beginning of a head or of trailers whose end is still to come.
+    pub stash: StashId,
+    /// Requests seen.
+    requests: u32,
+    /// When what is waited for began to be.
+    pub since: Stamp,
+    /// The message that the body belongs to.
+    message: MessageId,
+}
+
+const _: () = assert!(size_of::<Session>() <= 64, "one cache line a connection");
+
+impl Session {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            lifecycle: Lifecycle::new(),
+            paused: false,
+            reader: BodyReader::Length(Body::new(0)),
+            stash: StashId::NONE,
+            requests: 0,
+            since: Stamp::of(now),
+            message: MessageId::NONE,
+        }
+    }
+
+    /// Looks at the next bytes; pushes at most three bufs.
+    #[inline]
+    pub fn receive(
+        &mut self,
+        cx: &mut Cx,
+        settings: &Settings,
+        stashes: &mut Stashes,
+        buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        match self.lifecycle.inbound() {
+            Inbound::First | Inbound::Next => self.head(cx, settings, stashes, buf, output),
+            Inbound::Head => self.more_head(cx, settings, stashes, buf, output),
+            Inbound::Body => self.body(cx, stashes, buf, output),
+            Inbound::Upgraded => {
+                push(output, buf);
+                Step::Done
+            }
+            // The answer is on its way, or waits for a slot, as we do.
+            Inbound::Held if self.lifecycle.owed() <= 1 => Step::Stalled(buf),
+            Inbound::Held => self.refuse(cx, 400, buf, output),
+            Inbound::Ignored => {
+                cx.drop_buf(buf, Reason::Protocol);
+                Step::Done
+            }
+        }
+    }
+
+    /// Looks for a head at the start of `buf`.
+    #[inline]
+    fn head(
+        &mut self,
+        cx: &mut Cx,
+        settings: &Settings,
+        stashes: &mut Stashes,
+        buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        match decode_head(&buf, &settings.limits) {
+            Ok(Some(head)) => self.emit(cx, settings, &head, buf, output),
+            Ok(None) if stashes.has_room() => {
+                self.since = Stamp::of(cx.now);
+                self.stash = stashes.put(buf);
+                self.lifecycle.parse().part();
+                Step::Done
+            }
+            Ok(None) => self.refuse(cx, UNAVAILABLE, buf, output),
+            Err(fault) => self.refuse(cx, fault.status(), buf, output),
+        }
+    }
+
+    /// Puts `buf` behind the part of a head in the stash. Only a head is copied: what follows it
+    /// in `buf` is handed on from there.
+    #[cold]
+    fn more_head(
+        &mut self,
+        cx: &mut Cx,
+        settings: &Settings,
+        stashes: &mut Stashes,
+        buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        let limits = &settings.limits;
+        let mut stash = stashes.take(&mut self.stash).expect("a head that goes on is stashed");
+        let seen = stash.len();
+        let wanted = buf.len().min((limits.head_bytes as usize).saturating_sub(seen));
+        if !join(cx, &mut stash, &buf[..wanted]) {
+            if stashes.large_are_taken() {
+                return self.refuse(cx, UNAVAILABLE, buf, output);
+            }
+            self.stash = stashes.put(stash);
+            return Step::Stalled(buf);
+        }
+        match resume_head(&stash, seen, limits) {
+            Ok(Some(head)) => {
+                let mut rest = buf;
+                rest.advance(head.head_len as usize - seen);
+                stash.truncate(head.head_len as usize);
+                match self.emit(cx, settings, &head, stash, output) {
+                    Step::Done if rest.is_empty() => Step::Done,
+                    _ => Step::Rest(rest),
+                }
+            }
+            Ok(None) => {
+                self.stash = stashes.put(stash);
+                self.lifecycle.parse().part();
+                Step::Done
+            }
+            Err(fault) => self.refuse(cx, fault.status(), stash, output),
+        }
+    }
+
+    /// Hands the head at the start of `buf` on.
+    #[inline]
+    fn emit(
+        &mut self,
+        cx: &mut Cx,
+        settings: &Settings,
+        head: &Head,
+        mut buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        self.requests += 1;
+        let keep_alive = head.keep_alive && !cx.draining && self.requests < settings.requests_max;
+        let head_bytes = head.head_len as usize;
+        let rest = if buf.len() == head_bytes {
+            None
+        } else {
+            let rest = buf.slice(head_bytes, buf.len());
+            buf.truncate(head_bytes);
+            Some(rest)
+        };
+        let meta = HeadMeta::new(head, keep_alive, rest.is_none());
+        if meta.has_body() {
+            self.expect_body(cx, settings, head);
+        }
+        let (body, upgrade) = (meta.has_body(), meta.upgrade());
+        self.lifecycle.parse().head(Seen { body, keep_alive, upgrade });
+        buf.advance(head.method_range().start);
+        buf.set_kind(HEAD, meta.0);
+        self.message = cx.extensions.begin_message();
+        buf.set_message(self.message);
+        push(output, buf);
+        cx.counters.add(Counter::Messages, 1);
+        rest.map_or(Step::Done, Step::Rest)
+    }
+
+    fn expect_body(&mut self, cx: &Cx, settings: &Settings, head: &Head) {
+        self.since = Stamp::of(cx.now);
+        self.reader = match head.body {
+            BodyLength::Chunked => BodyReader::Chunks(ChunkDecoder::new(&settings.limits)),
+            BodyLength::Length(bytes) => BodyReader::Length(Body::new(bytes)),
+            BodyLength::None => BodyReader::Length(Body::new(0)),
+        };
+    }
+
+    fn body(
+        &mut self,
+        cx: &mut Cx,
+        stashes: &mut Stashes,
+        buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        self.since = Stamp::of(cx.now);
+        match &mut self.reader {
+            BodyReader::Length(body) => {
+                let taken = body.take(buf.len());
+                let done = body.is_done();
+                let (part, rest) = front(buf, 0, taken);
+                let conn = part.conn();
+                self.hand_on(part, BODY, u32::from(done), output);
+                if done {
+                    self.body_ended(cx, conn, output);
+                }
+                rest.map_or(Step::Done, Step::Rest)
+            }
+            BodyReader::Chunks(_) => self.chunks(cx, stashes, buf, output),
+        }
+    }
+
+    /// The next piece of a chunked body.
+    fn chunks(
+        &mut self,
+        cx: &mut Cx,
+        stashes: &mut Stashes,
+        mut buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        let BodyReader::Chunks(decoder) = &mut self.reader else { return Step::Done };
+        let before = decoder.clone();
+        let step = match decoder.decode(&buf) {
+            Ok(step) => step,
+            Err(fault) => return self.refuse(cx, fault.status(), buf, output),
+        };
+        if let Some(lines) = step.trailers.filter(|lines| !lines.is_empty()) {
+            let kept = self.keep_trailers(cx, stashes, buf.conn(), &buf[lines]);
+            if let Err(full) = kept {
+                self.reader = BodyReader::Chunks(before);
+                return match full {
+                    NoRoom::ForNow => Step::Stalled(buf),
+                    NoRoom::InStashes => self.refuse(cx, UNAVAILABLE, buf, output),
+                };
+            }
+        }
+        let conn = buf.conn();
+        if let Some(data) = step.data {
+            let (part, rest) = front(buf, data.start, data.end);
+            self.hand_on(part, BODY, 0, output);
+            return rest.map_or(Step::Done, Step::Rest);
+        }
+        if step.done {
+            if let Some(trailers) = stashes.take(&mut self.stash) {
+                self.hand_on(trailers, TRAILERS, 0, output);
+            }
+            self.hand_on(Buf::marker(conn, BODY), BODY, 1, output);
+            self.body_ended(cx, conn, output);
+        }
+        buf.advance(step.consumed);
+        if buf.is_empty() { Step::Done } else { Step::Rest(buf) }
+    }
+
+    fn keep_trailers(
+        &mut self,
+        cx: &mut Cx,
+        stashes: &mut Stashes,
+        conn: ConnId,
+        lines: &[u8],
+    ) -> Result<(), NoRoom> {
+        let mut stash = match stashes.take(&mut self.stash) {
+            Some(stash) => stash,
+            None if !stashes.has_room() => return Err(NoRoom::InStashes),
+            None => cx.alloc(1, conn).ok_or(NoRoom::ForNow)?,
+        };
+        let joined = join(cx, &mut stash, lines);
+        self.stash = stashes.put(stash);
+        match joined {
+            true => Ok(()),
+            false if stashes.large_are_taken() => Err(NoRoom::InStashes),
+            false => Err(NoRoom::ForNow),
+        }
+    }
+
+    fn hand_on(&self, mut buf: Buf, kind: u8, meta: u32, output: &mut Burst) {
+        buf.set_kind(kind, meta);
+        buf.set_message(self.message);
+        push(output, buf);
+    }
+
+    fn body_ended(&mut self, cx: &Cx, conn: ConnId, output: &mut Burst) {
+        self.lifecycle.body_ended();
+        if cx.draining && self.lifecycle.is_idle() {
+            // Its head promised that the connection goes on; it does not.
+            self.lifecycle.ignore();
+            push(output, Buf::linger(conn));
+        }
+    }
+
+    /// Lets the handler answer with `status`, and ignores the connection from here on.
+    #[cold]
+    fn refuse(
+        &mut self,
+        cx: &mut Cx,
+        status: u16,
+        buf: Buf,
+        output: &mut Burst,
+    ) -> Step {
+        push(output, self.fault(buf.conn(), status));
+        cx.drop_buf(buf, Reason::Protocol);
+        Step::Done
+    }
+
+    /// The word to the handler that the peer is refused.
+    pub fn fault(&mut self, conn: ConnId, status: u16) -> Buf {
+        self.lifecycle.refuse();
+        let mut marker = Buf::marker(conn, FAULT);
+        marker.set_kind(FAULT, status.into());
+        marker
+    }
+
+    /// What the session has waited for too long, if it has.
+    pub fn overdue(&self, now: Instant, settings: &Settings) -> Option<Overdue> {
+        let (timeout_ns, overdue) = match self.lifecycle.inbound() {
+            Inbound::First => (settings.head_timeout_ns, Overdue::Request),
+            Inbound::Head => (settings.head_timeout_ns, Overdue::Rest),
+            Inbound::Body if !self.paused => (settings.body_timeout_ns, Overdue::Rest),
+            Inbound::Next if self.lifecycle.owed() == 0 => {
+                (settings.keep_alive_timeout_ns, Overdue::Request)
+            }
+            _ => return None,
+        };
+        self.since.is_older(now, timeout_ns).then_some(overdue)
+    }
+
+    /// Takes note of what the handler says to the connection.
+    #[inline]
+    pub fn sent(&mut self, now: Instant, buf: &mut Buf) {
+        match buf.kind() {
+            kind::DATA if self.lifecycle.owed() > 0 => self.responded(now, buf),
+            kind::CLOSE | kind::ABORT => self.lifecycle.ignore(),
+            kind::PAUSE => self.paused = true,
+            kind::RESUME => {
+                self.paused = false;
+                self.since = Stamp::of(now);
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn responded(&mut self, now: Instant, buf: &mut Buf) {
+        let meta = buf.meta();
+        if meta & super::UPGRADES != 0 {
+            self.lifecycle.upgraded();
+        } else {
+            self.lifecycle.written(meta & super::ENDS);
+            if self.lifecycle.is_idle() {
+                self.since = Stamp::of(now);
+            }
+        }
+        buf.set_kind(kind::DATA, 0);
+    }
+}
+
+/// What a peer is late with.
+pub(super) enum Overdue {
+    /// A request of which nothing has come.
+    Request,
+    /// The rest of one.
+    Rest,
+}
+
+/// Why trailers are not kept.
+enum NoRoom {
+    /// No slot is free.
+    ForNow,
+    /// Others hold all that may be held.
+    InStashes,
+}
+
+/// The bytes from `start` to `end` of `buf`, and what follows them, if anything does.
+fn front(mut buf: Buf, start: usize, end: usize) -> (Buf, Option<Buf>) {
+    buf.advance(start);
+    if end - start == buf.len() {
+        return (buf, None);
+    }
+    let part = buf.split_to(end - start);
+    (part, Some(buf))
+}
+

@@ -1,0 +1,219 @@
+//! Where a connection stands between its requests and its responses (G-6). Bytes, bodies and time
+//! are its owner's; here is only which step may follow which.
+//!
+//! | state | left by | for |
+//! |---|---|---|
+//! | initial | the first bytes | parsing |
+//! | parsing | part of a head, a head, a broken rule | reading, processing, processing |
+//! | reading | more bytes | parsing |
+//! | processing | the first byte of the response | writing |
+//! | writing | its last byte | keep-alive; processing, when more requests came; closed, after the last |
+//! | keep-alive | bytes | parsing |
+//! | closed | | |
+//!
+//! Requests may be pipelined, so both directions move by themselves: [`State`] names the response
+//! that is owed first, and the request only where none is. Parsing does not outlast a call: it is a
+//! [`Parsing`], which has to be consumed with its outcome. A step that cannot be is a panic.
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing has come yet.
+    Initial,
+    /// Part of a request has come, and no response is owed.
+    Reading,
+    /// A response is owed of which nothing was written.
+    Processing,
+    /// Part of a response is written.
+    Writing,
+    /// All requests are answered, and one more may come.
+    KeepAlive,
+    /// Another protocol has taken over.
+    Upgraded,
+    /// Nothing is owed, and nothing more is read.
+    Closed,
+}
+
+/// What the next byte from the peer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Inbound {
+    /// The first of all.
+    First,
+    /// Part of a head of which some is there.
+    Head,
+    /// Part of a body.
+    Body,
+    /// The first of the next head.
+    Next,
+    /// Not known before the request to upgrade is answered.
+    Held,
+    /// Another protocol's.
+    Upgraded,
+    /// Of no interest: the last request was seen, or a rule was broken.
+    Ignored,
+}
+
+/// What a whole head says of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// A body follows.
+    pub body: bool,
+    /// Another request may follow.
+    pub keep_alive: bool,
+    /// It asks for another protocol. With a body the wish is ignored (RFC 9110 §7.8 allows it).
+    pub upgrade: bool,
+}
+
+/// The two directions of one connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lifecycle {
+    inbound: Inbound,
+    /// Part of the first response that is owed is written.
+    begun: bool,
+    /// No request follows the one that was seen last.
+    last: bool,
+    /// Requests without a whole response.
+    owed: u32,
+}
+
+/// A connection whose head is being looked at.
+#[must_use = "say what was found"]
+pub struct Parsing<'a>(&'a mut Lifecycle);
+
+impl Lifecycle {
+    /// A connection that has just begun.
+    pub const fn new() -> Self {
+        Self { inbound: Inbound::First, begun: false, last: false, owed: 0 }
+    }
+
+    /// What the next byte is.
+    #[inline]
+    pub const fn inbound(&self) -> Inbound {
+        self.inbound
+    }
+
+    /// Requests without a whole response.
+    #[inline]
+    pub const fn owed(&self) -> u32 {
+        self.owed
+    }
+
+    /// Where the connection stands.
+    pub const fn state(&self) -> State {
+        match (self.owed, self.begun, self.inbound) {
+            (_, _, Inbound::Upgraded) => State::Upgraded,
+            (1.., true, _) => State::Writing,
+            (1.., false, _) => State::Processing,
+            (0, _, Inbound::First) => State::Initial,
+            (0, _, Inbound::Head | Inbound::Body) => State::Reading,
+            (0, _, Inbound::Next) => State::KeepAlive,
+            (0, _, Inbound::Held | Inbound::Ignored) => State::Closed,
+        }
+    }
+
+    /// Whether it waits for a request of which nothing has come, and owes nothing.
+    #[inline]
+    pub const fn is_idle(&self) -> bool {
+        self.owed == 0 && matches!(self.inbound, Inbound::First | Inbound::Next)
+    }
+
+    /// Bytes are there where a head is due.
+    ///
+    /// # Panics
+    /// When none is.
+    #[inline]
+    pub fn parse(&mut self) -> Parsing<'_> {
+        let due = matches!(self.inbound, Inbound::First | Inbound::Head | Inbound::Next);
+        assert!(due, "no head is due: {self:?}");
+        Parsing(self)
+    }
+
+    /// The body of the request is whole.
+    ///
+    /// # Panics
+    /// When there was none.
+    #[inline]
+    pub fn body_ended(&mut self) {
+        assert!(self.inbound == Inbound::Body, "no body was coming: {self:?}");
+        self.inbound = if self.last { Inbound::Ignored } else { Inbound::Next };
+    }
+
+    /// The peer has broken a rule or taken too long: it is owed a word about it, and not heard any
+    /// more. A request whose body was coming gets that word for its response, if it has none yet.
+    ///
+    /// # Panics
+    /// When the connection is not heard as it is.
+    pub fn refuse(&mut self) {
+        let heard = !matches!(self.inbound, Inbound::Upgraded | Inbound::Ignored);
+        assert!(heard, "nobody listens: {self:?}");
+        let unanswered = self.inbound == Inbound::Body && self.owed > 0;
+        self.owed += u32::from(!unanswered);
+        self.ignore();
+    }
+
+    /// Nothing more is read.
+    pub fn ignore(&mut self) {
+        self.inbound = Inbound::Ignored;
+        self.last = true;
+    }
+
+    /// Bytes of responses were written, which end so many of them.
+    ///
+    /// # Panics
+    /// When fewer are owed.
+    #[inline]
+    pub fn written(&mut self, ended: u32) {
+        assert!(self.owed > 0 && ended <= self.owed, "a response to nothing: {ended}, {self:?}");
+        self.owed -= ended;
+        self.begun = ended == 0;
+        if self.owed == 0 && self.inbound == Inbound::Held {
+            self.inbound = if self.last { Inbound::Ignored } else { Inbound::Next };
+        }
+    }
+
+    /// The response that ends HTTP on this connection was written.
+    ///
+    /// # Panics
+    /// When nobody asked for it.
+    pub fn upgraded(&mut self) {
+        let asked = self.inbound == Inbound::Held && self.owed == 1;
+        assert!(asked, "nobody asked to upgrade: {self:?}");
+        *self = Self { inbound: Inbound::Upgraded, owed: 0, ..Self::new() };
+    }
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Parsing<'_> {
+    /// The head goes on.
+    #[inline]
+    pub fn part(self) {
+        self.0.inbound = Inbound::Head;
+    }
+
+    /// The head is whole.
+    #[inline]
+    pub fn head(self, seen: Seen) {
+        let connection = self.0;
+        connection.owed += 1;
+        connection.last = !seen.keep_alive;
+        connection.inbound = match seen {
+            Seen { body: true, .. } => Inbound::Body,
+            Seen { upgrade: true, .. } => Inbound::Held,
+            Seen { keep_alive: true, .. } => Inbound::Next,
+            Seen { keep_alive: false, .. } => Inbound::Ignored,
+        };
+    }
+
+    /// The head breaks a rule.
+    pub fn refuse(self) {
+        self.0.refuse();
+    }
+}
+
+#[cfg(test)]
+mod tests;
