@@ -396,6 +396,7 @@ impl Chain for Http1 {
                     }
                     push(output, buf);
                 }
+                kind::FLUSHED => push(output, buf),
                 // A request that is not whole by now never will be.
                 kind::EOF => push(output, Buf::marker(conn, kind::CLOSE)),
                 _ => loop {
