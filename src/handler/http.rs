@@ -12,7 +12,6 @@ use exchange::{Answer, Exchange, Wants};
 use output::push;
 pub use request::Request;
 use respond::Asked;
-use response::Fields;
 pub use response::{Body, Pull, Reply, Response};
 
 use crate::counters::Reason;
@@ -188,8 +187,7 @@ impl<S: Service> Http<S> {
         let done = match reply {
             Reply::Busy => return Err(message),
             Reply::Response(response) => {
-                let length =
-                    if meta.has_body() { request.content_length() } else { Some(0) };
+                let length = if meta.has_body() { request.content_length() } else { Some(0) };
                 self.respond(cx, &asked(length), response, out)
             }
             Reply::Body if meta.has_body() => {
@@ -259,7 +257,7 @@ mod tests {
     use super::*;
     use crate::counters::LcoreCounters;
     use crate::mem::Mempool;
-    use crate::pipeline::chain::http1::{Http1, StashBounds};
+    use crate::pipeline::chain::http1::{Http1, Settings};
     use crate::pipeline::{Chain, Extensions};
     use crate::time::Clock;
 
@@ -280,8 +278,7 @@ mod tests {
             Some(Response::text(200, "once"))
         };
         let mut handler = Http::new(1, service);
-        let bounds = StashBounds { all: 1, large: 1 };
-        let mut chain = Http1::new(1, http1::Limits::default(), bounds);
+        let mut chain = Http1::new(1, Settings::for_slots(8, 8));
         let conn = ConnId::new(0, 0, 0);
         let mut request = pool.alloc(1).unwrap();
         request.set_conn(conn);

@@ -7,9 +7,8 @@ use super::Lcore;
 use crate::error::{Error, Result};
 use crate::limits::PENDING_WRITES_MAX;
 use crate::mailbox::Sender;
-use crate::mem::{Buf, ConnId};
+use crate::mem::{Buf, ConnId, kind};
 use crate::transport::Notice;
-use crate::transport::tcp::NOTIFY;
 
 /// What became of a write from another thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,8 +172,8 @@ impl Lcore {
         let marker = match done.map(|done| self.writes.register(done)) {
             None => None,
             Some(Ok(ticket)) => {
-                let mut marker = Buf::marker(conn, NOTIFY);
-                marker.set_kind(NOTIFY, ticket);
+                let mut marker = Buf::marker(conn, kind::NOTIFY);
+                marker.set_kind(kind::NOTIFY, ticket);
                 Some(marker)
             }
             Some(Err(done)) => {

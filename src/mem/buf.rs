@@ -12,8 +12,9 @@ use crate::limits::SLOT_BYTES_MAX;
 
 /// What a buf is to the stage that meets it: one byte beside the bytes.
 ///
-/// `OPEN`, `EOF` and `CLOSED` come up from a transport, in order with the data; `CLOSE` and `ABORT`
-/// go down to it, likewise in order. The rest is a protocol's to use between its own stages.
+/// `OPEN`, `EOF`, `CLOSED` and `FLUSHED` come up from a transport, in order with the data; the others
+/// below [`PROTOCOL`] go down to it, likewise in order. The rest is a protocol's to use between its
+/// own stages.
 pub mod kind {
     /// Bytes of the connection.
     pub const DATA: u8 = 0;
@@ -28,6 +29,19 @@ pub mod kind {
     pub const CLOSE: u8 = 4;
     /// Close the connection at once and drop what was not sent. No bytes.
     pub const ABORT: u8 = 5;
+    /// Tell the author of a write from another thread that what was sent before is out. No bytes;
+    /// the meta is the lcore's ticket.
+    pub(crate) const NOTIFY: u8 = 6;
+    /// Say [`FLUSHED`] once what was sent before on the connection is out. No bytes.
+    pub const FLUSH: u8 = 7;
+    /// All before a [`FLUSH`] was handed to the system. No bytes, and the meta of the `FLUSH`. One
+    /// for each, unless the connection ends first: then `CLOSED` comes, and none after it.
+    pub const FLUSHED: u8 = 8;
+    /// Receive nothing more from the connection until [`RESUME`]; what was received still comes.
+    /// Until then its `EOF` or `CLOSED` may be late. No bytes, nor harm in a second one.
+    pub const PAUSE: u8 = 9;
+    /// Receive again. No bytes.
+    pub const RESUME: u8 = 10;
     /// Meta of a `CLOSE` that waits, a little, for the peer to close first.
     pub const LINGER: u32 = 1;
     /// The first kind that a protocol may use between its stages.

@@ -16,8 +16,6 @@ use net::Net;
 pub use net::{Peer, SimNet};
 use wire::{Arrival, End};
 
-
-use super::tcp::NOTIFY;
 use super::{Features, Io, Notice, TimerEvent, Transport};
 use crate::counters::{Counter, Reason};
 use crate::limits::{LINGER_NS, TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BYTES_MAX};
@@ -29,7 +27,7 @@ pub struct Sim {
     index: u8,
     conns: Box<[Conn]>,
     open: usize,
-    /// `OPEN` and `CLOSED`, not taken yet, in order.
+    /// `OPEN`, `FLUSHED` and `CLOSED`, not taken yet, in order.
     markers: VecDeque<Buf>,
     tx: BufStore,
     /// The connection that receives first the next time.
@@ -199,10 +197,14 @@ impl Sim {
                 io.counters.add(Counter::ShortSends, u64::from(count > 0));
                 break;
             }
-            let sent = self.tx.pop(&mut conn.tx).expect("it was just seen");
+            let mut sent = self.tx.pop(&mut conn.tx).expect("it was just seen");
             conn.tx_bufs -= u32::from(!sent.is_empty());
             settle(io, &sent, true);
             io.counters.add(Counter::TxBufs, 1);
+            if sent.is_empty() && sent.kind() == kind::FLUSH {
+                sent.set_kind(kind::FLUSHED, sent.meta());
+                self.markers.push_back(sent);
+            }
         }
         if conn.tx_bytes <= TX_HIGH_BYTES / 2 && conn.tx_bufs <= TX_HIGH_BUFS / 2 {
             conn.tx_paused = false;
@@ -256,12 +258,12 @@ impl Sim {
         let wire = &net.wires[conn.wire];
         let arrival = wire.arrival(net.step);
         let receives = arrival.is_some() && (conn.receives() || arrival == Some(Arrival::Reset));
-        let sends = !conn.tx.is_empty() && (wire.room() > 0 || self.front_is_notice(conn));
+        let sends = !conn.tx.is_empty() && (wire.room() > 0 || self.front_is_marker(conn));
         receives || conn.phase == Phase::Open && (sends || conn.tx.is_empty() && conn.close_wanted)
     }
 
-    fn front_is_notice(&self, conn: &Conn) -> bool {
-        self.tx.iter(&conn.tx).next().is_some_and(|buf| buf.kind() == NOTIFY)
+    fn front_is_marker(&self, conn: &Conn) -> bool {
+        self.tx.iter(&conn.tx).next().is_some_and(|buf| buf.is_empty())
     }
 }
 
@@ -271,7 +273,7 @@ fn push(rx: &mut Burst, buf: Buf) {
 }
 
 fn settle(io: &mut Io, buf: &Buf, sent: bool) {
-    if buf.kind() == NOTIFY {
+    if buf.kind() == kind::NOTIFY {
         io.notices.push(Notice { ticket: buf.meta(), sent });
     }
 }
@@ -324,7 +326,9 @@ impl Transport for Sim {
             match buf.kind() {
                 kind::CLOSE => self.conns[slot].close_wanted = true,
                 kind::ABORT => self.close_now(io, net, slot),
-                other if buf.is_empty() && other != NOTIFY => {}
+                kind::PAUSE => self.conns[slot].held = true,
+                kind::RESUME => self.conns[slot].held = false,
+                other if buf.is_empty() && !matches!(other, kind::NOTIFY | kind::FLUSH) => {}
                 _ => {
                     if let Err(buf) = self.queue(io, slot, buf) {
                         let back = tx.unpop(buf);

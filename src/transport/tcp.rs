@@ -15,7 +15,6 @@ use std::os::fd::OwnedFd;
 
 use conn::{Conn, Flag, Phase};
 
-
 use super::{Features, Io, TimerEvent, Token, Transport};
 use crate::counters::Reason;
 use crate::error::Result;
@@ -36,9 +35,6 @@ mod op {
     pub const ACCEPT_TIMER: u8 = 8;
     pub const SWEEP_TIMER: u8 = 9;
 }
-
-/// The kind of a buf that asks to be told when all before it was sent; its meta is the ticket.
-pub(crate) const NOTIFY: u8 = 6;
 
 /// One listening socket on one lcore, with its connections.
 pub struct Tcp {
@@ -182,7 +178,12 @@ impl Transport for Tcp {
                     self.mark_dirty(slot);
                 }
                 kind::ABORT => self.abort(io, slot),
-                other if buf.is_empty() && other != NOTIFY => {}
+                kind::PAUSE => self.hold(io, slot),
+                kind::RESUME => {
+                    self.conn(slot).clear(Flag::Held);
+                    self.resume_recv(io, slot);
+                }
+                other if buf.is_empty() && !matches!(other, kind::NOTIFY | kind::FLUSH) => {}
                 _ => {
                     if let Err(buf) = self.queue(io, slot, buf) {
                         let back = tx.unpop(buf);

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Notes {
     heard: Vec<(u8, ConnId)>,
+    /// The meta of each `FLUSHED`.
+    flushed: Vec<u32>,
     bytes: Vec<u8>,
     keeps: bool,
     kept: Vec<Buf>,
@@ -36,6 +38,9 @@ impl Handler for NoteTaker {
         while let Some(buf) = input.pop() {
             notes.heard.push((buf.kind(), buf.conn()));
             notes.bytes.extend(buf.bytes());
+            if buf.kind() == kind::FLUSHED {
+                notes.flushed.push(buf.meta());
+            }
             if notes.keeps {
                 notes.kept.push(buf);
             }
@@ -141,6 +146,11 @@ impl Bed {
         self.notes.borrow().heard.contains(&(kind, conn))
     }
 
+    /// The meta of each `FLUSHED` that the handler heard.
+    pub fn flushed(&self) -> Vec<u32> {
+        self.notes.borrow().flushed.clone()
+    }
+
     /// All bytes that the handler heard.
     pub fn bytes(&self) -> Vec<u8> {
         self.notes.borrow().bytes.clone()
@@ -183,6 +193,13 @@ impl Bed {
 
     pub fn marker(&self, conn: ConnId, kind: u8) -> Buf {
         Buf::marker(conn, kind)
+    }
+
+    /// A `FLUSH` with a meta to know it by.
+    pub fn flush(&self, conn: ConnId, meta: u32) -> Buf {
+        let mut marker = Buf::marker(conn, kind::FLUSH);
+        marker.set_kind(kind::FLUSH, meta);
+        marker
     }
 
     pub fn dropped(&self, reason: Reason) -> u64 {

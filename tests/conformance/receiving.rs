@@ -1,7 +1,8 @@
 //! What a transport reports: markers and data, in order.
 
 use ringway::counters::Counter;
-use ringway::mem::kind::{CLOSE, CLOSED, EOF, OPEN};
+use ringway::mem::Buf;
+use ringway::mem::kind::{CLOSE, CLOSED, EOF, OPEN, PAUSE, RESUME};
 use ringway::transport::Transport;
 
 use crate::bed::each;
@@ -213,5 +214,78 @@ fn who_comes_in_the_moment_of_the_stop_is_closed_as_well() {
             bed.until("the listener is gone", |bed| bed.rig.lcore.free_index() == Some(first));
             bed.serve_another();
         }
+    });
+}
+
+#[test]
+fn who_is_paused_is_not_heard_until_it_is_resumed() {
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        let (mut other, _) = bed.open();
+        for round in 1..=3 {
+            // A second one changes nothing.
+            bed.say([bed.marker(conn, PAUSE), bed.marker(conn, PAUSE)]);
+            bed.passes(5);
+            far.send(b"held");
+            other.send(b"free");
+            bed.until("the other is heard", |bed| bed.bytes().len() == 8 * round - 4);
+            bed.passes(20);
+            assert_eq!(bed.bytes().len(), 8 * round - 4);
+            bed.say([bed.marker(conn, RESUME), bed.marker(conn, RESUME)]);
+            bed.until("it is heard", |bed| bed.bytes().len() == 8 * round);
+        }
+        assert_eq!(bed.bytes(), b"freeheld".repeat(3));
+        assert_eq!(bed.rig.count(Counter::RxPaused), 0, "nobody was behind");
+    });
+}
+
+#[test]
+fn pausing_and_resuming_in_one_breath_loses_nothing() {
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        let sent = pattern(100_000);
+        let mut at = 0;
+        bed.until("all is received", |bed| {
+            at += far.send(&sent[at..sent.len().min(at + 5000)]);
+            let kinds = [PAUSE, RESUME, PAUSE, PAUSE, RESUME];
+            bed.say(kinds.map(|kind| bed.marker(conn, kind)));
+            bed.bytes().len() == sent.len()
+        });
+        assert_eq!(bed.bytes(), sent);
+        assert_eq!(bed.markers(conn), [OPEN]);
+    });
+}
+
+#[test]
+fn who_is_paused_still_gets_its_replies_and_its_close() {
+    each(|bed| {
+        for linger in [false, true] {
+            let (mut far, conn) = bed.open();
+            bed.say([bed.marker(conn, PAUSE)]);
+            bed.passes(5);
+            let close = if linger { Buf::linger(conn) } else { bed.marker(conn, CLOSE) };
+            bed.say([bed.buf(conn, b"bye"), close, bed.marker(conn, PAUSE)]);
+            assert_eq!(bed.hear_out(&mut *far), (b"bye".to_vec(), Heard::Finished));
+            bed.say([bed.marker(conn, PAUSE)]);
+            far.finish();
+            bed.until("CLOSED", |bed| bed.has_heard(CLOSED, conn));
+            assert_eq!(bed.markers(conn), [OPEN, CLOSED]);
+        }
+    });
+}
+
+#[test]
+fn who_goes_away_while_it_is_paused_is_reported_closed_once() {
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        bed.say([bed.marker(conn, PAUSE)]);
+        bed.passes(5);
+        far.reset();
+        bed.passes(20);
+        bed.say([bed.marker(conn, RESUME)]);
+        bed.until("CLOSED", |bed| bed.has_heard(CLOSED, conn));
+        bed.say([bed.marker(conn, PAUSE), bed.marker(conn, RESUME)]);
+        bed.passes(20);
+        assert_eq!(bed.markers(conn), [OPEN, CLOSED]);
     });
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use ringway::counters::{Counter, Reason};
 use ringway::lcore::Written;
 use ringway::limits::TX_HIGH_BUFS;
-use ringway::mem::kind::{ABORT, CLOSE, CLOSED, OPEN};
+use ringway::mem::kind::{ABORT, CLOSE, CLOSED, FLUSH, FLUSHED, OPEN};
 use ringway::mem::{Buf, Burst, ConnId};
 use ringway::transport::Transport;
 
@@ -210,5 +210,88 @@ fn a_write_from_elsewhere_is_told_sent_once_it_is_out_and_lost_with_its_connecti
         bed.transport.close(bed.rig.lcore.io(), conn);
         write(bed, b"never");
         bed.until("it is told", |_| told.try_recv().is_ok_and(|it| it == Written::Lost));
+    });
+}
+
+#[test]
+fn a_flush_is_answered_once_what_was_sent_before_it_is_out() {
+    each(|bed| {
+        let (_far, conn) = bed.open();
+        bed.say([bed.buf(conn, b"some"), bed.flush(conn, 7), bed.buf(conn, b"more")]);
+        bed.say([bed.flush(conn, 0xff_ffff), bed.flush(conn, 9), bed.marker(conn, CLOSE)]);
+        bed.until("all are answered", |bed| bed.flushed().len() == 3);
+        assert_eq!(bed.flushed(), [7, 0xff_ffff, 9]);
+        bed.transport.close(bed.rig.lcore.io(), conn);
+        bed.until("CLOSED", |bed| bed.has_heard(CLOSED, conn));
+        assert_eq!(bed.markers(conn), [OPEN, FLUSHED, FLUSHED, FLUSHED, CLOSED]);
+    });
+}
+
+#[test]
+fn a_flush_waits_for_a_peer_that_does_not_read() {
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        let taken = fill(bed, conn);
+        let mut heard = Vec::new();
+        let mut marker = Burst::new();
+        marker.push(bed.flush(conn, 1)).unwrap();
+        bed.until("there is room for the marker", |bed| {
+            far.read(&mut heard);
+            bed.tx(&mut marker);
+            marker.is_empty()
+        });
+        bed.passes(20);
+        assert_eq!(bed.flushed(), [0; 0], "most of {taken} blocks are still to be sent");
+        bed.until("FLUSHED", |bed| {
+            far.read(&mut heard);
+            bed.flushed() == [1]
+        });
+        bed.until("all is heard", |_| {
+            far.read(&mut heard);
+            heard.len() == taken * BLOCK
+        });
+    });
+}
+
+#[test]
+fn a_flush_that_the_connection_does_not_live_to_see_is_not_answered() {
+    each(|bed| {
+        let (_far, conn) = bed.open();
+        let blocks: Vec<Buf> = (0..30).map(|_| bed.buf(conn, &[0; BLOCK])).collect();
+        let io = bed.rig.lcore.io();
+        let mut burst = Burst::new();
+        blocks.into_iter().for_each(|block| burst.push(block).unwrap());
+        burst.push(Buf::marker(conn, FLUSH)).unwrap();
+        burst.push(Buf::marker(conn, ABORT)).unwrap();
+        // Without a flush in between: nothing of it is out when the end comes.
+        bed.transport.tx_burst(io, &mut burst);
+        bed.until("CLOSED", |bed| bed.has_heard(CLOSED, conn));
+        bed.say([bed.flush(conn, 5)]);
+        bed.passes(5);
+        assert_eq!(bed.markers(conn), [OPEN, CLOSED]);
+        assert_eq!(bed.flushed(), [0; 0]);
+    });
+}
+
+#[test]
+fn any_number_of_flushes_is_answered_in_order_and_receiving_goes_on() {
+    const FLUSHES: u32 = 1000;
+    each(|bed| {
+        let (mut far, conn) = bed.open();
+        let mut burst = Burst::new();
+        for meta in 0..FLUSHES {
+            burst.push(bed.flush(conn, meta)).unwrap();
+            if burst.is_full() || meta == FLUSHES - 1 {
+                bed.until("they are taken", |bed| {
+                    bed.transport.tx_burst(bed.rig.lcore.io(), &mut burst);
+                    burst.is_empty()
+                });
+            }
+        }
+        bed.transport.flush(bed.rig.lcore.io());
+        bed.until("all are answered", |bed| bed.flushed().len() == FLUSHES as usize);
+        assert!(bed.flushed().into_iter().eq(0..FLUSHES));
+        far.send(b"go on");
+        bed.until("the bytes", |bed| bed.bytes() == b"go on");
     });
 }

@@ -53,12 +53,12 @@ fn a_known_path_with_a_wrong_method_is_405_with_allow_g_3() {
     let server = Server::http();
     let mut client = server.connect();
     for (method, target, allow) in [
-        ("POST", "/", "GET, HEAD"),
-        ("DELETE", "/", "GET, HEAD"),
-        ("GET", "/ping", "POST"),
-        ("PUT", "/echo", "POST"),
-        ("BREW", "/health", "GET, HEAD"),
-        ("get", "/api/status", "GET, HEAD"),
+        ("POST", "/", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/", "GET, HEAD, OPTIONS"),
+        ("GET", "/ping", "POST, OPTIONS"),
+        ("PUT", "/echo", "POST, OPTIONS"),
+        ("BREW", "/health", "GET, HEAD, OPTIONS"),
+        ("get", "/api/status", "GET, HEAD, OPTIONS"),
     ] {
         let answer =
             client.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n")).response();

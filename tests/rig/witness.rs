@@ -62,6 +62,10 @@ impl Record {
                 assert_eq!(life, Some(Life::Open), "EOF of {conn} out of its life");
                 self.lives.insert(conn, Life::Eof);
             }
+            kind::FLUSHED => {
+                assert!(matches!(life, Some(Life::Open | Life::Eof)), "{conn} flushed: {life:?}");
+                assert!(buf.is_empty(), "{conn}: a marker has no bytes");
+            }
             kind::CLOSED => {
                 assert!(matches!(life, Some(Life::Open | Life::Eof)), "{conn} closed: {life:?}");
                 self.lives.insert(conn, Life::Closed);

@@ -38,7 +38,7 @@ const REFUSED: Case = Case {
     line: "POST / ",
     status: "405 Method Not Allowed",
     body: "method not allowed\n",
-    allow: "GET, HEAD",
+    allow: "GET, HEAD, OPTIONS",
     sends: true,
     ..OK
 };
@@ -62,7 +62,7 @@ const CASES: [Case; 8] = [
     ECHO,
     UNKNOWN,
     REFUSED,
-    Case { line: "GET /echo ", allow: "POST", sends: false, ..REFUSED },
+    Case { line: "GET /echo ", allow: "POST, OPTIONS", sends: false, ..REFUSED },
 ];
 
 /// Appends a random request to `out`, with a body of at most `body_max` bytes; returns the reply

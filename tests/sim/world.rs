@@ -6,9 +6,8 @@ use ringway::counters::Totals;
 use ringway::handler::{Builtin, Echo, Http};
 use ringway::lcore::Mail;
 use ringway::mem::{Buf, CacheClaim, Mempool};
-use ringway::pipeline::chain::http1::StashBounds;
+use ringway::pipeline::chain::http1::{Settings, StashBounds};
 use ringway::pipeline::{Pipeline, chain};
-use ringway::proto::http1::Limits;
 use ringway::time::{Clock, ClockHand};
 use ringway::transport::Transport;
 use ringway::transport::sim::{Faults, Peer, Rng, Sim, SimNet, Split};
@@ -219,8 +218,9 @@ impl Drop for World {
 fn serve(rig: &mut Rig, nets: &[SimNet; 2]) -> [Witness; 2] {
     let planes = [0, 1].map(|n| Witness::new(Sim::new(&nets[n], n as u8, SLOTS)));
     let status = Totals::new(vec![rig.counters.clone()]);
-    let bounds = StashBounds { all: SLOTS, large: SLOTS };
-    let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, Limits::default(), bounds)));
+    let stashes = StashBounds { all: SLOTS, large: SLOTS };
+    let settings = Settings { stashes, ..Settings::for_slots(SLOTS, SLOTS) };
+    let http = Pipeline::Http1(Box::new(chain::Http1::new(SLOTS, settings)));
     let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));
     rig.serve(Box::new(planes[0].clone()), http, builtin);
     let raw = Pipeline::Raw(chain::Raw::new(SLOTS));

@@ -16,7 +16,7 @@ pub(super) fn append(
     out: &mut Burst,
     conn: ConnId,
     bytes: usize,
-    encode: impl Fn(&mut [u8]) -> Option<usize>,
+    encode: impl FnOnce(&mut [u8]) -> Option<usize>,
 ) -> Result<bool, Stalled> {
     if let Some(last) = out.last_mut()
         && last.conn() == conn

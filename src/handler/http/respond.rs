@@ -157,7 +157,7 @@ impl<S: Service> Http<S> {
         let encoder = &self.encoder;
         let encode = |room: &mut [u8]| {
             room.get_mut(..before.len())?.copy_from_slice(before);
-            let head_end = before.len() + encoder.encode(&mut room[before.len()..], head.clone())?;
+            let head_end = before.len() + encoder.encode(&mut room[before.len()..], head)?;
             let end = head_end + inline.len();
             room.get_mut(head_end..end)?.copy_from_slice(inline);
             Some(end)
@@ -271,7 +271,7 @@ impl<S: Service> Http<S> {
         };
         let encoder = &self.encoder;
         append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, |room| {
-            let end = encoder.encode(room, head.clone())?;
+            let end = encoder.encode(room, head)?;
             room.get_mut(end..end + text.len())?.copy_from_slice(text);
             Some(end + text.len())
         })?;

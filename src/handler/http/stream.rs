@@ -7,9 +7,7 @@ use super::respond::{Asked, CONTINUE, push_close};
 use super::response::{Pull, Reply};
 use super::{Http, ROOM, Service};
 use crate::counters::Reason;
-use crate::limits::{
-    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, LARGE_SLOT_BYTES,
-};
+use crate::limits::{HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, LARGE_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};

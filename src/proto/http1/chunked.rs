@@ -21,6 +21,8 @@ pub struct Step {
     pub consumed: usize,
     /// Where in the given bytes the next piece of the body is; it ends at `consumed`, never empty.
     pub data: Option<Range<usize>>,
+    /// t
+    pub trailers: Option<Range<usize>>,
     /// Whether the body is whole; what follows `consumed` is the next request.
     pub done: bool,
 }
@@ -82,11 +84,13 @@ impl ChunkDecoder {
         for (at, &byte) in bytes.iter().enumerate() {
             match self.state {
                 State::Data => return Ok(self.take_data(at, bytes.len())),
-                State::Done => return Ok(Step { consumed: at, data: None, done: true }),
+                State::Done => {
+                    return Ok(Step { consumed: at, data: None, trailers: None, done: true });
+                }
                 state => self.state = self.after(state, byte)?,
             }
         }
-        Ok(Step { consumed: bytes.len(), data: None, done: self.is_done() })
+        Ok(Step { consumed: bytes.len(), data: None, trailers: None, done: self.is_done() })
     }
 
     fn take_data(&mut self, start: usize, len: usize) -> Step {
@@ -96,7 +100,7 @@ impl ChunkDecoder {
             self.state = State::DataCr;
         }
         let end = start + taken as usize;
-        Step { consumed: end, data: Some(start..end), done: false }
+        Step { consumed: end, data: Some(start..end), trailers: None, done: false }
     }
 
     /// One byte of framing.

@@ -132,6 +132,7 @@ pub(super) struct Framing {
     close: bool,
     keep_alive: bool,
     expect_continue: bool,
+    pub upgrade: bool,
 }
 
 impl Framing {
@@ -179,6 +180,7 @@ impl Framing {
             match option.len() {
                 5 => self.close |= is(option, b"close"),
                 10 => self.keep_alive |= is(option, b"keep-alive"),
+                7 => self.upgrade |= is(option, b"upgrade"),
                 _ => {}
             }
         }

@@ -94,6 +94,8 @@ pub struct Head {
     pub keep_alive: bool,
     /// Whether the peer holds the body back until it sees `100 Continue`.
     pub expect_continue: bool,
+    /// u
+    pub upgrade: bool,
     /// Whether there is a Host; HTTP/1.0 may do without.
     pub has_host: bool,
 }
@@ -205,6 +207,7 @@ fn complete(head: &[u8], request: &httparse::Request, limits: &Limits) -> Result
         target_form: TargetForm::of(method_code, target)?,
         keep_alive: framing.keeps_alive(version),
         expect_continue: framing.expects_continue(version, body),
+        upgrade: framing.upgrade,
         has_host: framing.has_host,
     })
 }

@@ -18,7 +18,9 @@ mod date;
 mod fault;
 mod fields;
 mod head;
+mod lifecycle;
 mod response;
+mod shim;
 mod target;
 
 pub use body::{Body, BodyLength};
@@ -27,7 +29,9 @@ pub use date::http_date;
 pub use fault::Fault;
 pub use fields::{Headers, header, headers};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
+pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen, State};
 pub use response::{Connection, encode_head, reason};
+pub use shim::*;
 pub use target::{TargetForm, path};
 
 use crate::limits;

@@ -4,7 +4,7 @@ use super::fields::{is_token_byte, is_value};
 
 /// What the Connection field of a response says (RFC 9112 §9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Connection {
+pub enum Connection<'a> {
     /// No such field: the version's default holds.
     #[default]
     Implicit,
@@ -12,6 +12,8 @@ pub enum Connection {
     Close,
     /// `keep-alive`: needed to keep a peer that speaks HTTP/1.0.
     KeepAlive,
+    /// u
+    Upgrade(&'a str),
 }
 
 /// Writes a response head to the front of `out` and returns its length.
@@ -28,7 +30,7 @@ pub fn encode_head(
     status: u16,
     content_type: Option<&str>,
     content_length: u64,
-    connection: Connection,
+    connection: Connection<'_>,
     extra: &[(&str, &[u8])],
     date: Option<&[u8; 29]>,
 ) -> Option<usize> {
@@ -44,11 +46,16 @@ pub fn encode_head(
         out.put(b"Content-Type: ")?;
         out.put_value(content_type.as_bytes())?;
     }
-    if status >= 200 && status != 204 {
+    if status >= 200 && status != 204 && content_length != u64::MAX {
         out.put_length(content_length)?;
     }
     match connection {
         Connection::Implicit => {}
+        Connection::Upgrade(p) => {
+            out.put(b"Connection: upgrade\r\nUpgrade: ")?;
+            out.put(p.as_bytes())?;
+            out.put(b"\r\n")?;
+        }
         Connection::Close => out.put(b"Connection: close\r\n")?,
         Connection::KeepAlive => out.put(b"Connection: keep-alive\r\n")?,
     }

@@ -1,7 +1,7 @@
 //! What the simulated transport keeps of one connection.
 
-use crate::time::TimerId;
 use crate::mem::BufList;
+use crate::time::TimerId;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(super) struct Conn {
     pub close_wanted: bool,
     /// Receives nothing until the peer took what is queued for it.
     pub tx_paused: bool,
+    /// Receives nothing until the handler asks for more.
+    pub held: bool,
 }
 
 impl Conn {
@@ -48,13 +50,14 @@ impl Conn {
         eof: false,
         close_wanted: false,
         tx_paused: false,
+        held: false,
     };
 
     /// Whether what arrives is taken.
     pub fn receives(&self) -> bool {
         match self.phase {
             Phase::Free => false,
-            Phase::Open => !self.eof && !self.tx_paused,
+            Phase::Open => !self.eof && !self.tx_paused && !self.held,
             Phase::Lingering => true,
         }
     }

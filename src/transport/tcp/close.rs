@@ -22,6 +22,7 @@ impl Tcp {
         conn.linger = timer;
         conn.clear(Flag::RxPaused);
         conn.clear(Flag::TxPaused);
+        conn.clear(Flag::Held);
         if timer.is_none() {
             return self.begin_close(io, slot);
         }

@@ -22,7 +22,7 @@ pub enum Phase {
 
 /// What is true of a connection besides its phase; one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Flag {
     /// A multishot receive is in flight.
     Receiving = 1 << 0,
@@ -40,6 +40,8 @@ pub enum Flag {
     Large = 1 << 6,
     /// Before it is closed, the peer gets time to read our last.
     Linger = 1 << 7,
+    /// Receiving waits until the handler asks for more.
+    Held = 1 << 8,
 }
 
 /// One connection.
@@ -66,7 +68,7 @@ pub struct Conn {
     pub misfits: u8,
     /// Sweeps since the send in flight began or its last progress.
     pub stalled: u8,
-    flags: u8,
+    flags: u16,
 }
 
 const _: () = assert!(size_of::<Conn>() == 64, "the hot state of a connection is one cache line");
@@ -90,19 +92,25 @@ impl Conn {
     /// Whether `flag` is set.
     #[inline]
     pub fn has(&self, flag: Flag) -> bool {
-        self.flags & flag as u8 != 0
+        self.flags & flag as u16 != 0
     }
 
     /// Sets `flag`.
     #[inline]
     pub fn set(&mut self, flag: Flag) {
-        self.flags |= flag as u8;
+        self.flags |= flag as u16;
     }
 
     /// Clears `flag`.
     #[inline]
     pub fn clear(&mut self, flag: Flag) {
-        self.flags &= !(flag as u8);
+        self.flags &= !(flag as u16);
+    }
+
+    /// Whether anything speaks against receiving.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.flags & (Flag::RxPaused as u16 | Flag::TxPaused as u16 | Flag::Held as u16) != 0
     }
 
     /// Whether enough waits for the peer to stop receiving from it.
@@ -126,7 +134,7 @@ impl Conn {
     /// Makes the slot ready for its next connection. It keeps its place in the list of dirty ones.
     pub fn reuse(&mut self) {
         assert!(self.phase == Phase::Closed && self.ops == 0 && self.tx.is_empty());
-        let flags = self.flags & Flag::Dirty as u8;
+        let flags = self.flags & Flag::Dirty as u16;
         *self = Self { generation: self.generation, flags, ..Self::FREE };
     }
 }

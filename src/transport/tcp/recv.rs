@@ -111,6 +111,19 @@ impl Tcp {
         }
     }
 
+    /// Stops receiving until the handler asks for more. One that is being closed receives on, so
+    /// that the peer's end is seen.
+    pub(super) fn hold(&mut self, io: &mut Io, slot: u32) {
+        let conn = self.conn(slot);
+        if conn.phase != Phase::Open || conn.has(Flag::CloseWanted) || conn.has(Flag::Held) {
+            return;
+        }
+        conn.set(Flag::Held);
+        if conn.has(Flag::Receiving) {
+            self.cancel_recv(io, slot);
+        }
+    }
+
     pub(super) fn cancel_recv(&mut self, io: &mut Io, slot: u32) {
         let (target, token) = (self.token(op::RECV, slot), self.token(op::CANCEL, slot));
         io.uring().ring().cancel(target, token);
@@ -121,7 +134,7 @@ impl Tcp {
         let conn = self.conn(slot);
         let idle = !conn.has(Flag::Receiving) && !conn.has(Flag::Eof);
         let wanted = matches!(conn.phase, Phase::Open | Phase::Lingering);
-        if idle && wanted && !conn.has(Flag::RxPaused) && !conn.has(Flag::TxPaused) {
+        if idle && wanted && !conn.is_paused() {
             self.arm_recv(io, slot);
         }
     }

@@ -1,10 +1,12 @@
 //! Sending: queues by connection, one gathered send in flight each, and a limit to patience.
 
 use super::conn::{Flag, Phase};
-use super::{NOTIFY, Tcp, op};
+use super::{Tcp, op};
 use crate::counters::{Counter, Reason};
-use crate::limits::{GATHER_MAX, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX, STALL_SWEEPS_MAX};
-use crate::mem::Buf;
+use crate::limits::{
+    GATHER_MAX, RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX, STALL_SWEEPS_MAX,
+};
+use crate::mem::{Buf, kind};
 use crate::sys::uring::Cqe;
 use crate::transport::{Io, Notice};
 
@@ -31,11 +33,10 @@ impl Tcp {
     }
 
     pub(super) fn flush_one(&mut self, io: &mut Io, slot: u32) {
-        self.settle_front(io, slot);
-        let conn = &self.conns[slot as usize];
-        if conn.sending > 0 {
+        if self.conns[slot as usize].sending > 0 || !self.settle_front(io, slot) {
             return;
         }
+        let conn = &self.conns[slot as usize];
         if !conn.tx.is_empty() {
             self.start_send(io, slot);
         } else if conn.has(Flag::CloseWanted) && conn.phase == Phase::Open {
@@ -51,7 +52,7 @@ impl Tcp {
         let token = self.token(op::SEND, slot);
         let conn = &mut self.conns[slot as usize];
         let mut count = 0;
-        let bufs = self.tx.iter(&conn.tx).take_while(|buf| buf.kind() != NOTIFY).take(GATHER_MAX);
+        let bufs = self.tx.iter(&conn.tx).take_while(|buf| !buf.is_empty()).take(GATHER_MAX);
         let bufs = bufs.inspect(|_| count += 1);
         if io.uring().send(slot, bufs, token) == 0 {
             return self.mark_dirty(slot);
@@ -97,30 +98,55 @@ impl Tcp {
             conn.tx_bufs -= 1;
             self.tx.pop(&mut conn.tx);
         }
-        let resumes = conn.has(Flag::TxPaused) && conn.is_light();
         if !conn.tx.is_empty() || conn.has(Flag::CloseWanted) {
             self.mark_dirty(slot);
         }
-        if resumes {
-            self.conn(slot).clear(Flag::TxPaused);
+        self.lighten(io, slot);
+    }
+
+    /// Receives again from a peer that has taken enough of what it is owed.
+    #[inline]
+    pub(super) fn lighten(&mut self, io: &mut Io, slot: u32) {
+        let conn = self.conn(slot);
+        if conn.has(Flag::TxPaused) && conn.is_light() {
+            conn.clear(Flag::TxPaused);
             self.resume_recv(io, slot);
         }
     }
 
-    /// Tells the authors of writes that stand at the front of the queue: all before them is sent.
-    pub(super) fn settle_front(&mut self, io: &mut Io, slot: u32) {
+    /// Answers the markers at the front of the queue, the only bufs in it without bytes: all before
+    /// them is sent. `false`: the rx queue has no room for an answer, so the next flush goes on.
+    #[inline]
+    pub(super) fn settle_front(&mut self, io: &mut Io, slot: u32) -> bool {
         let conn = &mut self.conns[slot as usize];
-        while conn.sending == 0
-            && self.tx.front_mut(&conn.tx).is_some_and(|buf| buf.kind() == NOTIFY)
+        let mut settled = false;
+        while let Some(front) = self.tx.front_mut(&conn.tx)
+            && front.is_empty()
         {
-            let marker = self.tx.pop(&mut conn.tx).expect("it was just seen");
+            let flush = front.kind() == kind::FLUSH;
+            if flush && self.rx.len() >= RX_QUEUE_HIGH {
+                self.mark_dirty(slot);
+                return false;
+            }
+            let mut marker = self.tx.pop(&mut conn.tx).expect("it was just seen");
             conn.tx_bufs -= 1;
-            io.notices.push(Notice { ticket: marker.meta(), sent: true });
+            settled = true;
+            if flush {
+                marker.set_kind(kind::FLUSHED, marker.meta());
+                self.rx.push_back(marker);
+            } else {
+                io.notices.push(Notice { ticket: marker.meta(), sent: true });
+            }
         }
+        if settled {
+            // Behind markers alone there is no send whose end would do it.
+            self.lighten(io, slot);
+        }
+        true
     }
 
     pub(super) fn settle(&self, io: &mut Io, buf: &Buf, sent: bool) {
-        if buf.kind() == NOTIFY {
+        if buf.kind() == kind::NOTIFY {
             io.notices.push(Notice { ticket: buf.meta(), sent });
         }
     }

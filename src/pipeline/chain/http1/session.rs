@@ -203,13 +203,7 @@ impl Session {
         };
     }
 
-    fn body(
-        &mut self,
-        cx: &mut Cx,
-        stashes: &mut Stashes,
-        buf: Buf,
-        output: &mut Burst,
-    ) -> Step {
+    fn body(&mut self, cx: &mut Cx, stashes: &mut Stashes, buf: Buf, output: &mut Burst) -> Step {
         self.since = Stamp::of(cx.now);
         match &mut self.reader {
             BodyReader::Length(body) => {
@@ -306,13 +300,7 @@ impl Session {
 
     /// Lets the handler answer with `status`, and ignores the connection from here on.
     #[cold]
-    fn refuse(
-        &mut self,
-        cx: &mut Cx,
-        status: u16,
-        buf: Buf,
-        output: &mut Burst,
-    ) -> Step {
+    fn refuse(&mut self, cx: &mut Cx, status: u16, buf: Buf, output: &mut Burst) -> Step {
         push(output, self.fault(buf.conn(), status));
         cx.drop_buf(buf, Reason::Protocol);
         Step::Done
@@ -395,4 +383,3 @@ fn front(mut buf: Buf, start: usize, end: usize) -> (Buf, Option<Buf>) {
     let part = buf.split_to(end - start);
     (part, Some(buf))
 }
-

@@ -21,10 +21,6 @@ pub(super) struct StashId(u32);
 
 impl StashId {
     pub const NONE: Self = Self(u32::MAX);
-
-    pub fn is_some(self) -> bool {
-        self != Self::NONE
-    }
 }
 
 /// The stashes of one chain.

@@ -32,16 +32,25 @@ fn a_chunked_body_comes_out_as_ranges_and_leaves_the_next_request() {
     let bytes = b"5\r\nhello\r\n7;ext=\"a;b\"\r\n, world\r\n0\r\nX-Sum: 1\r\n\r\nGET";
     let mut decoder = ChunkDecoder::new(&Limits::default());
     let first = decoder.decode(bytes).expect("legal");
-    assert_eq!(first, Step { consumed: 8, data: Some(3..8), done: false });
+    assert_eq!(first, Step { consumed: 8, data: Some(3..8), trailers: None, done: false });
     assert_eq!(decode(bytes), Ok((b"hello, world".to_vec(), 3, true)));
 }
 
 #[test]
 fn a_decoder_that_is_done_takes_nothing_more() {
     let mut decoder = ChunkDecoder::new(&Limits::default());
-    assert_eq!(decoder.decode(b""), Ok(Step { consumed: 0, data: None, done: false }));
-    assert_eq!(decoder.decode(b"0\r\n\r\n"), Ok(Step { consumed: 5, data: None, done: true }));
-    assert_eq!(decoder.decode(b"GET"), Ok(Step { consumed: 0, data: None, done: true }));
+    assert_eq!(
+        decoder.decode(b""),
+        Ok(Step { consumed: 0, data: None, trailers: None, done: false })
+    );
+    assert_eq!(
+        decoder.decode(b"0\r\n\r\n"),
+        Ok(Step { consumed: 5, data: None, trailers: None, done: true })
+    );
+    assert_eq!(
+        decoder.decode(b"GET"),
+        Ok(Step { consumed: 0, data: None, trailers: None, done: true })
+    );
 }
 
 /// Bodies that must be refused, one per line: the bytes, the status, the rule.
