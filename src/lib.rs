@@ -91,6 +91,7 @@
 //! | [`config`] | the configuration file, core maps |
 //! | [`counters`], [`time`] | what an lcore counts; clock and timer wheel |
 //! | [`sys`] | system calls: io_uring, mappings, sockets, affinity, topology |
+//! | [`testing`] | mocks for the tests of what is built on this |
 //! | [`error`], [`limits`], [`sync`] | start-up errors; every bound; the door to atomics |
 //!
 //! Data-path failures are never [`error::Error`]: that type is for start-up, and names what failed,
@@ -124,6 +125,8 @@ pub mod pipeline;
 pub mod proto;
 #[cfg(not(loom))]
 pub mod sys;
+#[cfg(not(loom))]
+pub mod testing;
 #[cfg(not(loom))]
 pub mod time;
 #[cfg(not(loom))]
