@@ -4,6 +4,7 @@
 mod pools;
 mod protocols;
 mod report;
+mod serve;
 mod worker;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::time::Duration;
 pub use pools::NumaPools;
 pub use protocols::{Protocol, ProtocolContext, Protocols};
 pub use report::Report;
+pub use serve::StopSignals;
 pub use worker::Tuning;
 
 use crate::config::{Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions};

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::counters::{Counter, Reason, Totals};
+use crate::error::{Error, Result};
 
 /// The account of a dataplane that has ended.
 #[derive(Debug, Clone)]
@@ -27,6 +28,18 @@ impl Report {
     /// Lcores that panicked.
     pub fn panicked(&self) -> usize {
         self.panicked
+    }
+
+    /// An error when ringway did not do as it should: an lcore panicked, or a buf is missing.
+    pub fn check(&self) -> Result<()> {
+        let (what, why) = match (self.panicked, self.missing) {
+            (0, 0) => return Ok(()),
+            (0, missing) => {
+                ("account for every buf", format!("{missing} did not come back to their pool"))
+            }
+            (panicked, _) => ("keep all lcores running", format!("{panicked} panicked")),
+        };
+        Err(Error::new(what, why, "report this as a bug, with the messages and counters above"))
     }
 
     /// The final counters.

@@ -80,6 +80,8 @@ pub struct Harness<H> {
     conns: Vec<Conn>,
     /// Arrived, and not taken by the chain yet.
     arrivals: VecDeque<Buf>,
+    /// `FLUSHED` that the next call brings: nothing was sent before their `FLUSH`.
+    late: Vec<Buf>,
     rx: Burst,
     messages: Burst,
     replies: Burst,
@@ -97,6 +99,10 @@ struct Conn {
     id: ConnId,
     sent: Vec<u8>,
     end: Option<End>,
+    /// Something was sent since the last `FLUSH`.
+    moved: bool,
+    /// The handler wants nothing more to be received.
+    paused: bool,
 }
 
 /// Sees to it that no buf is missing at the end.
@@ -141,6 +147,7 @@ impl<H: Handler> Harness<H> {
             pipeline,
             conns: Vec::new(),
             arrivals: VecDeque::new(),
+            late: Vec::new(),
             rx: Burst::new(),
             messages: Burst::new(),
             replies: Burst::new(),
@@ -160,7 +167,7 @@ impl<H: Handler> Harness<H> {
         let taken = |slot| self.conns.iter().any(|c| c.end.is_none() && c.id.slot() == slot);
         let slot = (0..SLOTS).find(|slot| !taken(*slot)).expect("a free connection slot");
         let id = ConnId::new(0, slot, self.conns.len() as u32);
-        self.conns.push(Conn { id, sent: Vec::new(), end: None });
+        self.conns.push(Conn { id, sent: Vec::new(), end: None, moved: false, paused: false });
         self.arrivals.push_back(Buf::marker(id, kind::OPEN));
         self.run();
         id
@@ -221,7 +228,9 @@ impl<H: Handler> Harness<H> {
             self.cx.unix_seconds = UNIX_SECONDS + self.cx.now.as_ns() / 1_000_000_000;
             if self.cx.now.ns_since(self.ticked) >= PROTOCOL_TICK_NS {
                 self.ticked = self.cx.now;
-                self.pipeline.tick(&mut self.cx, &mut self.tx);
+                while self.pipeline.tick(&mut self.cx, &mut self.messages) {
+                    self.run();
+                }
             }
             self.run();
         }
@@ -253,6 +262,7 @@ impl<H: Handler> Harness<H> {
     /// # Panics
     /// When there is no end to it.
     pub fn run(&mut self) {
+        self.arrivals.extend(self.late.drain(..));
         for _ in 0..PASSES_MAX {
             if !self.pass() {
                 return;
@@ -292,8 +302,31 @@ impl<H: Handler> Harness<H> {
         } else if let Some(end) = End::asked_for(&buf) {
             self.end(buf.conn(), end);
         } else {
-            conn.sent.extend_from_slice(&buf);
+            match buf.kind() {
+                kind::FLUSH => self.flushed(&buf),
+                kind::PAUSE | kind::RESUME => conn.paused = buf.kind() == kind::PAUSE,
+                _ => {
+                    conn.moved |= !buf.is_empty();
+                    conn.sent.extend_from_slice(&buf);
+                }
+            }
         }
+    }
+
+    /// All is out at once; who asks again without having sent anything hears of it later.
+    fn flushed(&mut self, flush: &Buf) {
+        let mut answer = Buf::marker(flush.conn(), kind::FLUSHED);
+        answer.set_kind(kind::FLUSHED, flush.meta());
+        if std::mem::take(&mut self.conn_mut(flush.conn()).moved) {
+            self.arrivals.push_back(answer);
+        } else {
+            self.late.push(answer);
+        }
+    }
+
+    /// Whether the handler has asked to receive nothing more on `conn`, and not taken it back.
+    pub fn paused(&self, conn: ConnId) -> bool {
+        self.conn(conn).paused
     }
 
     fn end(&mut self, id: ConnId, end: End) {

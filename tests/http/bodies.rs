@@ -77,7 +77,7 @@ fn who_expects_100_continue_for_a_body_that_nobody_wants_gets_the_answer_and_the
         ));
         let answer = client.response();
         assert_eq!((answer.status(), answer.field("connection")), (status, Some("close")));
-        client.expect_closed();
+        client.wait_for_the_end();
     }
     server.stop();
 }

@@ -1,0 +1,127 @@
+//! From a program's `main` to a dataplane that runs until a signal: [`Builder::http`],
+//! [`Builder::listen`], [`Builder::run`].
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
+
+use super::{Builder, Dataplane, Protocol, Report};
+use crate::config::{Config, CoreMap, DataplaneConfig, ListenerConfig, MempoolConfig, TransportKind};
+use crate::error::{Error, Result};
+use crate::handler::http::Service;
+use crate::pipeline::{Handler, Pipeline, chain};
+use crate::sys::{affinity, signal};
+
+/// How often a waiting thread looks whether the lcores still run.
+const CHECK_EVERY: Duration = Duration::from_millis(200);
+
+impl Builder {
+    /// One lcore, on the lowest core that this process may use, and no listener yet.
+    pub fn on_one_core() -> Result<Self> {
+        let allowed = affinity::allowed()?;
+        let cpu = allowed.first().copied().ok_or_else(|| {
+            Error::new("choose a core", "this process may use none", "see taskset(1)")
+        })?;
+        let config = Config {
+            listeners: Vec::new(),
+            dataplane: DataplaneConfig::default(),
+            mempool: MempoolConfig::default(),
+        };
+        Ok(Self::new(config, CoreMap::single(cpu)))
+    }
+
+    /// Also serves HTTP/1.1 on `address`, with one service of `make` for each lcore.
+    pub fn http<S: Service + 'static>(
+        self,
+        address: impl Into<SocketAddr>,
+        make: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Self {
+        let (builder, name) = self.listener(address.into());
+        builder.protocol(&name, move |context| Protocol::http(context, make()))
+    }
+
+    /// Also serves bytes as they come on TCP `address`, with one handler of `make` for each lcore.
+    pub fn listen<H: Handler + 'static>(
+        self,
+        address: impl Into<SocketAddr>,
+        make: impl Fn() -> H + Send + Sync + 'static,
+    ) -> Self {
+        let (builder, name) = self.listener(address.into());
+        builder.protocol(&name, move |context| {
+            let pipeline = Pipeline::Raw(chain::Raw::new(context.slots));
+            Ok(Protocol { pipeline, handler: Box::new(make()) })
+        })
+    }
+
+    /// A listener whose protocol has a name of its own.
+    fn listener(mut self, address: SocketAddr) -> (Self, String) {
+        let protocol = format!("of {address}");
+        self.config.listeners.push(ListenerConfig {
+            address,
+            transport: TransportKind::Tcp,
+            protocol: protocol.clone(),
+            config: toml::Table::new(),
+            origin: "the program".to_owned(),
+        });
+        (self, protocol)
+    }
+
+    /// Serves until SIGINT or SIGTERM, which drains; a second one stops at once. Returns what was
+    /// counted; an lcore that panicked or a buf that is missing is an error. To be called before the
+    /// program starts other threads, which would take the signals.
+    pub fn run(self) -> Result<Report> {
+        let signals = StopSignals::block()?;
+        let dataplane = self.start()?;
+        dataplane.serve(&signals, || {});
+        let report = dataplane.join();
+        report.check()?;
+        Ok(report)
+    }
+}
+
+/// SIGINT and SIGTERM, kept for whoever waits for them.
+pub struct StopSignals(SigSet);
+
+impl StopSignals {
+    /// Blocks them in this thread and in those that it starts from here on.
+    pub fn block() -> Result<Self> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGINT);
+        signals.add(Signal::SIGTERM);
+        signals.thread_block().map_err(|e| {
+            Error::new("block SIGINT and SIGTERM", e, "allow rt_sigprocmask in the seccomp profile")
+        })?;
+        Ok(Self(signals))
+    }
+
+    /// Waits a little for one of them.
+    fn came(&self) -> bool {
+        signal::wait(&self.0, CHECK_EVERY)
+    }
+}
+
+impl Dataplane {
+    /// Waits for a signal and drains, after `on_drain`; a second signal stops at once. Returns when
+    /// the lcores have ended, or are about to.
+    pub fn serve(&self, signals: &StopSignals, on_drain: impl FnOnce()) {
+        // An lcore that ends before the first signal panicked: take the rest down as well.
+        while !self.is_finished() {
+            if signals.came() {
+                on_drain();
+                return self.drain_until(signals);
+            }
+        }
+        self.stop();
+    }
+
+    /// Some lcores drain sooner than others: a second signal is heard until the last has.
+    fn drain_until(&self, signals: &StopSignals) {
+        self.drain();
+        while !self.is_joinable() {
+            if signals.came() {
+                return self.stop();
+            }
+        }
+    }
+}
