@@ -8,11 +8,10 @@ use ringway::handler::Echo;
 use ringway::handler::http::{Http, Request, Response};
 use ringway::limits::{MESSAGES_MAX, SLOT_BYTES_MIN};
 use ringway::mem::{Buf, Burst, Mempool, MessageId, kind};
-use ringway::pipeline::chain::http1::StashBounds;
+use ringway::pipeline::chain::http1::Settings;
 use ringway::pipeline::{
     Chain, Cx, Extensions, Handler, MessageKey, Pipeline, SessionTable, chain,
 };
-use ringway::proto::http1::Limits;
 use ringway::testing::{End, Harness, SLOTS, Script, Scripted};
 use ringway::time::Clock;
 
@@ -58,8 +57,7 @@ fn http() -> Harness<Http<impl FnMut(&mut Cx, &Request<'_>) -> Option<Response>>
         _ => Some(Response::text(404, "nothing here")),
     };
     Harness::build(|_| {
-        let bounds = StashBounds { all: SLOTS, large: 4 };
-        let chain = chain::Http1::new(SLOTS, Limits::default(), bounds);
+        let chain = chain::Http1::new(SLOTS, Settings::for_slots(SLOTS, SLOTS));
         (Pipeline::Http1(Box::new(chain)), Http::new(SLOTS, service))
     })
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 
 use super::{Builder, Dataplane, Protocol, Report};
-use crate::config::{Config, CoreMap, DataplaneConfig, ListenerConfig, MempoolConfig, TransportKind};
+use crate::config::{
+    Config, CoreMap, DataplaneConfig, ListenerConfig, MempoolConfig, TransportKind,
+};
 use crate::error::{Error, Result};
 use crate::handler::http::Service;
 use crate::pipeline::{Handler, Pipeline, chain};

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use super::End;
 use crate::counters::{Counter, Reason};
-use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::mem::kind::NOTIFY;
+use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::transport::{Features, Io, Notice, Transport};
 
 /// What happens next. Connections are numbered in the order of their opening.

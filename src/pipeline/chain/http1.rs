@@ -3,12 +3,11 @@
 
 mod messages;
 mod session;
-mod stash;
 
+pub use super::stash::StashBounds;
+use super::stash::Stashes;
 pub use messages::{BODY, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
 use session::{Overdue, Session};
-pub use stash::StashBounds;
-use stash::Stashes;
 
 use crate::counters::{Counter, Reason};
 use crate::limits::{

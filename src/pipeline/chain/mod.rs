@@ -1,7 +1,11 @@
 //! One chain per protocol: its sans-IO core from `proto`, put to work on bursts.
 
+mod framed;
 pub mod http1;
 mod raw;
+mod stash;
 
+pub use framed::{Cut, Framed, Framing, Malformed};
 pub use http1::Http1;
 pub use raw::Raw;
+pub use stash::StashBounds;

@@ -1,11 +1,11 @@
 //! One connection of the chain: what of it has been read, and since when it waits.
 
 use super::messages::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
-use super::stash::{StashId, Stashes, join};
 use super::{Settings, Step, push};
 use crate::counters::{Counter, Reason};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
+use crate::pipeline::chain::stash::{StashId, Stashes, join};
 use crate::proto::http1::{
     Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, decode_head, resume_head,
 };
