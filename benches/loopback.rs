@@ -73,7 +73,7 @@ fn latency_round(stream: &mut TcpStream, count: usize) -> f64 {
         }
         times.push(start.elapsed().as_nanos() as f64 / 1000.0);
     }
-    support::quantile(&mut times, 0.5)
+    support::stats::quantile(&mut times, 0.5)
 }
 
 fn latency(rounds: usize) {
@@ -97,10 +97,10 @@ fn latency(rounds: usize) {
         ratios.push(a / b);
     }
     for (name, values) in [("ringway busy", &mut ours), ("epoll, blocking", &mut theirs)] {
-        let [min, _, median, max] = support::spread(values);
+        let [min, _, median, max] = support::stats::spread(values);
         println!("  {name:<18} {min:8.2} {median:8.2} {max:8.2}");
     }
-    let [min, _, median, max] = support::spread(&mut ratios);
+    let [min, _, median, max] = support::stats::spread(&mut ratios);
     println!("  paired ratio       {min:8.2} {median:8.2} {max:8.2}");
 }
 
@@ -252,10 +252,10 @@ fn http(rounds: usize) {
             ratios.push(a / b);
         }
         for (name, values) in [("ringway", &mut ours), ("nginx", &mut theirs)] {
-            let [min, _, median, max] = support::spread(values);
+            let [min, _, median, max] = support::stats::spread(values);
             println!("  {name:<18} {min:8.1} {median:8.1} {max:8.1}");
         }
-        let [min, _, median, max] = support::spread(&mut ratios);
+        let [min, _, median, max] = support::stats::spread(&mut ratios);
         println!("  paired ratio       {min:8.2} {median:8.2} {max:8.2}");
         println!("  system calls per request, ringway: {:.3}", enters / rounds as f64);
     }
@@ -284,7 +284,8 @@ fn modes(rounds: usize) {
         }
     }
     for ((name, _), (latency, rate)) in variants.iter().zip(&mut ratios) {
-        let ([a, _, b, c], [d, _, e, f]) = (support::spread(latency), support::spread(rate));
+        let ([a, _, b, c], [d, _, e, f]) =
+            (support::stats::spread(latency), support::stats::spread(rate));
         println!("  {name:<24} {a:8.2} {b:8.2} {c:8.2} {d:8.2} {e:8.2} {f:8.2}");
     }
 }

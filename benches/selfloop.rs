@@ -248,8 +248,8 @@ fn main() {
         let reference = times[0].clone();
         for (side, times) in sides.iter().zip(&mut times) {
             let mut extra: Vec<f64> = times.iter().zip(&reference).map(|(a, b)| a - b).collect();
-            let [min, p10, median, max] = support::spread(times);
-            let [low, mid, high] = [0.1, 0.5, 0.9].map(|p| support::quantile(&mut extra, p));
+            let [min, p10, median, max] = support::stats::spread(times);
+            let [low, mid, high] = [0.1, 0.5, 0.9].map(|p| support::stats::quantile(&mut extra, p));
             println!(
                 "{bytes:>6} B x {connections:<3} {:<26} {min:7.0} {p10:7.0} {median:7.0} {max:8.0}   \
                  {low:+6.0} {mid:+6.0} {high:+6.0}",

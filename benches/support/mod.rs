@@ -1,6 +1,11 @@
-//! What the side-by-side benches share: statistics over interleaved rounds, pinned threads, and an
-//! lcore that the bench drives by hand.
+//! What the benches share: an lcore to be driven by hand, servers in processes of their own, the load
+//! on them, and statistics over interleaved rounds.
 #![allow(dead_code)]
+
+pub mod buf_ring;
+pub mod load;
+pub mod server;
+pub mod stats;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -131,15 +136,4 @@ pub fn connect(address: SocketAddr, count: usize, mut settle: impl FnMut()) -> V
 pub fn pin(cpu: u32) {
     // A machine with fewer cores runs it where it can.
     let _ = ringway::sys::affinity::pin(&[cpu]);
-}
-
-/// The value at `part` (0 to 1) of `values`, which it sorts.
-pub fn quantile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * part).round() as usize]
-}
-
-/// min, p10, median and max, for a table.
-pub fn spread(values: &mut [f64]) -> [f64; 4] {
-    [0.0, 0.1, 0.5, 1.0].map(|part| quantile(values, part))
 }
