@@ -1,15 +1,18 @@
-//! User-space instructions of one HTTP request, without a kernel: the whole loop over a transport in
-//! memory that fills bufs and drops what is sent. `scripts/bench.sh instructions` runs it twice under
+//! User-space instructions of one HTTP request: the whole loop over a transport in memory that fills
+//! bufs and drops what is sent, or over TCP. `scripts/bench.sh instructions` runs it twice under
 //! valgrind, with N and 2 N requests, and prints the difference by stage.
 //!
-//! `cargo bench --bench instructions -- REQUESTS CONNECTIONS DEPTH`
+//! `cargo bench --bench instructions -- [memory|tcp] REQUESTS CONNECTIONS DEPTH`
 
 mod support;
 
-use ringway::counters::Counter;
+use std::io::{Read, Write};
+
+use ringway::counters::{Counter, LcoreCounters};
+use ringway::dataplane::Tuning;
 use ringway::lcore::{Handle, Lcore, Listener, Mail};
 use ringway::mem::{Buf, Burst, ConnId, kind};
-use ringway::pipeline::{Chain, Cx, Pipeline};
+use ringway::pipeline::{Chain, Cx, Handler, Pipeline};
 use ringway::time::Clock;
 use ringway::transport::{Features, Io, Transport};
 
@@ -143,27 +146,82 @@ impl Chain for Seen {
     }
 }
 
-fn main() {
-    let numbers: Vec<u64> = std::env::args().filter_map(|a| a.parse().ok()).collect();
-    let [requests, connections, depth] = numbers[..] else {
-        // As `cargo bench` runs it among the others: there is nothing to see without valgrind.
-        return println!("scripts/bench.sh instructions runs this under valgrind");
-    };
+/// HTTP, for [`support::lcore`].
+fn seen_http(slots: u32) -> (Pipeline, Box<dyn Handler>) {
+    let (pipeline, handler) = support::http(slots);
+    (Pipeline::Custom(Box::new(Seen(pipeline))), handler)
+}
+
+/// The whole of what is measured, in memory.
+#[inline(never)]
+fn serve_memory(lcore: &mut Lcore) {
+    lcore.run();
+}
+
+/// The whole of what is measured, over TCP: until `bytes` more are sent.
+#[inline(never)]
+fn serve_tcp(lcore: &mut Lcore, counters: &LcoreCounters, bytes: u64) {
+    let target = counters.get(Counter::TxBytes) + bytes;
+    while counters.get(Counter::TxBytes) < target {
+        lcore.poll_once(usize::MAX);
+    }
+}
+
+/// Returns how many messages were handled.
+fn over_memory(waves: u64, connections: u64, depth: u64) -> u64 {
     let pool = support::pool();
     // A clock that stands still costs no vDSO call, which valgrind would make a system call.
     let (clock, _hand) = Clock::by_hand();
     let parts = support::parts(pool, None, clock);
     let stop = Handle::new(parts.mailbox.sender());
-    let waves = requests / (connections * depth);
     let transport = Memory::new(connections as u32, depth as usize, waves, stop);
-    let (pipeline, handler) = support::http(support::SLOTS);
-    let pipeline = Pipeline::Custom(Box::new(Seen(pipeline)));
+    let (pipeline, handler) = seen_http(support::SLOTS);
     let mut lcore = Lcore::new(parts);
     let listener = Listener::new(Box::new(transport), pipeline, handler);
     lcore.register(0, Box::new(listener)).expect("a free index");
     let counters = lcore.io().counters.clone();
-    lcore.run();
-    let messages = counters.get(Counter::Messages);
+    serve_memory(&mut lcore);
+    counters.get(Counter::Messages)
+}
+
+/// The same over loopback, with the clients on the same thread, outside what is measured.
+fn over_tcp(waves: u64, connections: u64, depth: u64) -> u64 {
+    let (mut lcore, address, counters) = support::lcore(Tuning::default(), seen_http);
+    let mut clients = support::connect(address, connections as usize, || {
+        lcore.poll_once(usize::MAX);
+    });
+    while counters.get(Counter::Accepted) < connections {
+        lcore.poll_once(usize::MAX);
+    }
+    let mut reply = vec![0; 65536];
+    let requests = REQUEST.repeat(depth as usize);
+    // The first tells how long a reply is.
+    clients[0].write_all(REQUEST).expect("sent");
+    serve_tcp(&mut lcore, &counters, 1);
+    let reply_bytes = clients[0].read(&mut reply).expect("a reply") * depth as usize;
+    for _ in 0..waves {
+        for client in &mut clients {
+            client.write_all(&requests).expect("sent");
+        }
+        serve_tcp(&mut lcore, &counters, reply_bytes as u64 * connections);
+        for client in &mut clients {
+            client.read_exact(&mut reply[..reply_bytes]).expect("the replies");
+        }
+    }
+    counters.get(Counter::Messages) - 1
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let numbers: Vec<u64> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
+    let [requests, connections, depth] = numbers[..] else {
+        // As `cargo bench` runs it among the others: there is nothing to see without valgrind.
+        return println!("scripts/bench.sh instructions runs this under valgrind");
+    };
+    let waves = requests / (connections * depth);
+    let tcp = arguments.iter().any(|argument| argument == "tcp");
+    let over = if tcp { over_tcp } else { over_memory };
+    let messages = over(waves, connections, depth);
     assert_eq!(messages, waves * connections * depth, "every request was handled");
     println!("{messages} requests");
 }

@@ -12,15 +12,15 @@ from collections import Counter
 
 # Stages by the functions that begin them; a part belongs to the stage above it.
 STAGES = [
-    ("transport in memory", r"<instructions::Memory as .*>::"),
+    ("transport", r"<(instructions::Memory|ringway::transport::tcp::Tcp) as .*Transport>::"),
     ("chain, ingress", r"<instructions::Seen as .*>::ingress$"),
-    ("  of it decode_head", r"::decode_head$"),
+    ("of it, decode_head", r"::decode_head$"),
     ("handler", r"<ringway::handler::http::Http<.*> as .*Handler>::process$"),
-    ("  of it the service", r"::support::hello$"),
-    ("  of it encode_head", r"::encode_head$"),
+    ("of it, the service", r"::support::hello$"),
+    ("of it, encode_head", r"::encode_head$"),
     ("chain, egress", r"<instructions::Seen as .*>::egress$"),
 ]
-WHOLE = r"^ringway::lcore::Lcore::run$"
+WHOLE = r"^instructions::serve_(memory|tcp)$"
 
 
 class Profile:
@@ -105,15 +105,16 @@ def plain(function):
 
 
 def stages(costs, count):
-    """Rows of the table by stage, and the whole without the transport."""
+    """Rows of the table by stage."""
     def sum_of(pattern):
         return sum(c for name, c in costs.items() if re.search(pattern, name)) / count
 
     whole = sum_of(WHOLE)
     rows = [(name, sum_of(pattern)) for name, pattern in STAGES]
-    loop = whole - sum(cost for name, cost in rows if not name.startswith(" "))
+    loop = whole - sum(cost for name, cost in rows if not name.startswith("of it"))
     rows.append(("loop and listener", loop))
-    return rows, whole - rows[0][1]
+    rows += [("all", whole), ("all but the transport", whole - rows[0][1])]
+    return rows
 
 
 def main():
@@ -122,12 +123,9 @@ def main():
     binary, requests = sys.argv[1], int(sys.argv[4])
     shown = int(sys.argv[5]) if len(sys.argv) > 5 else 0
     less, more = (Profile(path, binary) for path in sys.argv[2:4])
-    rows, total = stages(difference(more.inclusive, less.inclusive), requests)
-    print(f"  {'stage':<24} {'instructions':>12}")
-    for name, cost in rows:
-        inlined = "" if cost else "   (inlined)"
-        print(f"  {name:<24} {cost:12.1f}{inlined}")
-    print(f"  {'without the transport':<24} {total:12.1f}")
+    print("| stage | instructions |\n|---|---|")
+    for name, cost in stages(difference(more.inclusive, less.inclusive), requests):
+        print(f"| {name} | {f'{cost:.1f}' if cost else 'inlined'} |")
     if shown:
         functions(binary, difference(more.addresses, less.addresses),
                   difference(more.own, less.own), requests, shown)
@@ -142,9 +140,9 @@ def functions(binary, addresses, own, requests, shown):
         by_function[where(address)] += cost
     foreign = sum(own.values()) - sum(addresses.values())
     by_function[("other objects (libc)", "")] += foreign
-    print(f"\n  {'by itself':>10}  function")
+    print("\n| function | file | by itself |\n|---|---|---|")
     for (function, file), cost in by_function.most_common(shown):
-        print(f"  {cost / requests:10.1f}  {function}  {file}")
+        print(f"| `{function}` | {file} | {cost / requests:.1f} |")
 
 
 if __name__ == "__main__":
