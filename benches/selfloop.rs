@@ -1,7 +1,9 @@
-//! The cost of one echo on one thread: the client's part runs on the same thread and is not timed.
-//! Our whole lcore beside an io_uring echo written by hand, interleaved round by round.
+//! The cost of one echo, or one HTTP request, on one thread: the client's part runs on the same thread
+//! and is not timed. Our whole lcore beside an io_uring server written by hand that sends as many
+//! bytes and looks at none, interleaved round by round.
 //!
-//! `cargo bench --bench selfloop [-- ROUNDS]`
+//! `cargo bench --bench selfloop [-- [echo|http] [ROUNDS] [all]]`; `all` adds the ways of using
+//! io_uring to the echo.
 
 mod support;
 
@@ -10,17 +12,21 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use io_uring::types::{BufRingEntry, Fd};
+use io_uring::types::Fd;
 use io_uring::{IoUring, cqueue, opcode};
 use ringway::counters::{Counter, LcoreCounters};
 use ringway::dataplane::Tuning;
 use ringway::lcore::Lcore;
 use ringway::mem::RxOptions;
+use ringway::pipeline::{Handler, Pipeline};
 use ringway::sys::uring::Mode;
+use support::buf_ring::BufRing;
+use support::load::GET;
+use support::stats::{quantile, spread};
 
-/// One server under test: echoes what lies in its sockets until `bytes` more went out.
+/// One server under test: answers what lies in its sockets until `bytes` more went out.
 trait Server {
-    fn echo(&mut self, bytes: u64);
+    fn serve(&mut self, bytes: u64);
 }
 
 /// The lcore.
@@ -30,7 +36,7 @@ struct Ringway {
 }
 
 impl Server for Ringway {
-    fn echo(&mut self, bytes: u64) {
+    fn serve(&mut self, bytes: u64) {
         let target = self.counters.get(Counter::TxBytes) + bytes;
         while self.counters.get(Counter::TxBytes) < target {
             self.lcore.poll_once(usize::MAX);
@@ -38,22 +44,20 @@ impl Server for Ringway {
     }
 }
 
-/// The least that an io_uring echo has to do: multishot receive into a provided-buffer ring, one
+/// The least that an io_uring server has to do: multishot receive into a provided-buffer ring, one
 /// send per completion, the buffer back into the ring when it is out. A buffer holds a message.
 struct Bare {
     ring: IoUring,
-    entries: Vec<u8>,
-    buffers: Vec<u8>,
-    buffer_bytes: usize,
-    tail: u16,
+    buffers: BufRing,
+    /// What every message is answered with; `None`: with itself.
+    reply: Option<Vec<u8>>,
     _streams: Vec<TcpStream>,
 }
 
-const BUFFERS: u16 = 256;
 const RECV: u64 = 1 << 63;
 
 impl Bare {
-    fn new(streams: Vec<TcpStream>, buffer_bytes: usize) -> Self {
+    fn new(streams: Vec<TcpStream>, buffer_bytes: usize, reply: Option<Vec<u8>>) -> Self {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -61,22 +65,12 @@ impl Bare {
             .setup_cqsize(4096)
             .build(1024)
             .expect("an io_uring");
-        let entries = vec![0; usize::from(BUFFERS) * 16 + 4096];
-        let buffers = vec![0; usize::from(BUFFERS) * buffer_bytes];
-        let mut bare = Self { ring, entries, buffers, buffer_bytes, tail: 0, _streams: streams };
-        let base = bare.base() as u64;
-        // SAFETY: entries and buffers live as long as the ring does.
-        unsafe { bare.ring.submitter().register_buf_ring_with_flags(base, BUFFERS, 0, 0) }
-            .expect("a buffer ring");
-        (0..BUFFERS).for_each(|id| bare.give(id));
+        let buffers = BufRing::new(&ring, 256, buffer_bytes);
+        let mut bare = Self { ring, buffers, reply, _streams: streams };
         for index in 0..bare._streams.len() {
             bare.arm(index);
         }
         bare
-    }
-
-    fn base(&self) -> *mut u8 {
-        self.entries.as_ptr().cast_mut().map_addr(|a| a.next_multiple_of(4096))
     }
 
     fn arm(&mut self, index: usize) {
@@ -86,24 +80,23 @@ impl Bare {
         unsafe { self.ring.submission().push(&entry) }.expect("room");
     }
 
-    fn give(&mut self, id: u16) {
-        let place = usize::from(self.tail & (BUFFERS - 1));
-        // SAFETY: the place is within the entries.
-        let entry = unsafe { self.base().cast::<BufRingEntry>().add(place) };
-        // SAFETY: nobody else writes the entries.
-        let entry = unsafe { &mut *entry };
-        entry.set_addr(self.buffers.as_ptr() as u64 + u64::from(id) * self.buffer_bytes as u64);
-        entry.set_len(self.buffer_bytes as u32);
-        entry.set_bid(id);
-        self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the tail lies in the first entry.
-        let tail = unsafe { BufRingEntry::tail(self.base().cast()) };
-        // SAFETY: it is an aligned u16 that is only written here.
-        let tail = unsafe { std::sync::atomic::AtomicU16::from_ptr(tail.cast_mut()) };
-        tail.store(self.tail, std::sync::atomic::Ordering::Release);
+    /// Sends the reply to the message in buffer `id`, which is lent again once that is out.
+    fn answer(&mut self, index: usize, id: u16, bytes: usize) {
+        let fd = Fd(self._streams[index].as_raw_fd());
+        let reply = match &self.reply {
+            Some(reply) => &reply[..],
+            None => &self.buffers.buffer(id)[..bytes],
+        };
+        let entry = opcode::Send::new(fd, reply.as_ptr(), reply.len() as u32)
+            .flags(libc::MSG_WAITALL)
+            .build()
+            .user_data(id.into());
+        // SAFETY: the buffer is given back to the ring only when its send completed, and a reply
+        // is never changed.
+        unsafe { self.ring.submission().push(&entry) }.expect("room");
     }
 
-    /// Receives go out again as sends; returns the bytes whose send completed.
+    /// Answers what was received; returns the bytes whose send completed.
     fn turn(&mut self) -> u64 {
         let sq = self.ring.submission();
         let due = !sq.is_empty() || sq.taskrun();
@@ -124,19 +117,12 @@ impl Bare {
         for &(data, result, flags) in &batch[..count] {
             if data & RECV == 0 {
                 sent += result as u64;
-                self.give(data as u16);
+                self.buffers.give(data as u16);
                 continue;
             }
             let index = (data & !RECV) as usize;
             if let Some(id) = cqueue::buffer_select(flags) {
-                let fd = Fd(self._streams[index].as_raw_fd());
-                let from = self.buffers[usize::from(id) * self.buffer_bytes..].as_ptr();
-                let entry = opcode::Send::new(fd, from, result as u32)
-                    .flags(libc::MSG_WAITALL)
-                    .build()
-                    .user_data(id.into());
-                // SAFETY: the buffer is given back to the ring only when its send completed.
-                unsafe { self.ring.submission().push(&entry) }.expect("room");
+                self.answer(index, id, result as usize);
             }
             if !cqueue::more(flags) {
                 self.arm(index);
@@ -147,7 +133,7 @@ impl Bare {
 }
 
 impl Server for Bare {
-    fn echo(&mut self, bytes: u64) {
+    fn serve(&mut self, bytes: u64) {
         let mut sent = 0;
         while sent < bytes {
             sent += self.turn();
@@ -162,8 +148,10 @@ struct Side {
     clients: Vec<TcpStream>,
 }
 
-fn ringway(tuning: Tuning, name: &'static str, connections: usize) -> Side {
-    let (mut lcore, address, counters) = support::lcore(tuning, support::echo);
+type Protocol = fn(u32) -> (Pipeline, Box<dyn Handler>);
+
+fn ringway(tuning: Tuning, name: &'static str, protocol: Protocol, connections: usize) -> Side {
+    let (mut lcore, address, counters) = support::lcore(tuning, protocol);
     let clients = support::connect(address, connections, || {
         lcore.poll_once(usize::MAX);
     });
@@ -173,7 +161,7 @@ fn ringway(tuning: Tuning, name: &'static str, connections: usize) -> Side {
     Side { name, server: Box::new(Ringway { lcore, counters }), clients }
 }
 
-fn bare(connections: usize, bytes: usize) -> Side {
+fn bare(connections: usize, bytes: usize, reply: Option<Vec<u8>>) -> Side {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
     let mut accepted = Vec::new();
@@ -182,25 +170,23 @@ fn bare(connections: usize, bytes: usize) -> Side {
         stream.set_nodelay(true).expect("TCP_NODELAY");
         accepted.push(stream);
     });
-    Side {
-        name: "bare io_uring echo",
-        server: Box::new(Bare::new(accepted, bytes.max(2048))),
-        clients,
-    }
+    let server = Bare::new(accepted, bytes.max(2048), reply);
+    Side { name: "bare io_uring", server: Box::new(server), clients }
 }
 
 impl Side {
-    /// Nanoseconds per message of one round: each client sends one message, the server echoes all.
+    /// Nanoseconds per message of one round: each client sends one message, the server answers all.
     fn round(&mut self, message: &[u8], reply: &mut [u8]) -> f64 {
         for client in &mut self.clients {
             client.write_all(message).expect("sent");
         }
         let start = Instant::now();
-        self.server.echo((message.len() * self.clients.len()) as u64);
+        self.server.serve((reply.len() * self.clients.len()) as u64);
         let elapsed = start.elapsed();
         for client in &mut self.clients {
-            client.read_exact(reply).expect("the echo");
-            assert!(reply == message, "an echo is what was sent");
+            client.read_exact(reply).expect("the reply");
+            let right = reply == message || reply.starts_with(b"HTTP/1.1 200");
+            assert!(right, "neither an echo nor a reply");
         }
         elapsed.as_nanos() as f64 / self.clients.len() as f64
     }
@@ -221,40 +207,82 @@ fn variants() -> Vec<(&'static str, Tuning)> {
     ]
 }
 
+/// Rounds of all sides by turns, and a table of them; the first is what the others are compared to.
+fn compare(what: &str, sides: &mut [Side], rounds: usize, message: &[u8], reply_bytes: usize) {
+    let mut reply = vec![0; reply_bytes];
+    let mut times = vec![Vec::new(); sides.len()];
+    for round in 0..rounds + 20 {
+        for (side, times) in sides.iter_mut().zip(&mut times) {
+            let time = side.round(message, &mut reply);
+            if round >= 20 {
+                times.push(time);
+            }
+        }
+    }
+    let reference = times[0].clone();
+    for (side, times) in sides.iter().zip(&mut times) {
+        let mut extra: Vec<f64> = times.iter().zip(&reference).map(|(a, b)| a - b).collect();
+        let [min, p10, median, max] = spread(times);
+        let [low, mid, high] = [0.1, 0.5, 0.9].map(|p| quantile(&mut extra, p));
+        let name = side.name;
+        println!(
+            "| {what:<16} | {name:<24} | {min:.0} / {p10:.0} / {median:.0} / {max:.0} | \
+             {low:+.0} / {mid:+.0} / {high:+.0} |"
+        );
+    }
+}
+
+fn heading(what: &str) {
+    println!(
+        "\n| {what} | server | ns: min / p10 / median / max | more than bare: p10 / median / p90 |"
+    );
+    println!("|---|---|---|---|");
+}
+
+fn echo(rounds: usize, all: bool) {
+    heading("message x connections");
+    for (bytes, connections) in [(64, 1), (64, 8), (64, 50), (1400, 50), (16384, 20)] {
+        let variants = variants();
+        let take = if all { variants.len() } else { 1 };
+        let mut sides = vec![bare(connections, bytes, None)];
+        for (name, tuning) in &variants[..take] {
+            sides.push(ringway(*tuning, name, support::echo, connections));
+        }
+        let message: Vec<u8> = (0..bytes).map(|i| i as u8).collect();
+        compare(&format!("{bytes} B x {connections}"), &mut sides, rounds, &message, bytes);
+    }
+}
+
+fn http(rounds: usize) {
+    heading("GET x connections");
+    for connections in [1, 8, 50] {
+        let mut ours = ringway(Tuning::default(), "ringway", support::http, connections);
+        let reply = one_reply(&mut ours);
+        let bytes = reply.len();
+        let mut sides = [bare(connections, GET.len(), Some(reply)), ours];
+        compare(&format!("GET x {connections}"), &mut sides, rounds, GET, bytes);
+    }
+}
+
+/// What ringway answers to one request.
+fn one_reply(side: &mut Side) -> Vec<u8> {
+    let mut reply = vec![0; 4096];
+    side.clients[0].write_all(GET).expect("sent");
+    side.server.serve(1);
+    let bytes = side.clients[0].read(&mut reply).expect("a reply");
+    reply.truncate(bytes);
+    reply
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let rounds = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(400);
-    let all = arguments.iter().any(|a| a == "all");
+    let wants = |name: &str| arguments.iter().any(|a| a == name);
     support::pin(0);
-    println!(
-        "ns per echo: min / p10 / median / max; paired difference to bare: p10 / median / p90"
-    );
-    for (bytes, connections) in [(64, 1), (64, 8), (64, 50), (1400, 50), (16384, 20)] {
-        let mut sides = vec![bare(connections, bytes)];
-        let variants = variants();
-        let take = if all { variants.len() } else { 1 };
-        sides.extend(variants[..take].iter().map(|(n, t)| ringway(*t, n, connections)));
-        let message: Vec<u8> = (0..bytes).map(|i| i as u8).collect();
-        let mut reply = vec![0; bytes];
-        let mut times = vec![Vec::new(); sides.len()];
-        for round in 0..rounds + 20 {
-            for (side, times) in sides.iter_mut().zip(&mut times) {
-                let time = side.round(&message, &mut reply);
-                if round >= 20 {
-                    times.push(time);
-                }
-            }
-        }
-        let reference = times[0].clone();
-        for (side, times) in sides.iter().zip(&mut times) {
-            let mut extra: Vec<f64> = times.iter().zip(&reference).map(|(a, b)| a - b).collect();
-            let [min, p10, median, max] = support::spread(times);
-            let [low, mid, high] = [0.1, 0.5, 0.9].map(|p| support::quantile(&mut extra, p));
-            println!(
-                "{bytes:>6} B x {connections:<3} {:<26} {min:7.0} {p10:7.0} {median:7.0} {max:8.0}   \
-                 {low:+6.0} {mid:+6.0} {high:+6.0}",
-                side.name
-            );
-        }
+    if !wants("http") {
+        echo(rounds, wants("all"));
+    }
+    if !wants("echo") {
+        http(rounds);
     }
 }

@@ -1,20 +1,29 @@
-//! What the side-by-side benches share: statistics over interleaved rounds, pinned threads, and an
-//! lcore that the bench drives by hand.
+//! What the benches share: an lcore to be driven by hand, servers in processes of their own, the load
+//! on them, and statistics over interleaved rounds.
 #![allow(dead_code)]
+
+pub mod buf_ring;
+pub mod load;
+pub mod server;
+pub mod stats;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
+use ringway::config::IdleMode;
 use ringway::counters::LcoreCounters;
 use ringway::dataplane::Tuning;
-use ringway::handler::Echo;
+use ringway::handler::http::{self, Response};
+use ringway::handler::{Echo, Http};
 use ringway::lcore::{Lcore, Listener, Parts};
 use ringway::limits::{
     CQ_ENTRIES, LARGE_SLOT_BYTES, LARGE_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS, SQ_ENTRIES,
 };
 use ringway::mailbox::Mailbox;
 use ringway::mem::{CacheClaim, ClassSize, Mempool, UringIo};
+use ringway::pipeline::chain::http1::StashBounds;
 use ringway::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
+use ringway::proto::http1::Limits;
 use ringway::sys::mapping::Request;
 use ringway::sys::socket::TcpListener;
 use ringway::sys::uring::Options;
@@ -29,13 +38,7 @@ pub fn lcore(
     tuning: Tuning,
     protocol: impl FnOnce(u32) -> (Pipeline, Box<dyn Handler>),
 ) -> (Lcore, SocketAddr, Arc<LcoreCounters>) {
-    // The thread's caches, as every lcore has them; kept until the bench ends.
-    std::mem::forget(CacheClaim::register());
-    let sizes = [
-        ClassSize { slot_bytes: SMALL_SLOT_BYTES, slots: SMALL_SLOTS },
-        ClassSize { slot_bytes: LARGE_SLOT_BYTES, slots: LARGE_SLOTS },
-    ];
-    let pool = Mempool::create(&Request::new("bench", 0), &sizes, None).expect("a pool");
+    let pool = pool();
     let options = Options {
         sq_entries: SQ_ENTRIES,
         cq_entries: CQ_ENTRIES,
@@ -44,12 +47,37 @@ pub fn lcore(
         mode: tuning.mode,
     };
     let uring = UringIo::create(&options, tuning.rx, &pool).expect("an io_uring");
+    let parts = parts(pool, Some(uring), Clock::start());
+    let counters = parts.io.counters.clone();
+    let mut lcore = Lcore::new(parts);
+    let mut sockets =
+        TcpListener::bind_group("127.0.0.1:0".parse().expect("an address"), 1).expect("a port");
+    let socket = sockets.remove(0);
+    let address = socket.address();
+    let (pipeline, handler) = protocol(SLOTS);
+    let transport = Box::new(Tcp::new(socket, 0, SLOTS));
+    lcore.register(0, Box::new(Listener::new(transport, pipeline, handler))).expect("a free index");
+    (lcore, address, counters)
+}
+
+/// The pool of one lcore, with the calling thread's caches as every lcore has them.
+pub fn pool() -> Mempool {
+    // Kept until the bench ends.
+    std::mem::forget(CacheClaim::register());
+    let sizes = [
+        ClassSize { slot_bytes: SMALL_SLOT_BYTES, slots: SMALL_SLOTS },
+        ClassSize { slot_bytes: LARGE_SLOT_BYTES, slots: LARGE_SLOTS },
+    ];
+    Mempool::create(&Request::new("bench", 0), &sizes, None).expect("a pool")
+}
+
+/// What an lcore is made of beside its listeners.
+pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
     let counters = Arc::new(LcoreCounters::default());
-    let clock = Clock::start();
     let now = clock.now();
     let io = Io {
         lcore: 0,
-        uring: Some(uring),
+        uring,
         pool: pool.clone(),
         now,
         timers: TimerWheel::new(SLOTS as usize + 8),
@@ -66,24 +94,29 @@ pub fn lcore(
         unix_seconds: 0,
         draining: false,
         extensions: Extensions::new(SLOTS),
-        counters: counters.clone(),
+        counters,
     };
     let mailbox = Mailbox::new().expect("a mailbox");
-    let idle = ringway::config::IdleMode::Busy;
-    let mut lcore = Lcore::new(Parts { io, cx, mailbox, clock, idle });
-    let mut sockets =
-        TcpListener::bind_group("127.0.0.1:0".parse().expect("an address"), 1).expect("a port");
-    let socket = sockets.remove(0);
-    let address = socket.address();
-    let (pipeline, handler) = protocol(SLOTS);
-    let transport = Box::new(Tcp::new(socket, 0, SLOTS));
-    lcore.register(0, Box::new(Listener::new(transport, pipeline, handler))).expect("a free index");
-    (lcore, address, counters)
+    Parts { io, cx, mailbox, clock, idle: IdleMode::Busy }
 }
 
 /// TCP echo, for [`lcore`].
 pub fn echo(slots: u32) -> (Pipeline, Box<dyn Handler>) {
     (Pipeline::Raw(chain::Raw::new(slots)), Box::new(Echo))
+}
+
+/// HTTP that answers [`hello`], for [`lcore`].
+pub fn http(slots: u32) -> (Pipeline, Box<dyn Handler>) {
+    let heads = StashBounds { all: SMALL_SLOTS / 4, large: LARGE_SLOTS / 4 };
+    let chain = chain::Http1::new(slots, Limits::default(), heads);
+    (Pipeline::Http1(Box::new(chain)), Box::new(Http::new(slots, hello)))
+}
+
+/// What every HTTP server in a benchmark answers: 12 bytes of text. Not inlined, so that a profile
+/// tells the service from what writes its response.
+#[inline(never)]
+pub fn hello(_cx: &mut Cx, _request: &http::Request<'_>) -> Option<Response> {
+    Some(Response::text(200, "Hello World!"))
 }
 
 /// `count` connections to `address`, without delay; `settle` is called between them so that a
@@ -103,15 +136,4 @@ pub fn connect(address: SocketAddr, count: usize, mut settle: impl FnMut()) -> V
 pub fn pin(cpu: u32) {
     // A machine with fewer cores runs it where it can.
     let _ = ringway::sys::affinity::pin(&[cpu]);
-}
-
-/// The value at `part` (0 to 1) of `values`, which it sorts.
-pub fn quantile(values: &mut [f64], part: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[((values.len() - 1) as f64 * part).round() as usize]
-}
-
-/// min, p10, median and max, for a table.
-pub fn spread(values: &mut [f64]) -> [f64; 4] {
-    [0.0, 0.1, 0.5, 1.0].map(|part| quantile(values, part))
 }

@@ -1,0 +1,324 @@
+//! A load generator for HTTP over io_uring: one thread, keep-alive connections, a fixed number of
+//! requests in flight on each. Every reply is checked.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{Fixed, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode};
+
+use super::buf_ring::BufRing;
+use super::stats::Histogram;
+
+/// What is asked for.
+pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Bytes of a reply that are compared, from its start: `HTTP/1.1 200`.
+const STATUS_BYTES: usize = 12;
+
+/// How long a server may keep all connections waiting.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// Receive buffers: all of them lie in L2.
+const BUFFERS: u16 = 128;
+const BUFFER_BYTES: usize = 4096;
+
+const RECV: u64 = 1 << 63;
+
+/// When a run sends no more.
+#[derive(Debug, Clone, Copy)]
+pub enum Until {
+    /// After so long.
+    Time(Duration),
+    /// After about so many requests: what is in flight on a connection goes out at once.
+    Requests(u64),
+}
+
+/// How the client waits for replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Asleep in the kernel: the share of time that it was not says whether it was the bottleneck.
+    Block,
+    /// By looking all the time: a latency without the time it takes to wake the client.
+    Spin,
+}
+
+/// What a run found.
+pub struct Outcome {
+    /// Replies that were right.
+    pub replies: u64,
+    /// Replies that were not, connections that ended, operations that failed.
+    pub errors: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+    /// CPU time of the client's thread.
+    pub cpu: Duration,
+    /// From the sending of a request, with all others that left in the same send, to its reply.
+    pub latency: Histogram,
+}
+
+impl Outcome {
+    /// Replies per second.
+    pub fn rate(&self) -> f64 {
+        self.replies as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// The share of the time that the client's thread ran.
+    pub fn busy_share(&self) -> f64 {
+        self.cpu.as_secs_f64() / self.elapsed.as_secs_f64()
+    }
+}
+
+/// One connection.
+#[derive(Clone, Copy)]
+struct Conn {
+    /// Bytes that came of the current reply.
+    at: usize,
+    /// Replies that are still to come.
+    due: u64,
+    sent: Instant,
+}
+
+/// A reply as the server sends it. The bytes between status and body may change, as a date does.
+struct Reply {
+    bytes: Vec<u8>,
+    body: usize,
+}
+
+/// Connections to one server, kept between runs.
+pub struct Load {
+    // Goes first: the kernel lets go of the buffers.
+    ring: IoUring,
+    buffers: BufRing,
+    conns: Vec<Conn>,
+    _streams: Vec<TcpStream>,
+    requests: Vec<u8>,
+    depth: u64,
+    wait: Wait,
+    reply: Reply,
+    /// Connections with replies to come.
+    waiting: usize,
+    replies: u64,
+    errors: u64,
+    latency: Histogram,
+}
+
+impl Load {
+    /// Opens `connections` on which `depth` requests will be in flight.
+    pub fn new(address: SocketAddr, connections: usize, depth: usize, wait: Wait) -> Self {
+        let reply = one_reply(address);
+        let streams = super::connect(address, connections, || ());
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_cqsize(8192)
+            .build(1024)
+            .expect("an io_uring");
+        let files: Vec<RawFd> = streams.iter().map(AsRawFd::as_raw_fd).collect();
+        ring.submitter().register_files(&files).expect("registered files");
+        let buffers = BufRing::new(&ring, BUFFERS, BUFFER_BYTES);
+        let mut load = Self {
+            ring,
+            buffers,
+            conns: vec![Conn { at: 0, due: 0, sent: Instant::now() }; connections],
+            _streams: streams,
+            requests: GET.repeat(depth),
+            depth: depth as u64,
+            wait,
+            reply,
+            waiting: 0,
+            replies: 0,
+            errors: 0,
+            latency: Histogram::default(),
+        };
+        (0..connections).for_each(|index| load.arm(index));
+        load
+    }
+
+    /// Bytes of one reply.
+    pub fn reply_bytes(&self) -> usize {
+        self.reply.bytes.len()
+    }
+
+    /// Sends and receives until `until`, and then until nothing is in flight.
+    pub fn run(&mut self, until: Until) -> Outcome {
+        (self.replies, self.errors, self.latency) = (0, 0, Histogram::default());
+        let (start, cpu) = (Instant::now(), thread_cpu_time());
+        (0..self.conns.len()).for_each(|index| self.send(index, start));
+        let mut requests = self.conns.len() as u64 * self.depth;
+        let mut batch = Vec::with_capacity(256);
+        while self.waiting > 0 {
+            self.enter();
+            batch.extend(self.ring.completion().take(batch.capacity()));
+            let now = Instant::now();
+            for cqe in batch.drain(..) {
+                let Some(index) = self.complete(&cqe, now) else { continue };
+                let more = match until {
+                    Until::Time(time) => now - start < time,
+                    Until::Requests(wanted) => requests < wanted,
+                };
+                if more {
+                    requests += self.depth;
+                    self.send(index, now);
+                }
+            }
+        }
+        Outcome {
+            replies: self.replies,
+            errors: self.errors,
+            elapsed: start.elapsed(),
+            cpu: thread_cpu_time() - cpu,
+            latency: std::mem::take(&mut self.latency),
+        }
+    }
+
+    /// Submits, and waits for a completion.
+    fn enter(&mut self) {
+        if self.wait == Wait::Block {
+            let patience = Timespec::from(STALLED);
+            let arguments = SubmitArgs::new().timespec(&patience);
+            let entered = self.ring.submitter().submit_with_args(1, &arguments);
+            entered.expect("the server stalled");
+            return;
+        }
+        let start = Instant::now();
+        loop {
+            let sq = self.ring.submission();
+            let due = !sq.is_empty() || sq.taskrun();
+            drop(sq);
+            if due {
+                self.ring.submit().expect("enter");
+            }
+            if !self.ring.completion().is_empty() {
+                return;
+            }
+            assert!(start.elapsed() < STALLED, "the server stalled");
+        }
+    }
+
+    fn submit(&mut self, entry: &Entry) {
+        // SAFETY: what an entry points to, the requests and the lent buffers, lives as long as the
+        // ring, and is not written to.
+        while unsafe { self.ring.submission().push(entry) }.is_err() {
+            self.ring.submit().expect("enter");
+        }
+    }
+
+    fn arm(&mut self, index: usize) {
+        let entry = opcode::RecvMulti::new(Fixed(index as u32), 0).build();
+        self.submit(&entry.user_data(RECV | index as u64));
+    }
+
+    /// Sends all that is to be in flight on a connection at once.
+    fn send(&mut self, index: usize, now: Instant) {
+        let (from, bytes) = (self.requests.as_ptr(), self.requests.len() as u32);
+        let entry = opcode::Send::new(Fixed(index as u32), from, bytes)
+            .flags(libc::MSG_WAITALL)
+            .build()
+            .flags(Flags::SKIP_SUCCESS)
+            .user_data(index as u64);
+        self.submit(&entry);
+        self.conns[index] = Conn { at: 0, due: self.depth, sent: now };
+        self.waiting += 1;
+    }
+
+    /// Returns the connection whose last reply came.
+    fn complete(&mut self, cqe: &cqueue::Entry, now: Instant) -> Option<usize> {
+        let index = (cqe.user_data() & !RECV) as usize;
+        let received = cqe.user_data() & RECV != 0;
+        let bytes = cqe.result();
+        let starved = received && bytes == -libc::ENOBUFS;
+        if bytes <= 0 && !starved {
+            self.errors += 1;
+            self.give_up(index);
+            return None;
+        }
+        let whole = cqueue::buffer_select(cqe.flags()).map(|id| {
+            let whole = self.take(index, id, bytes as usize, now);
+            self.buffers.give(id);
+            whole
+        });
+        if received && !cqueue::more(cqe.flags()) {
+            self.arm(index);
+        }
+        whole.unwrap_or(false).then_some(index)
+    }
+
+    /// A connection that failed has nothing to come any more.
+    fn give_up(&mut self, index: usize) {
+        self.waiting -= usize::from(self.conns[index].due > 0);
+        self.conns[index].due = 0;
+    }
+
+    /// Checks what came on a connection; returns whether it was all that was to come.
+    fn take(&mut self, index: usize, id: u16, bytes: usize, now: Instant) -> bool {
+        let conn = &mut self.conns[index];
+        let mut rest = &self.buffers.buffer(id)[..bytes];
+        let mut replies = 0;
+        while !rest.is_empty() {
+            let part = rest.len().min(self.reply.bytes.len() - conn.at);
+            let right = self.reply.agrees(conn.at, &rest[..part]);
+            self.errors += u64::from(!right || conn.due == replies);
+            conn.at += part;
+            rest = &rest[part..];
+            if conn.at == self.reply.bytes.len() {
+                conn.at = 0;
+                replies += 1;
+            }
+        }
+        let ended = conn.due > 0 && replies >= conn.due;
+        conn.due = conn.due.saturating_sub(replies);
+        self.replies += replies;
+        self.waiting -= usize::from(ended);
+        self.latency.add((now - conn.sent).as_nanos() as u64, replies);
+        ended
+    }
+}
+
+impl Reply {
+    /// Whether `part`, which lies `at` bytes into a reply, has its status and body.
+    fn agrees(&self, at: usize, part: &[u8]) -> bool {
+        let same = |from: usize, to: usize| {
+            let (from, to) = (from.max(at), to.min(at + part.len()));
+            from >= to || part[from - at..to - at] == self.bytes[from..to]
+        };
+        same(0, STATUS_BYTES) && same(self.body, self.bytes.len())
+    }
+}
+
+/// What the server answers to one request, which has to be a 200.
+fn one_reply(address: SocketAddr) -> Reply {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    stream.set_read_timeout(Some(STALLED)).expect("a timeout");
+    stream.write_all(GET).expect("sent");
+    let (mut bytes, mut got) = (vec![0; 4096], 0);
+    loop {
+        match stream.read(&mut bytes[got..]).expect("a reply") {
+            0 => panic!("{address} closed the connection, or its reply is too long"),
+            more => got += more,
+        }
+        let Some(end) = bytes[..got].windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:"));
+        let length: usize = length.and_then(|n| n.trim().parse().ok()).expect("a content-length");
+        let body = end + 4;
+        if got >= body + length {
+            assert!(got == body + length, "more than one reply to one request");
+            bytes.truncate(got);
+            return Reply { bytes, body };
+        }
+    }
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu_time() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).expect("getrusage");
+    let micros = |t: nix::sys::time::TimeVal| t.tv_sec() * 1_000_000 + t.tv_usec();
+    Duration::from_micros((micros(usage.user_time()) + micros(usage.system_time())) as u64)
+}

@@ -1,0 +1,165 @@
+//! HTTP servers that are measured from outside, each in a process of its own on core 0. All answer
+//! `GET /` with 12 bytes of text.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use ringway::config::{Config, CoreMap, IdleMode};
+use ringway::dataplane::{Builder, Protocol};
+
+use super::load::{Load, Until};
+
+/// The first argument by which a bench is asked to be the ringway of another.
+pub const SERVE: &str = "serve";
+
+/// A running server.
+pub struct Server {
+    /// What tables call it.
+    pub name: &'static str,
+    /// Where it listens.
+    pub address: SocketAddr,
+    process: Child,
+    _dir: Option<tempfile::TempDir>,
+}
+
+/// All that are there, ringway first. Those that are not are named, with what brings them.
+pub fn all() -> Vec<Server> {
+    let peers = [("may_minihttp", peer("may_minihttp")), ("hyper", peer("hyper"))];
+    let missing = "scripts/bench.sh http builds it";
+    let install = "apt-get install nginx-light";
+    let mut servers = vec![ringway()];
+    for (name, server, mend) in [("nginx", nginx(), install)]
+        .into_iter()
+        .chain(peers.into_iter().map(|(name, server)| (name, server, missing)))
+    {
+        match server {
+            Some(server) => servers.push(server),
+            None => println!("{name} is left out: it is not there ({mend})"),
+        }
+    }
+    servers
+}
+
+/// This program again, as a server of [`serve`].
+fn ringway() -> Server {
+    let program = std::env::current_exe().expect("our own path");
+    let mut command = Command::new(program);
+    that_prints_its_port("ringway", command.arg(SERVE)).expect("ringway")
+}
+
+/// Serves until standard input ends.
+pub fn serve() {
+    let listener = "[[listener]]\naddress = '127.0.0.1:0'\ntransport = 'tcp'\nprotocol = 'http'";
+    let config = Config::from_toml(listener, "bench").expect("a configuration");
+    let plane = Builder::new(config, CoreMap::single(0))
+        .idle(IdleMode::Adaptive)
+        .protocol("http", |context| {
+            let (pipeline, handler) = super::http(context.slots);
+            Ok(Protocol { pipeline, handler })
+        })
+        .start()
+        .expect("a dataplane");
+    println!("{}", plane.addresses()[0].port());
+    // Whoever started us is gone when there is no more to read.
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// One of benches/peers.
+fn peer(name: &'static str) -> Option<Server> {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/target/release");
+    that_prints_its_port(name, &mut Command::new(built.join(name)))
+}
+
+fn that_prints_its_port(name: &'static str, command: &mut Command) -> Option<Server> {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = on_core_0(|| command.spawn()).ok()?;
+    let mut line = String::new();
+    let output = process.stdout.take().expect("it is piped");
+    BufReader::new(output).read_line(&mut line).expect("a line");
+    let port: u16 = line.trim().parse().expect("a port");
+    let address = (Ipv4Addr::LOCALHOST, port).into();
+    Some(Server { name, address, process, _dir: None })
+}
+
+/// nginx with one worker that answers from memory.
+fn nginx() -> Option<Server> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    let path = dir.path().display();
+    let config = format!(
+        "daemon off; worker_processes 1; pid {path}/pid; error_log /dev/null;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; keepalive_requests 1000000000; tcp_nodelay on;\n\
+         server {{ listen {address}; location = / {{ default_type text/plain;\n\
+         return 200 \"Hello World!\"; }} }} }}\n"
+    );
+    let file = dir.path().join("conf");
+    fs::write(&file, config).expect("a file");
+    let mut command = Command::new("nginx");
+    let command = command.arg("-c").arg(file).arg("-p").arg(dir.path()).stderr(Stdio::null());
+    let process = on_core_0(|| command.spawn()).ok()?;
+    let server = Server { name: "nginx", address, process, _dir: Some(dir) };
+    (0..100).find(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        TcpStream::connect(address).is_ok()
+    })?;
+    Some(server)
+}
+
+/// A process inherits the cores of the thread that starts it.
+fn on_core_0<T>(start: impl FnOnce() -> T) -> T {
+    super::pin(0);
+    let started = start();
+    super::pin(1);
+    started
+}
+
+impl Server {
+    /// The process and its children: nginx serves in one.
+    fn pids(&self) -> Vec<u32> {
+        let own = self.process.id();
+        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
+        let children = children.unwrap_or_default();
+        std::iter::once(own).chain(children.split(' ').filter_map(|pid| pid.parse().ok())).collect()
+    }
+
+    /// CPU time of all its threads so far, in nanoseconds.
+    pub fn cpu_ns(&self) -> u64 {
+        let threads = |pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+        let time = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<u64>().ok()
+        };
+        self.pids().into_iter().flat_map(threads).flatten().filter_map(time).sum()
+    }
+
+    /// System calls per request, as the kernel's own trace point counts them while `load` runs on
+    /// it. `None` where perf is not there or may not.
+    pub fn system_calls(&self, load: &mut Load, time: Duration) -> Option<f64> {
+        let pids: Vec<String> = self.pids().iter().map(u32::to_string).collect();
+        let mut perf = Command::new("perf");
+        perf.args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", &pids.join(",")]);
+        let perf = perf.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().ok()?;
+        // It has to be counting before the first request.
+        std::thread::sleep(Duration::from_millis(500));
+        let replies = load.run(Until::Time(time)).replies;
+        let _ = kill(Pid::from_raw(perf.id() as i32), Signal::SIGINT);
+        let counted = perf.wait_with_output().ok()?;
+        let counted = String::from_utf8_lossy(&counted.stderr).into_owned();
+        let line = counted.lines().find(|line| line.contains("sys_enter"))?;
+        Some(line.split(',').next()?.parse::<f64>().ok()? / replies as f64)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(self.process.id() as i32), Signal::SIGTERM);
+        let _ = self.process.wait();
+    }
+}
