@@ -6,9 +6,10 @@ usage: scripts/weaken.py [FILE ...]     (default: every file with an ordering, a
        scripts/weaken.py steps          (the steps alone)
 
 Each Acquire and Release becomes Relaxed, each AcqRel loses one half at a time, each fence is
-removed; then the protocols whose order of steps matters lose or swap one (STEPS). Works on a copy
-of the tree under target/weaken. Prints one table row per weakening; exits with 1 if some weakening
-is caught by no model (docs/CONCURRENCY.md argues each of those).
+removed; then what both ends of a ring share is weakened for one end alone, and the protocols whose
+order of steps matters lose or swap one (STEPS). Works on a copy of the tree under target/weaken.
+Prints one table row per weakening; exits with 1 if some weakening is caught by no model
+(docs/CONCURRENCY.md argues each of those).
 """
 import os, re, shutil, subprocess, sys
 from pathlib import Path
@@ -17,9 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "target" / "weaken"
 # File: the models that are run for it (a filter on their names; empty: all).
 FILES = {
-    "src/ring/spsc.rs": "spsc",
-    "src/ring/spsc/producer.rs": "spsc",
-    "src/ring/spsc/consumer.rs": "spsc",
+    "src/ring/spsc/end.rs": "spsc",
     "src/ring/mpmc.rs": "",
     "src/ring/doorbell.rs": "",
     "src/mem/slots.rs": "slots::",
@@ -27,6 +26,12 @@ FILES = {
 }
 # What else must be caught: file, models, function, line, what it becomes, in words.
 STEPS = [
+    *[("src/ring/spsc/end.rs", "spsc", f"End::{function} of the {end}", line,
+       line.replace(strong, f"if {side} {{ Ordering::Relaxed }} else {{ {strong} }}"), "Relaxed")
+      for function, line, strong in [
+          ("refresh", "self.words().1.load(Ordering::Acquire)", "Ordering::Acquire"),
+          ("publish", "self.words().0.store(self.index, Ordering::Release)", "Ordering::Release")]
+      for end, side in [("producer", "FILLS"), ("consumer", "!FILLS")]],
     ("src/mem/slots.rs", "slots::", "SlotTable::spill",
      "            cache.len.store(left as u32, Ordering::Relaxed);\n", "", "removed"),
     ("src/mem/slots.rs", "slots::", "SlotTable::unshare",

@@ -12,6 +12,7 @@
 
 mod chunk;
 mod consumer;
+mod end;
 mod producer;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -22,6 +23,7 @@ use bytemuck::Pod;
 
 pub use self::chunk::{Chunk, Reserved};
 pub use self::consumer::Consumer;
+use self::end::End;
 pub use self::producer::Producer;
 use crate::ring::memory::{Control, HeapMemory, Ident, Line, RawRing};
 use crate::ring::{AttachError, LINE_BYTES};
@@ -125,8 +127,8 @@ fn ring_from<T: Send>(capacity: usize, start: u32) -> (Producer<T>, Consumer<T>)
     let heap = Arc::new(HeapRing { ring, _memory: memory });
     let keep = || Keep::Heap { _ring: heap.clone() };
     (
-        Producer { ring, tail: start, head: start, faulted: false, _keep: keep() },
-        Consumer { ring, head: start, tail: start, faulted: false, _keep: keep() },
+        Producer { end: End::new(ring, start, keep()) },
+        Consumer { end: End::new(ring, start, keep()) },
     )
 }
 
@@ -148,26 +150,6 @@ pub unsafe fn create_in<T: Pod>(
 ) -> Result<(), AttachError> {
     // SAFETY: passed on from the caller.
     unsafe { Raw::<T>::create(memory, bytes, capacity, 0) }.map(drop)
-}
-
-/// Opens the ring in `memory` and fetches `(head, tail)`, once each.
-///
-/// # Safety
-/// As for [`Producer::attach`].
-unsafe fn open<T: Pod>(
-    memory: NonNull<u8>,
-    bytes: usize,
-) -> Result<(Raw<T>, u32, u32), AttachError> {
-    // SAFETY: passed on from the caller.
-    let ring = unsafe { Raw::<T>::open(memory, bytes) }?;
-    // Acquire, both: an end takes over slots that its peer, or its own predecessor, released with
-    // the stores in `Producer::publish` and `Consumer::publish`.
-    let head = ring.control().head.0.load(Ordering::Acquire);
-    let tail = ring.control().tail.0.load(Ordering::Acquire);
-    if tail.wrapping_sub(head) > ring.capacity() {
-        return Err(AttachError::Indices);
-    }
-    Ok((ring, head, tail))
 }
 
 /// `len`, or the capacity if no ring holds that many: the most one call can move.

@@ -35,9 +35,9 @@ impl<'a, T> Reserved<'a, T> {
     /// The slots in order: those of the first run, then those of the second.
     #[inline]
     pub fn as_uninit_slices(&mut self) -> (&mut [MaybeUninit<T>], &mut [MaybeUninit<T>]) {
-        let ring = &self.producer.ring;
-        ring.shadow_write(self.producer.tail, self.count);
-        let (first, second) = ring.runs(self.producer.tail, self.count);
+        let ring = &self.producer.end.ring;
+        ring.shadow_write(self.producer.end.index, self.count);
+        let (first, second) = ring.runs(self.producer.end.index, self.count);
         // SAFETY: the slots are in bounds, free, and ours while `self` borrows the producer.
         let first = unsafe { &mut *(first as *mut [MaybeUninit<T>]) };
         // SAFETY: as above, and the runs do not overlap.
@@ -55,8 +55,8 @@ impl<'a, T> Reserved<'a, T> {
     #[inline]
     pub unsafe fn commit_init(self, count: usize) {
         assert!(count <= self.len(), "a commit is no larger than its reservation");
-        self.producer.ring.shadow_write(self.producer.tail, count as u32);
-        self.producer.publish(count as u32);
+        self.producer.end.ring.shadow_write(self.producer.end.index, count as u32);
+        self.producer.end.publish(count as u32);
     }
 }
 
@@ -64,9 +64,9 @@ impl<T: Pod> Reserved<'_, T> {
     /// The slots in order, holding whatever was in them before.
     #[inline]
     pub fn as_mut_slices(&mut self) -> (&mut [T], &mut [T]) {
-        let ring = &self.producer.ring;
-        ring.shadow_write(self.producer.tail, self.count);
-        let (first, second) = ring.runs(self.producer.tail, self.count);
+        let ring = &self.producer.end.ring;
+        ring.shadow_write(self.producer.end.index, self.count);
+        let (first, second) = ring.runs(self.producer.end.index, self.count);
         // SAFETY: the slots are ours while `self` borrows the producer. Ring memory starts
         // initialised, only whole `Pod` elements enter it, and any bytes are a `Pod` element.
         let first = unsafe { &mut *first };
@@ -114,9 +114,9 @@ impl<'a, T> Chunk<'a, T> {
     /// The elements in order: those of the first run, then those of the second.
     #[inline]
     pub fn as_slices(&self) -> (&[T], &[T]) {
-        let ring = &self.consumer.ring;
-        ring.shadow_read(self.consumer.head, self.count);
-        let (first, second) = ring.runs(self.consumer.head, self.count);
+        let ring = &self.consumer.end.ring;
+        ring.shadow_read(self.consumer.end.index, self.count);
+        let (first, second) = ring.runs(self.consumer.end.index, self.count);
         // SAFETY: the slots are in bounds, hold elements, and stay ours until a release.
         let first = unsafe { &*first };
         // SAFETY: as above.
@@ -132,11 +132,11 @@ impl<'a, T> Chunk<'a, T> {
     pub fn release(self, count: usize) {
         assert!(count <= self.len(), "a release is no larger than its chunk");
         let consumer = self.consumer;
-        consumer.ring.shadow_read(consumer.head, count as u32);
+        consumer.end.ring.shadow_read(consumer.end.index, count as u32);
         if std::mem::needs_drop::<T>() {
             consumer.dequeue_burst_with(count, drop);
         } else {
-            consumer.publish(count as u32);
+            consumer.end.publish(count as u32);
         }
     }
 }

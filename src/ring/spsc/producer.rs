@@ -6,18 +6,13 @@ use std::ptr::NonNull;
 use bytemuck::Pod;
 
 use crate::ring::AttachError;
-use crate::ring::spsc::{Keep, Raw, Reserved, at_most, open};
-use crate::sync::{KeepAlive, Ordering};
+use crate::ring::spsc::end::End;
+use crate::ring::spsc::{Reserved, at_most};
+use crate::sync::KeepAlive;
 
 /// The end that fills the ring. Owned by one thread at a time; no call blocks.
 pub struct Producer<T> {
-    pub(super) ring: Raw<T>,
-    /// Our index: the truth of which the shared word is the published copy.
-    pub(super) tail: u32,
-    /// The consumer's index as last seen; `tail - head` never exceeds the capacity.
-    pub(super) head: u32,
-    pub(super) faulted: bool,
-    pub(super) _keep: Keep<T>,
+    pub(super) end: End<T, true>,
 }
 
 // SAFETY: an end is the only one of its side, and the elements it moves are `Send`.
@@ -42,8 +37,7 @@ impl<T: Pod> Producer<T> {
         keep: KeepAlive,
     ) -> Result<Self, AttachError> {
         // SAFETY: passed on from the caller.
-        let (ring, head, tail) = unsafe { open(memory, bytes) }?;
-        Ok(Self { ring, tail, head, faulted: false, _keep: Keep::Outside { _owner: keep } })
+        unsafe { End::attach(memory, bytes, keep) }.map(|end| Self { end })
     }
 }
 
@@ -51,7 +45,7 @@ impl<T> Producer<T> {
     /// Slots in the ring, all of them usable.
     #[inline]
     pub fn capacity(&self) -> usize {
-        self.ring.capacity() as usize
+        self.end.ring.capacity() as usize
     }
 
     /// Elements in the ring, as far as the consumer has published; never too few.
@@ -66,27 +60,24 @@ impl<T> Producer<T> {
 
     /// Slots that the next call can fill; zero for ever after a peer fault.
     pub fn free(&self) -> usize {
-        // Relaxed: a count only; whoever fills the slots acquires them in `refresh`.
-        let head = self.ring.control().head.0.load(Ordering::Relaxed);
-        let used = self.tail.wrapping_sub(head);
-        if self.faulted { 0 } else { self.ring.capacity().saturating_sub(used) as usize }
+        self.end.count()
     }
 
     /// Whether the consumer wrote an impossible index. The ring then stays full for ever.
     #[inline]
     pub fn peer_fault(&self) -> bool {
-        self.faulted
+        self.end.faulted()
     }
 
     /// Moves `element` in, or gives it back when the ring is full.
     #[inline]
     pub fn enqueue(&mut self, element: T) -> Result<(), T> {
-        if self.room(1) == 0 {
+        if self.end.slots(1) == 0 {
             return Err(element);
         }
-        // SAFETY: `room` found the slot of `tail` free, and it is ours until `publish`.
-        unsafe { self.ring.write(self.tail, element) };
-        self.publish(1);
+        // SAFETY: `slots` found the slot of `tail` free, and it is ours until `publish`.
+        unsafe { self.end.ring.write(self.end.index, element) };
+        self.end.publish(1);
         Ok(())
     }
 
@@ -94,7 +85,7 @@ impl<T> Producer<T> {
     /// how many it took. What does not fit is not taken from the source.
     #[inline]
     pub fn enqueue_burst_from(&mut self, source: &mut impl ExactSizeIterator<Item = T>) -> usize {
-        let room = self.room(at_most(source.len(), self.ring.capacity()));
+        let room = self.end.slots(at_most(source.len(), self.end.ring.capacity()));
         if room == 0 {
             return 0;
         }
@@ -112,56 +103,22 @@ impl<T> Producer<T> {
     /// neither uses nor drops them.
     #[inline]
     pub unsafe fn enqueue_burst_moving(&mut self, elements: &[MaybeUninit<T>]) -> usize {
-        let count = self.room(at_most(elements.len(), self.ring.capacity()));
+        let count = self.end.slots(at_most(elements.len(), self.end.ring.capacity()));
         if count == 0 {
             return 0;
         }
-        // SAFETY: `room` found this many slots free, and the slice holds at least as many elements,
+        // SAFETY: `slots` found this many slots free, and the slice holds at least as many elements,
         // which the caller gives up.
-        unsafe { self.ring.write_from(self.tail, elements.as_ptr().cast(), count) };
-        self.publish(count);
+        unsafe { self.end.ring.write_from(self.end.index, elements.as_ptr().cast(), count) };
+        self.end.publish(count);
         count as usize
     }
 
     /// Lends up to `max` free slots to be filled in place; [`Reserved::commit`] hands them over.
     #[inline]
     pub fn reserve(&mut self, max: usize) -> Reserved<'_, T> {
-        let count = self.room(at_most(max, self.ring.capacity()));
+        let count = self.end.slots(at_most(max, self.end.ring.capacity()));
         Reserved::new(self, count)
-    }
-
-    /// How many of `wanted` slots are free, asking the consumer only when the cached index of it
-    /// does not cover them.
-    #[inline(always)]
-    fn room(&mut self, wanted: u32) -> u32 {
-        let free = self.ring.capacity() - self.tail.wrapping_sub(self.head);
-        if free >= wanted { wanted } else { self.refresh().min(wanted) }
-    }
-
-    #[inline]
-    fn refresh(&mut self) -> u32 {
-        let used = self.tail.wrapping_sub(self.head);
-        if !self.faulted {
-            // Acquire: pairs with the release in `Consumer::publish`; its reads of the slots happen
-            // before our writes.
-            let head = self.ring.control().head.0.load(Ordering::Acquire);
-            // The consumer can only have emptied slots: anything else is a distance beyond the
-            // capacity or an index that ran backwards.
-            self.faulted = self.tail.wrapping_sub(head) > used;
-            self.head = head;
-        }
-        if self.faulted {
-            self.head = self.tail.wrapping_sub(self.ring.capacity());
-        }
-        self.ring.capacity() - self.tail.wrapping_sub(self.head)
-    }
-
-    #[inline(always)]
-    pub(super) fn publish(&mut self, count: u32) {
-        self.tail = self.tail.wrapping_add(count);
-        // Release: pairs with the acquire in `Consumer::refresh`; our writes of the slots happen
-        // before its reads.
-        self.ring.control().tail.0.store(self.tail, Ordering::Release);
     }
 }
 
@@ -169,24 +126,24 @@ impl<T: Copy> Producer<T> {
     /// Copies as many of `elements` in as fit, in order, and returns how many.
     #[inline]
     pub fn enqueue_burst(&mut self, elements: &[T]) -> usize {
-        let count = self.room(at_most(elements.len(), self.ring.capacity()));
+        let count = self.end.slots(at_most(elements.len(), self.end.ring.capacity()));
         self.copy_in(elements, count)
     }
 
     /// Copies all of `elements` in and returns true, or none of them and returns false.
     #[inline]
     pub fn enqueue_bulk(&mut self, elements: &[T]) -> bool {
-        let wanted = at_most(elements.len(), self.ring.capacity());
-        let fits = wanted as usize == elements.len() && self.room(wanted) == wanted;
+        let wanted = at_most(elements.len(), self.end.ring.capacity());
+        let fits = wanted as usize == elements.len() && self.end.slots(wanted) == wanted;
         fits && self.copy_in(elements, wanted) == elements.len()
     }
 
     #[inline(always)]
     fn copy_in(&mut self, elements: &[T], count: u32) -> usize {
         if count > 0 {
-            // SAFETY: `room` found this many slots free, and `count` is at most the slice's length.
-            unsafe { self.ring.write_from(self.tail, elements.as_ptr(), count) };
-            self.publish(count);
+            // SAFETY: `slots` found this many slots free, and `count` is at most the slice's length.
+            unsafe { self.end.ring.write_from(self.end.index, elements.as_ptr(), count) };
+            self.end.publish(count);
         }
         count as usize
     }
@@ -199,12 +156,12 @@ struct Filled<'a, T> {
 }
 
 impl<T> Filled<'_, T> {
-    /// Called at most as often as `room` promised.
+    /// Called at most as often as `slots` promised.
     #[inline(always)]
     fn write(&mut self, element: T) {
-        let index = self.producer.tail.wrapping_add(self.count);
-        // SAFETY: `room` found the slot free, and it is ours until `publish`.
-        unsafe { self.producer.ring.write(index, element) };
+        let index = self.producer.end.index.wrapping_add(self.count);
+        // SAFETY: `slots` found the slot free, and it is ours until `publish`.
+        unsafe { self.producer.end.ring.write(index, element) };
         self.count += 1;
     }
 }
@@ -212,6 +169,6 @@ impl<T> Filled<'_, T> {
 impl<T> Drop for Filled<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.producer.publish(self.count);
+        self.producer.end.publish(self.count);
     }
 }
