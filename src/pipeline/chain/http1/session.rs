@@ -7,7 +7,7 @@ use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{StashId, Stashes, join};
 use crate::proto::http1::{
-    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, decode_head, resume_head,
+    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, State, decode_head, resume_head,
 };
 use crate::time::Instant;
 
@@ -85,8 +85,13 @@ impl Session {
                 push(output, buf);
                 Step::Done
             }
-            // The answer is on its way, or waits for a slot, as we do.
-            Inbound::Held if self.lifecycle.owed() <= 1 => Step::Stalled(buf),
+            // The answer is on its way, or waits for a slot, as we do. One that has begun and goes on
+            // may not be waited for: the words that keep it going would come in behind `buf`.
+            Inbound::Held
+                if self.lifecycle.owed() <= 1 && self.lifecycle.state() != State::Writing =>
+            {
+                Step::Stalled(buf)
+            }
             Inbound::Held => self.refuse(cx, 400, buf, output),
             Inbound::Ignored => {
                 cx.drop_buf(buf, Reason::Protocol);
@@ -106,7 +111,7 @@ impl Session {
         output: &mut Burst,
     ) -> Step {
         match decode_head(&buf, &settings.limits) {
-            Ok(Some(head)) => self.emit(cx, settings, &head, buf, output),
+            Ok(Some(head)) => self.emit(cx, settings, &head, buf, false, output),
             Ok(None) if stashes.has_room() => {
                 self.since = Stamp::of(cx.now);
                 self.stash = stashes.put(buf);
@@ -145,7 +150,7 @@ impl Session {
                 let mut rest = buf;
                 rest.advance(head.head_len as usize - seen);
                 stash.truncate(head.head_len as usize);
-                match self.emit(cx, settings, &head, stash, output) {
+                match self.emit(cx, settings, &head, stash, !rest.is_empty(), output) {
                     Step::Done if rest.is_empty() => Step::Done,
                     _ => Step::Rest(rest),
                 }
@@ -159,7 +164,7 @@ impl Session {
         }
     }
 
-    /// Hands the head at the start of `buf` on.
+    /// Hands the head at the start of `buf` on; `more`: bytes behind it are elsewhere.
     #[inline]
     fn emit(
         &mut self,
@@ -167,6 +172,7 @@ impl Session {
         settings: &Settings,
         head: &Head,
         mut buf: Buf,
+        more: bool,
         output: &mut Burst,
     ) -> Step {
         self.requests += 1;
@@ -179,7 +185,7 @@ impl Session {
             buf.truncate(head_bytes);
             Some(rest)
         };
-        let meta = HeadMeta::new(head, keep_alive, rest.is_none());
+        let meta = HeadMeta::new(head, keep_alive, rest.is_none() && !more);
         if meta.has_body() {
             self.expect_body(cx, settings, head);
         }
@@ -318,8 +324,10 @@ impl Session {
     pub fn overdue(&self, now: Instant, settings: &Settings) -> Option<Overdue> {
         let (timeout_ns, overdue) = match self.lifecycle.inbound() {
             Inbound::First => (settings.head_timeout_ns, Overdue::Request),
+            // The rest may wait where we do not receive it.
+            Inbound::Head | Inbound::Body if self.paused => return None,
             Inbound::Head => (settings.head_timeout_ns, Overdue::Rest),
-            Inbound::Body if !self.paused => (settings.body_timeout_ns, Overdue::Rest),
+            Inbound::Body => (settings.body_timeout_ns, Overdue::Rest),
             Inbound::Next if self.lifecycle.owed() == 0 => {
                 (settings.keep_alive_timeout_ns, Overdue::Request)
             }
@@ -345,14 +353,17 @@ impl Session {
 
     #[inline]
     fn responded(&mut self, now: Instant, buf: &mut Buf) {
-        let meta = buf.meta();
-        if meta & super::UPGRADES != 0 {
+        let (upgrades, mut ended) = (buf.meta() & super::UPGRADES != 0, buf.meta() & super::ENDS);
+        // The peer's end, or a fault behind the request, may have come before the answer to it.
+        let taken_over = upgrades && self.lifecycle.inbound() == Inbound::Held;
+        ended += u32::from(upgrades && !taken_over);
+        if ended > 0 || !upgrades {
+            self.lifecycle.written(ended);
+        }
+        if taken_over {
             self.lifecycle.upgraded();
-        } else {
-            self.lifecycle.written(meta & super::ENDS);
-            if self.lifecycle.is_idle() {
-                self.since = Stamp::of(now);
-            }
+        } else if self.lifecycle.is_idle() {
+            self.since = Stamp::of(now);
         }
         buf.set_kind(kind::DATA, 0);
     }
