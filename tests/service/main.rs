@@ -1,0 +1,8 @@
+//! HTTP services on the harness: what the docs of `Service`, `Reply`, `Pull`, `Response` and `Body`
+//! say, held to the bytes that come out.
+
+mod bed;
+mod expect;
+mod faults;
+mod probe;
+mod upgrade;
