@@ -2,7 +2,12 @@
 //! say, held to the bytes that come out.
 
 mod bed;
+mod bodies;
+mod draining;
 mod expect;
 mod faults;
+mod messages;
 mod probe;
+mod streams;
+mod timeouts;
 mod upgrade;
