@@ -9,7 +9,6 @@ mod response;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
-use output::push;
 pub use request::Request;
 use respond::Asked;
 pub use response::{Body, Pull, Reply, Response};
@@ -122,6 +121,12 @@ impl<S: Service> Http<S> {
     #[inline]
     fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
+        let over = self.exchanges[conn.slot() as usize].answer == Answer::Over;
+        if over && message.kind() != kind::CLOSED {
+            cx.extensions.end_message(message.message());
+            cx.drop_buf(message, Reason::NotWanted);
+            return Ok(());
+        }
         if self.must_wait(&message) {
             self.hold(cx, message, out);
             return Ok(());
@@ -153,10 +158,7 @@ impl<S: Service> Http<S> {
             HEAD => return self.on_head(cx, message, out),
             BODY | TRAILERS => return self.on_body(cx, message, out),
             FAULT => return self.on_fault(cx, message, out),
-            kind::CLOSE | kind::ABORT => {
-                self.abandon(cx, conn);
-                push(out, message);
-            }
+            kind::CLOSE | kind::ABORT => self.hang_up(cx, message, out),
             kind::CLOSED => self.abandon(cx, conn),
             kind::FLUSHED => {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
@@ -222,8 +224,7 @@ impl<S: Service> Http<S> {
         if unanswered && self.write_bare(cx, conn, message.meta() as u16, out).is_err() {
             return Err(message);
         }
-        self.abandon(cx, conn);
-        push(out, Buf::linger(conn));
+        self.hang_up(cx, Buf::linger(conn), out);
         Ok(())
     }
 

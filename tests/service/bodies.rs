@@ -173,3 +173,21 @@ fn a_dropped_body_that_is_still_coming_when_the_connection_ends_is_lingered_over
     assert!(bed.closed(conn).is_some());
     bed.finish();
 }
+
+#[test]
+fn a_connection_that_is_to_close_closes_when_its_service_has_read_all_of_the_body() {
+    for path in ["/on_text", "/turn"] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        let fields = "Host: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\n";
+        bed.receive(conn, format!("POST {path} HTTP/1.1\r\n{fields}"));
+        bed.receive(conn, "1234");
+        assert_eq!(bed.closed(conn), None, "{path}");
+        bed.receive(conn, "56789");
+        bed.run();
+        assert!(bed.responses(conn)[0].whole && bed.closed(conn).is_some(), "{path}");
+        assert_eq!((bed.record().body_bytes, bed.record().lasts), (9, 1), "{path}");
+        assert!(bed.record().closed.is_empty(), "{path}: all was whole");
+        bed.finish();
+    }
+}

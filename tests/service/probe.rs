@@ -44,7 +44,7 @@ enum Doing {
         at: usize,
         total: usize,
         part: usize,
-        trailers: bool,
+        trailers: Option<usize>,
     },
     Turning {
         parts: VecDeque<Buf>,
@@ -101,14 +101,16 @@ impl Probe {
                 Response::new(200, Body::Buf(buf)).into()
             }
             ("stream", &[total, part]) => {
-                let doing = Doing::Making { at: 0, total, part, trailers: false };
+                let doing = Doing::Making { at: 0, total, part, trailers: None };
                 self.stream(conn, Some(total as u64), doing)
             }
             ("chunks", &[total, part]) => {
-                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers: false })
+                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers: None })
             }
-            ("trailers", &[total, part]) => {
-                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers: true })
+            // With so many bytes in the value of another field.
+            ("trailers", &[total, part, value]) => {
+                let trailers = Some(value);
+                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers })
             }
             ("parts", [promised, parts @ ..]) => {
                 let parts = parts.iter().copied().collect();
@@ -170,14 +172,15 @@ impl Service for Probe {
         let mut record = self.record.borrow_mut();
         record.pulls += 1;
         let made = match self.doing.get_mut(&conn).expect("nobody asked for a stream") {
-            Doing::Making { at, total, trailers: false, .. } if at == total => Pull::End,
-            Doing::Making { at, total, .. } if at == total => match cx.alloc(100, conn) {
-                Some(mut lines) => {
-                    assert!(lines.append(b"Sum: 7\r\nLast: yes\r\n"));
-                    Pull::Trailers(lines)
-                }
-                None => Pull::Wait,
-            },
+            Doing::Making { at, total, trailers: None, .. } if at == total => Pull::End,
+            Doing::Making { at, total, trailers: Some(value), .. } if at == total => {
+                let lines = format!("Sum: 7\r\nLast: {}\r\n", "x".repeat(*value));
+                let buf = cx.alloc(lines.len(), conn);
+                buf.map_or(Pull::Wait, |mut buf| {
+                    assert!(buf.append(lines.as_bytes()));
+                    Pull::Trailers(buf)
+                })
+            }
             Doing::Making { at, total, part, .. } => {
                 let bytes = (*part).min(*total - *at);
                 make(cx, conn, *at, bytes).inspect(|_| *at += bytes).map_or(Pull::Wait, Pull::Part)

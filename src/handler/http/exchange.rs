@@ -19,6 +19,8 @@ pub(super) enum Answer {
     Ending,
     /// Another protocol has taken over.
     Upgraded,
+    /// The connection was told to close: what still comes is for nobody (RFC 9112 §9.6).
+    Over,
 }
 
 /// Who gets the body of the request.

@@ -153,6 +153,7 @@ pub enum Pull {
     /// No more.
     End,
     /// No more but trailer fields: whole lines, `name: value` CRLF. They are sent behind a body
-    /// whose length was not known, and dropped behind another.
+    /// whose length was not known, and dropped behind another. Illegal ones are dropped as well, and
+    /// more than [`HTTP_TRAILER_BYTES_MAX`](crate::limits::HTTP_TRAILER_BYTES_MAX).
     Trailers(Buf),
 }

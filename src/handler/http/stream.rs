@@ -1,13 +1,16 @@
 //! Bodies as they come and go: the request's to the service or back to the peer, the response's as
 //! there is room, and the messages that wait behind both.
 
-use super::exchange::{Answer, Exchange, Frame, Source, Wants};
+use super::exchange::{Answer, Close, Exchange, Frame, Source, Wants};
 use super::output::{Stalled, append, append_bytes, mark_end, push};
-use super::respond::{Asked, CONTINUE, push_close};
+use super::respond::{Asked, CONTINUE};
 use super::response::{Pull, Reply};
 use super::{Http, ROOM, Service};
 use crate::counters::Reason;
-use crate::limits::{HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, LARGE_SLOT_BYTES};
+use crate::limits::{
+    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX,
+    LARGE_SLOT_BYTES,
+};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
@@ -108,6 +111,10 @@ impl<S: Service> Http<S> {
         exchange.body_open = !last;
         if last {
             exchange.wants = Wants::Nobody;
+            if exchange.answer == Answer::Done {
+                let close = std::mem::replace(&mut exchange.close, Close::No);
+                self.close(cx, conn, close, out);
+            }
         }
         Ok(())
     }
@@ -254,7 +261,8 @@ impl<S: Service> Http<S> {
         let mut whole = true;
         match exchange.frame {
             Frame::Chunked { open } => {
-                let trailers = exchange.kept.take().filter(|lines| is_field_lines(lines));
+                let fits = |lines: &Buf| lines.len() <= HTTP_TRAILER_BYTES_MAX as usize;
+                let trailers = exchange.kept.take().filter(|l| fits(l) && is_field_lines(l));
                 let trailers_len = trailers.as_ref().map_or(0, |lines| lines.len());
                 let ended = append(cx, out, conn, CHUNK_FRAME_BYTES + trailers_len, |room| {
                     let mut end = if open { put(room, b"\r\n")? } else { 0 };
@@ -279,10 +287,10 @@ impl<S: Service> Http<S> {
         cx.extensions.end_message(message);
         if whole {
             mark_end(out, conn);
-            push_close(out, conn, close);
+            self.close(cx, conn, close, out);
         } else {
             tracing::error!("a service gave less or more of a body than it said");
-            push(out, Buf::linger(conn));
+            self.hang_up(cx, Buf::linger(conn), out);
         }
         Ok(())
     }
@@ -294,8 +302,7 @@ impl<S: Service> Http<S> {
         if let Err(message) = self.held.push(&mut exchange.held, message) {
             cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::Protocol);
-            self.abandon(cx, conn);
-            return push(out, Buf::marker(conn, kind::ABORT));
+            return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
         }
         exchange.held_bufs += 1;
         if exchange.held_bufs > HTTP_HELD_BUFS_MAX && !exchange.paused {
@@ -336,6 +343,14 @@ impl<S: Service> Http<S> {
             exchange.paused = false;
             push(out, Buf::marker(conn, kind::RESUME));
         }
+    }
+
+    /// Ends the connection with `word`: nobody waits for what has come on it, or still comes.
+    pub(super) fn hang_up(&mut self, cx: &mut Cx, word: Buf, out: &mut Burst) {
+        let conn = word.conn();
+        self.abandon(cx, conn);
+        self.exchange(conn).answer = Answer::Over;
+        push(out, word);
     }
 
     /// Forgets an exchange that will not come to its end, and what waits behind it.
