@@ -131,7 +131,16 @@ impl<S: Service> Http<S> {
             self.hold(cx, message, out);
             return Ok(());
         }
-        self.handle(cx, message, out)?;
+        if let Err(message) = self.handle(cx, message, out) {
+            if message.kind() != BODY
+                || self.exchanges[conn.slot() as usize].wants != Wants::Service
+            {
+                return Err(message);
+            }
+            // The service may have to be pulled from before it takes more: that, and all other
+            // connections, go on meanwhile.
+            self.hold(cx, message, out);
+        }
         if self.exchanges[conn.slot() as usize].is_due() {
             self.advance(cx, conn, out);
         }
@@ -146,7 +155,9 @@ impl<S: Service> Http<S> {
             HEAD => exchange.is_busy(),
             BODY | TRAILERS => !exchange.held.is_empty(),
             // They end a body that is coming, but not a response that is going.
-            FAULT | kind::CLOSE => exchange.is_busy() && !exchange.may_be_cut(),
+            FAULT | kind::CLOSE => {
+                !exchange.held.is_empty() || exchange.is_busy() && !exchange.may_be_cut()
+            }
             _ => false,
         }
     }

@@ -31,6 +31,8 @@ pub struct Record {
     pub upgraded: Vec<u8>,
     /// `/wait` streams go on.
     pub go: bool,
+    /// `/turn` with a bound gives nothing.
+    pub stop: bool,
 }
 
 /// What is under way on a connection.
@@ -49,6 +51,7 @@ enum Doing {
     Turning {
         parts: VecDeque<Buf>,
         ended: bool,
+        most: usize,
     },
     Waiting,
     /// Lengths of parts, whatever was promised.
@@ -117,8 +120,11 @@ impl Probe {
                 self.stream(conn, Some(*promised as u64), Doing::Parts(parts))
             }
             ("wait", _) => self.stream(conn, None, Doing::Waiting),
-            ("turn", _) => {
-                let doing = Doing::Turning { parts: VecDeque::new(), ended: !request.has_body() };
+            // Takes no more while it has so many parts to give.
+            ("turn", most) => {
+                let (most, ended) =
+                    (most.first().copied().unwrap_or(usize::MAX), !request.has_body());
+                let doing = Doing::Turning { parts: VecDeque::new(), ended, most };
                 self.doing.insert(conn, doing);
                 Response::new(200, Body::Stream(None)).reading_on().into()
             }
@@ -151,7 +157,8 @@ impl Service for Probe {
                     Reply::Body
                 }
             }
-            Some(Doing::Turning { parts, ended }) => {
+            Some(Doing::Turning { parts, most, .. }) if parts.len() >= *most => return Reply::Busy,
+            Some(Doing::Turning { parts, ended, .. }) => {
                 if !part.is_empty() {
                     let Some(mut turned) = cx.alloc(part.len(), conn) else { return Reply::Busy };
                     assert!(turned.append(&part.to_ascii_uppercase()));
@@ -195,7 +202,8 @@ impl Service for Probe {
                     None => Pull::Wait,
                 },
             },
-            Doing::Turning { parts, ended } => match parts.pop_front() {
+            Doing::Turning { most: 0..16, .. } if record.stop => Pull::Wait,
+            Doing::Turning { parts, ended, .. } => match parts.pop_front() {
                 Some(part) => Pull::Part(part),
                 None if *ended => Pull::End,
                 None => Pull::Wait,

@@ -120,6 +120,11 @@ impl Exchange {
         self.answer != Answer::Done || !self.held.is_empty() || self.paused
     }
 
+    /// Whether there is something to ask for more of the response.
+    pub fn is_pulled(&self) -> bool {
+        !matches!(self.source, Source::None)
+    }
+
     /// Whether the end of what the peer sends is the end of it.
     #[inline]
     pub fn may_be_cut(&self) -> bool {

@@ -87,7 +87,7 @@ impl Response {
 
     /// The same, and what of the request's body is still to come goes on to
     /// [`Service::body`](super::Service::body), whose word then only matters when it is
-    /// [`Reply::Busy`].
+    /// [`Reply::Busy`]: the part comes again, and meanwhile the peer is not received from.
     pub fn reading_on(self) -> Self {
         Self { reads: true, ..self }
     }

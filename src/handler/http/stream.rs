@@ -139,17 +139,23 @@ impl<S: Service> Http<S> {
             let exchange = &self.exchanges[conn.slot() as usize];
             let moved = match exchange.answer {
                 Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
-                _ if self.front_may_go(conn) => self.release(cx, conn, out),
-                Answer::Streaming if !matches!(exchange.source, Source::None) => {
-                    if exchange.flushes >= FLUSHES_MAX {
-                        return;
-                    }
-                    self.pull(cx, conn, out)
-                }
                 Answer::Ending => self.end(cx, conn, out),
+                _ if self.front_may_go(conn) => self.release(cx, conn, out),
+                Answer::Streaming if exchange.is_pulled() => Err(Stalled),
                 _ => return self.resume(conn, out),
             };
-            if moved.is_err() {
+            let exchange = &self.exchanges[conn.slot() as usize];
+            if moved.is_ok() {
+                continue;
+            }
+            // Where the request does not go on, the response may.
+            if exchange.answer != Answer::Streaming || !exchange.is_pulled() {
+                break;
+            }
+            if exchange.flushes >= FLUSHES_MAX {
+                return;
+            }
+            if self.pull(cx, conn, out).is_err() {
                 break;
             }
         }
