@@ -207,7 +207,7 @@ fn one(rounds: usize) {
             }
         }
         for (name, parts) in ["ringway", "epoll"].iter().zip(costs.chunks_mut(4)) {
-            let p10: Vec<f64> = parts.iter_mut().map(|part| support::quantile(part, 0.1)).collect();
+            let p10: Vec<f64> = parts.iter_mut().map(|part| support::stats::quantile(part, 0.1)).collect();
             println!(
                 "  {count:>3} at a time  {name:<8} {:8.0} + {:8.0} + {:8.0} = {:8.0}",
                 p10[0], p10[1], p10[2], p10[3]
@@ -218,7 +218,7 @@ fn one(rounds: usize) {
 }
 
 fn print_ratio(ratios: &mut [f64]) {
-    let [min, _, median, max] = support::spread(ratios);
+    let [min, _, median, max] = support::stats::spread(ratios);
     println!("  epoll or nginx / ringway, paired: {min:.2} / {median:.2} / {max:.2}");
 }
 
@@ -292,7 +292,7 @@ fn ringway_round(protocol: &str, at_once: usize, request: &[u8], reply: usize) -
 
 fn print_rounds(at_once: usize, names: [&str; 2], sides: &[Vec<Round>; 2]) {
     let column = |side: &[Round], of: fn(&Round) -> f64| {
-        let [min, _, median, max] = support::spread(&mut side.iter().map(of).collect::<Vec<_>>());
+        let [min, _, median, max] = support::stats::spread(&mut side.iter().map(of).collect::<Vec<_>>());
         format!("{min:9.1} /{median:9.1} /{max:9.1}")
     };
     for (name, side) in names.iter().zip(sides) {
@@ -305,7 +305,7 @@ fn print_rounds(at_once: usize, names: [&str; 2], sides: &[Vec<Round>; 2]) {
     }
     let ratio = |of: fn(&Round, &Round) -> f64| {
         let pairs = sides[0].iter().zip(&sides[1]).map(|(a, b)| of(a, b));
-        let [min, _, median, max] = support::spread(&mut pairs.collect::<Vec<_>>());
+        let [min, _, median, max] = support::stats::spread(&mut pairs.collect::<Vec<_>>());
         format!("{min:.2} / {median:.2} / {max:.2}")
     };
     println!(
