@@ -122,12 +122,15 @@ impl<S: Service> Http<S> {
     #[inline]
     fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
-        if self.must_wait(&message) {
+        if message.kind() == HEAD && self.exchanges[conn.slot() as usize].is_idle() {
+            self.on_head(cx, message, out)?;
+        } else if self.must_wait(&message) {
             self.hold(cx, message, out);
             return Ok(());
+        } else {
+            self.handle(cx, message, out)?;
         }
-        self.handle(cx, message, out)?;
-        if self.exchanges[conn.slot() as usize].is_due() {
+        if !self.exchanges[conn.slot() as usize].is_idle() {
             self.advance(cx, conn, out);
         }
         Ok(())
@@ -175,6 +178,18 @@ impl<S: Service> Http<S> {
         let reply = match self.take_pending(conn) {
             Some(response) => Reply::Response(response),
             None => self.service.call(cx, &request),
+        };
+        let reply = match reply {
+            Reply::Response(response) if meta.is_plain() && response.is_small() => {
+                match self.respond_plainly(cx, conn, response, out) {
+                    Ok(()) => {
+                        cx.extensions.end_message(message.message());
+                        return Ok(());
+                    }
+                    Err(response) => Reply::Response(response),
+                }
+            }
+            other => other,
         };
         let asked = |length| Asked {
             conn,

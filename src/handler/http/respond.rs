@@ -128,6 +128,37 @@ impl Plan {
 }
 
 impl<S: Service> Http<S> {
+    /// Sends a small response to a plain request; gives it back where it takes more than that.
+    #[inline]
+    pub(super) fn respond_plainly(
+        &mut self,
+        cx: &mut Cx,
+        conn: ConnId,
+        response: Response,
+        out: &mut Burst,
+    ) -> Result<(), Response> {
+        let Body::Bytes(bytes) = &response.body else { return Err(response) };
+        let head = ResponseHead {
+            status: response.status,
+            content_type: response.content_type,
+            body: BodyFrame::Length(bytes.len() as u64),
+            connection: Connection::Implicit,
+            fields: response.fields.iter(),
+        };
+        let encoder = &self.encoder;
+        let written = append(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX, |room| {
+            let head_end = encoder.encode(room, head)?;
+            let end = head_end + bytes.len();
+            room.get_mut(head_end..end)?.copy_from_slice(bytes);
+            Some(end)
+        });
+        if !matches!(written, Ok(true)) {
+            return Err(response);
+        }
+        mark_end(out, conn);
+        Ok(())
+    }
+
     /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is
     /// kept, and the message that it answers has to come again.
     #[inline]

@@ -2,7 +2,11 @@
 
 use std::borrow::Cow;
 
+use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, SMALL_SLOT_BYTES};
 use crate::mem::Buf;
+
+/// Most bytes of a body that are written into a small slot with the head.
+const SMALL_BYTES_MAX: usize = SMALL_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX;
 
 /// What a response carries behind its head.
 #[derive(Debug)]
@@ -57,6 +61,14 @@ impl Response {
     /// 304), or answers HEAD, is sent without.
     pub fn new(status: u16, body: Body) -> Self {
         Self { status, content_type: None, fields: Fields::Static(&[]), reads: false, body }
+    }
+
+    /// Whether it is of the kind that most are: what nothing but its head and a few bytes make up.
+    #[inline]
+    pub(super) fn is_small(&self) -> bool {
+        matches!(&self.body, Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX)
+            && (200..=299).contains(&self.status)
+            && self.status != 204
     }
 
     /// A response of this status and text.

@@ -82,6 +82,13 @@ impl HeadMeta {
         ALL[(self.0 & ((1 << Self::METHOD_BITS) - 1)) as usize]
     }
 
+    /// Whether the request is of the kind that most are: without a body, on a connection that goes on,
+    /// and nothing special about its response.
+    #[inline]
+    pub fn is_plain(self) -> bool {
+        self.0 >> Self::FLAGS == 1 && self.method() != Method::Head
+    }
+
     /// Bytes of the request target.
     #[inline]
     pub fn target_bytes(self) -> usize {

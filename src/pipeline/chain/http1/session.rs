@@ -1,7 +1,7 @@
 //! One connection of the chain: what of it has been read, and since when it waits.
 
-use super::messages::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
-use super::{Settings, Step, push};
+use super::messages::{BODY, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
+use super::{ROOM, Settings, Step, push};
 use crate::counters::{Counter, Reason};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
@@ -78,7 +78,7 @@ impl Session {
         output: &mut Burst,
     ) -> Step {
         match self.lifecycle.inbound() {
-            Inbound::First | Inbound::Next => self.head(cx, settings, stashes, buf, output),
+            Inbound::First | Inbound::Next => self.heads(cx, settings, stashes, buf, output),
             Inbound::Head => self.more_head(cx, settings, stashes, buf, output),
             Inbound::Body => self.body(cx, stashes, buf, output),
             Inbound::Upgraded => {
@@ -95,9 +95,9 @@ impl Session {
         }
     }
 
-    /// Looks for a head at the start of `buf`.
+    /// Looks for heads from the start of `buf` on.
     #[inline]
-    fn head(
+    fn heads(
         &mut self,
         cx: &mut Cx,
         settings: &Settings,
@@ -105,17 +105,33 @@ impl Session {
         buf: Buf,
         output: &mut Burst,
     ) -> Step {
-        match decode_head(&buf, &settings.limits) {
-            Ok(Some(head)) => self.emit(cx, settings, &head, buf, output),
-            Ok(None) if stashes.has_room() => {
-                self.since = Stamp::of(cx.now);
-                self.stash = stashes.put(buf);
-                self.lifecycle.parse().part();
-                Step::Done
+        let mut buf = buf;
+        loop {
+            let head = match decode_head(&buf, &settings.limits) {
+                Ok(Some(head)) => head,
+                Ok(None) => return self.keep(cx, stashes, buf, output),
+                Err(fault) => return self.refuse(cx, fault.status(), buf, output),
+            };
+            match self.emit(cx, settings, &head, buf, output) {
+                Step::Rest(rest)
+                    if self.lifecycle.inbound() == Inbound::Next && output.room() >= ROOM =>
+                {
+                    buf = rest;
+                }
+                other => return other,
             }
-            Ok(None) => self.refuse(cx, UNAVAILABLE, buf, output),
-            Err(fault) => self.refuse(cx, fault.status(), buf, output),
         }
+    }
+
+    /// Part of a head.
+    fn keep(&mut self, cx: &mut Cx, stashes: &mut Stashes, buf: Buf, output: &mut Burst) -> Step {
+        if !stashes.has_room() {
+            return self.refuse(cx, UNAVAILABLE, buf, output);
+        }
+        self.since = Stamp::of(cx.now);
+        self.stash = stashes.put(buf);
+        self.lifecycle.parse().part();
+        Step::Done
     }
 
     /// Puts `buf` behind the part of a head in the stash. Only a head is copied: what follows it
@@ -160,7 +176,7 @@ impl Session {
     }
 
     /// Hands the head at the start of `buf` on.
-    #[inline]
+    #[inline(always)]
     fn emit(
         &mut self,
         cx: &mut Cx,
@@ -169,7 +185,7 @@ impl Session {
         mut buf: Buf,
         output: &mut Burst,
     ) -> Step {
-        self.requests += 1;
+        self.requests = self.requests.saturating_add(1);
         let keep_alive = head.keep_alive && !cx.draining && self.requests < settings.requests_max;
         let head_bytes = head.head_len as usize;
         let rest = if buf.len() == head_bytes {
@@ -346,10 +362,14 @@ impl Session {
     #[inline]
     fn responded(&mut self, now: Instant, buf: &mut Buf) {
         let meta = buf.meta();
-        if meta & super::UPGRADES != 0 {
+        let ends = meta & ENDS;
+        if meta & UPGRADES != 0 {
+            if ends > 0 {
+                self.lifecycle.written(ends);
+            }
             self.lifecycle.upgraded();
         } else {
-            self.lifecycle.written(meta & super::ENDS);
+            self.lifecycle.written(ends);
             if self.lifecycle.is_idle() {
                 self.since = Stamp::of(now);
             }
