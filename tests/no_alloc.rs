@@ -7,7 +7,10 @@ use std::sync::atomic::Ordering;
 
 use ringway::counters::Counter;
 use ringway::lcore::Mail;
+use ringway::limits::MESSAGES_MAX;
+use ringway::pipeline::Extensions;
 use ringway::sync::AtomicU64;
+use ringway::time::Instant;
 
 #[path = "common/mod.rs"]
 mod common;
@@ -161,4 +164,21 @@ fn connections_that_come_and_go_allocate_nothing_a_15() {
         assert_eq!(client.get("/").status(), 200);
     });
     server.stop();
+}
+
+#[test]
+fn messages_and_their_values_allocate_nothing_a_15() {
+    let mut extensions = Extensions::new(1);
+    let keys = [(); 2].map(|()| extensions.register_message::<u64>());
+    let (now, before) = (Instant::from_ns(0), ALLOCATIONS.get());
+    for round in 0..3 * MESSAGES_MAX as u64 {
+        let messages = [extensions.begin_message(), extensions.begin_message()];
+        for message in messages {
+            assert!(keys.iter().all(|key| extensions.set(message, *key, round, None)));
+            assert_eq!(extensions.get(message, keys[1], now), Some(&mut round.clone()));
+            extensions.end_message(message);
+        }
+    }
+    while !extensions.begin_message().is_none() {}
+    assert_eq!(ALLOCATIONS.get() - before, 0);
 }
