@@ -41,6 +41,10 @@ pub struct ListenerConfig {
     pub transport: TransportKind,
     /// The protocol's registered name; whether it exists is the dataplane's to check.
     pub protocol: String,
+    /// How long a peer may take nothing of what is sent to it; whole seconds.
+    pub write_timeout: Duration,
+    /// Most connections that one address may have open on one lcore; `None`: no bound of its own.
+    pub connections_per_address: Option<u32>,
     /// The protocol's own settings, handed to its factory as they stand.
     pub config: toml::Table,
     /// Where this listener was written, as `file:line`, for the errors of later checks.
