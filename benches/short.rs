@@ -207,7 +207,8 @@ fn one(rounds: usize) {
             }
         }
         for (name, parts) in ["ringway", "epoll"].iter().zip(costs.chunks_mut(4)) {
-            let p10: Vec<f64> = parts.iter_mut().map(|part| support::stats::quantile(part, 0.1)).collect();
+            let p10: Vec<f64> =
+                parts.iter_mut().map(|part| support::stats::quantile(part, 0.1)).collect();
             println!(
                 "  {count:>3} at a time  {name:<8} {:8.0} + {:8.0} + {:8.0} = {:8.0}",
                 p10[0], p10[1], p10[2], p10[3]
@@ -292,7 +293,8 @@ fn ringway_round(protocol: &str, at_once: usize, request: &[u8], reply: usize) -
 
 fn print_rounds(at_once: usize, names: [&str; 2], sides: &[Vec<Round>; 2]) {
     let column = |side: &[Round], of: fn(&Round) -> f64| {
-        let [min, _, median, max] = support::stats::spread(&mut side.iter().map(of).collect::<Vec<_>>());
+        let [min, _, median, max] =
+            support::stats::spread(&mut side.iter().map(of).collect::<Vec<_>>());
         format!("{min:9.1} /{median:9.1} /{max:9.1}")
     };
     for (name, side) in names.iter().zip(sides) {
