@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
+
+#[path = "../fuzz/bodies/http1_chain.rs"]
+mod http1_chain;
 #[path = "../fuzz/bodies/http1_chunked.rs"]
 mod http1_chunked;
 #[path = "../fuzz/bodies/http1_head.rs"]
@@ -30,4 +34,20 @@ fn every_head_of_the_corpus_holds() {
 #[test]
 fn every_chunked_body_of_the_corpus_holds() {
     replay("http1_chunked", http1_chunked::check);
+}
+
+#[test]
+fn every_list_of_operations_of_the_corpus_holds() {
+    replay("http1_chain", http1_chain::check);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lists_of_random_operations_hold(
+        operations in prop::collection::vec(prop_oneof![0x20u8..0x60, any::<u8>()], 0..40),
+    ) {
+        http1_chain::check(&operations);
+    }
 }
