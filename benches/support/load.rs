@@ -48,9 +48,9 @@ pub enum Wait {
 
 /// What a run found.
 pub struct Outcome {
-    /// Replies that were right.
+    /// Replies that came.
     pub replies: u64,
-    /// Replies that were not, connections that ended, operations that failed.
+    /// Replies that were not the one expected, connections that ended, operations that failed.
     pub errors: u64,
     /// How long it took.
     pub elapsed: Duration,
