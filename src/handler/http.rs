@@ -9,7 +9,7 @@ mod response;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
-use output::push;
+use output::{mark_end, push};
 pub use request::Request;
 use respond::Asked;
 pub use response::{Body, Pull, Reply, Response};
@@ -233,6 +233,9 @@ impl<S: Service> Http<S> {
             && self.write_bare(cx, conn, message.meta() as u16, out).is_err()
         {
             return Err(message);
+        }
+        if answer == Answer::Owed {
+            mark_end(out, conn); // it is the response to the request as well
         }
         self.abandon(cx, conn);
         push(out, Buf::linger(conn));
