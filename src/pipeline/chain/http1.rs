@@ -6,7 +6,7 @@ use crate::limits::{HTTP_HEAD_NS, SMALL_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::http1::{
-    Body, BodyLength, Fault, Head, Limits, Method, Version, decode_head, resume_head,
+    Body, BodyLength, Head, Limits, Method, Version, decode_head, resume_head,
 };
 use crate::time::Instant;
 
@@ -25,6 +25,8 @@ pub const CONTINUE: u8 = kind::PROTOCOL + 3;
 
 /// The status for a head that there is no room for.
 const UNAVAILABLE: u16 = 503;
+/// The status for a body that cannot be served.
+const NOT_IMPLEMENTED: u16 = 501;
 
 /// What a stage knows of a request head beside its bytes, in the 24 bits of a buf's meta.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -319,7 +321,7 @@ impl Session {
             BodyLength::Length(bytes) => Some(Body::new(bytes)),
             // Chunked bodies are not served yet; the peer is told so.
             BodyLength::Chunked => {
-                return self.refuse(cx, Fault::CodingUnknown.status(), buf, output);
+                return self.refuse(cx, NOT_IMPLEMENTED, buf, output);
             }
         };
         let keep_alive = head.keep_alive && !cx.draining;

@@ -16,9 +16,13 @@ mod body;
 mod chunked;
 mod date;
 mod fault;
+mod field_lines;
 mod fields;
+mod framing;
 mod head;
+mod request_line;
 mod response;
+mod scan;
 mod target;
 
 pub use body::{Body, BodyLength};
@@ -28,7 +32,9 @@ pub use fault::Fault;
 pub use fields::{Headers, header, headers};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
 pub use response::{Connection, encode_head, reason};
-pub use target::{TargetForm, path};
+pub use target::{TargetForm, authority, path};
+
+use head::Stop;
 
 use crate::limits;
 
