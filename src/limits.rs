@@ -85,8 +85,8 @@ pub const HTTP_METHOD_BYTES_MAX: u32 = 32;
 /// again for the fields, which is what common servers and proxies allow.
 pub const HTTP_HEAD_BYTES_MAX: u32 = 16 * 1024;
 
-/// Most header fields in one HTTP/1 head: browsers send 10 to 20, proxies add a handful. The
-/// decoder's field table (32 bytes each) stays within 2 KiB of stack.
+/// Most header fields in one HTTP/1 head: browsers send 10 to 20, proxies add a handful. Each costs
+/// whoever looks one up a walk past it.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
 /// Largest HTTP/1 request body unless the configuration says otherwise.

@@ -16,10 +16,14 @@ mod body;
 mod chunked;
 mod date;
 mod fault;
+mod field_lines;
 mod fields;
+mod framing;
 mod head;
 mod lifecycle;
+mod request_line;
 mod response;
+mod scan;
 mod shim;
 mod target;
 
@@ -32,7 +36,9 @@ pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_
 pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen, State};
 pub use response::{Connection, encode_head, reason};
 pub use shim::*;
-pub use target::{TargetForm, path};
+pub use target::{TargetForm, authority, path};
+
+use head::Stop;
 
 use crate::limits;
 
