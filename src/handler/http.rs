@@ -179,18 +179,13 @@ impl<S: Service> Http<S> {
             Some(response) => Reply::Response(response),
             None => self.service.call(cx, &request),
         };
-        let reply = match reply {
-            Reply::Response(response) if meta.is_plain() && response.is_small() => {
-                match self.respond_plainly(cx, conn, response, out) {
-                    Ok(()) => {
-                        cx.extensions.end_message(message.message());
-                        return Ok(());
-                    }
-                    Err(response) => Reply::Response(response),
-                }
-            }
-            other => other,
-        };
+        if let Reply::Response(response) = &reply
+            && meta.is_plain()
+            && self.respond_plainly(cx, conn, response, out)
+        {
+            cx.extensions.end_message(message.message());
+            return Ok(());
+        }
         let asked = |length| Asked {
             conn,
             message: message.message(),

@@ -128,16 +128,16 @@ impl Plan {
 }
 
 impl<S: Service> Http<S> {
-    /// Sends a small response to a plain request; gives it back where it takes more than that.
+    /// Sends a small response to a plain request. `false`, and nothing done: it takes more than that.
     #[inline]
     pub(super) fn respond_plainly(
         &mut self,
         cx: &mut Cx,
         conn: ConnId,
-        response: Response,
+        response: &Response,
         out: &mut Burst,
-    ) -> Result<(), Response> {
-        let Body::Bytes(bytes) = &response.body else { return Err(response) };
+    ) -> bool {
+        let Some(bytes) = response.small_body() else { return false };
         let head = ResponseHead {
             status: response.status,
             content_type: response.content_type,
@@ -152,11 +152,11 @@ impl<S: Service> Http<S> {
             room.get_mut(head_end..end)?.copy_from_slice(bytes);
             Some(end)
         });
-        if !matches!(written, Ok(true)) {
-            return Err(response);
+        let written = matches!(written, Ok(true));
+        if written {
+            mark_end(out, conn);
         }
-        mark_end(out, conn);
-        Ok(())
+        written
     }
 
     /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is

@@ -63,12 +63,14 @@ impl Response {
         Self { status, content_type: None, fields: Fields::Static(&[]), reads: false, body }
     }
 
-    /// Whether it is of the kind that most are: what nothing but its head and a few bytes make up.
+    /// Its body, if it is of the kind that most are: nothing but a head and a few bytes.
     #[inline]
-    pub(super) fn is_small(&self) -> bool {
-        matches!(&self.body, Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX)
-            && (200..=299).contains(&self.status)
-            && self.status != 204
+    pub(super) fn small_body(&self) -> Option<&[u8]> {
+        let plain = (200..=299).contains(&self.status) && self.status != 204;
+        match &self.body {
+            Body::Bytes(bytes) if plain && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+            _ => None,
+        }
     }
 
     /// A response of this status and text.

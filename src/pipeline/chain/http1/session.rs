@@ -112,15 +112,44 @@ impl Session {
                 Ok(None) => return self.keep(cx, stashes, buf, output),
                 Err(fault) => return self.refuse(cx, fault.status(), buf, output),
             };
-            match self.emit(cx, settings, &head, buf, output) {
-                Step::Rest(rest)
-                    if self.lifecycle.inbound() == Inbound::Next && output.room() >= ROOM =>
-                {
-                    buf = rest;
-                }
-                other => return other,
+            if !self.is_plain(cx, settings, &head) {
+                return self.emit(cx, settings, &head, buf, output);
+            }
+            let head_bytes = head.head_len as usize;
+            if buf.len() == head_bytes {
+                self.hand_on_plain(cx, &head, buf, output);
+                return Step::Done;
+            }
+            let message = buf.split_to(head_bytes);
+            self.hand_on_plain(cx, &head, message, output);
+            if output.room() < ROOM {
+                return Step::Rest(buf);
             }
         }
+    }
+
+    /// Whether a head is of the kind that most are: no body behind it, but the next request.
+    #[inline(always)]
+    fn is_plain(&self, cx: &Cx, settings: &Settings, head: &Head) -> bool {
+        head.body == BodyLength::None
+            && head.keep_alive
+            && !head.upgrade
+            && !cx.draining
+            && self.requests < settings.requests_max - 1
+    }
+
+    #[inline(always)]
+    fn hand_on_plain(&mut self, cx: &mut Cx, head: &Head, mut buf: Buf, output: &mut Burst) {
+        self.requests += 1;
+        self.lifecycle.parse().head(Seen { body: false, keep_alive: true, upgrade: false });
+        let skipped = head.method_range().start;
+        if skipped > 0 {
+            buf.advance(skipped);
+        }
+        buf.set_kind(HEAD, HeadMeta::plain(head).0);
+        buf.set_message(cx.extensions.begin_message());
+        push(output, buf);
+        cx.counters.add(Counter::Messages, 1);
     }
 
     /// Part of a head.
@@ -175,8 +204,7 @@ impl Session {
         }
     }
 
-    /// Hands the head at the start of `buf` on.
-    #[inline(always)]
+    /// Hands the head at the start of `buf` on, whatever it says.
     fn emit(
         &mut self,
         cx: &mut Cx,
