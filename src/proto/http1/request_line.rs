@@ -23,10 +23,13 @@ impl RequestLine {
     /// Decodes the line at the start of `bytes`, or after the one CRLF that may come before it.
     #[inline(always)]
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, Stop> {
-        let (skipped, method, method_len) = match bytes.first_chunk() {
-            Some(start) if start == b"GET " => (0, Method::Get, 3),
-            Some(start) if start == b"POST" && bytes.get(4) == Some(&b' ') => (0, Method::Post, 4),
-            _ => unusual_start(bytes)?,
+        let start = bytes.first_chunk();
+        let (skipped, method, method_len) = if start == Some(b"GET ") {
+            (0, Method::Get, 3)
+        } else if start == Some(b"POST") && bytes.get(4) == Some(&b' ') {
+            (0, Method::Post, 4)
+        } else {
+            unusual_start(bytes)?
         };
         let target_at = skipped + method_len + 1;
         let target_on = &bytes[target_at..];
