@@ -233,6 +233,21 @@ impl Buf {
         self.len += bytes as u16;
     }
 
+    /// Lets `write` fill the spare room from its start, and takes as many bytes as it says into the
+    /// range. `None`, and no bytes taken: the slot is shared, or `write` gave up.
+    ///
+    /// # Panics
+    /// When it says more than it was given.
+    #[inline]
+    pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
+        let room = self.spare_mut()?;
+        let most = room.len();
+        let written = write(room)?;
+        assert!(written <= most, "more than there is room");
+        self.len += written as u16;
+        Some(written)
+    }
+
     /// Copies `bytes` behind the range; `false`, and nothing done, when they do not fit or the slot
     /// is shared.
     #[inline]

@@ -1,7 +1,7 @@
 //! From what a service says to the bytes of a response.
 
 use super::exchange::{Answer, Close, Frame, Source, Wants};
-use super::output::{Stalled, add_meta, append, mark_end, push};
+use super::output::{Stalled, add_meta, append, mark_end, push, tail};
 use super::response::{Body, Response};
 use super::{Http, Service};
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
@@ -146,17 +146,20 @@ impl<S: Service> Http<S> {
             fields: response.fields.iter(),
         };
         let encoder = &self.encoder;
-        let written = append(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX, |room| {
+        let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
+            return false;
+        };
+        let written = tail.fill(|room| {
             let head_end = encoder.encode(room, head)?;
             let end = head_end + bytes.len();
             room.get_mut(head_end..end)?.copy_from_slice(bytes);
             Some(end)
         });
-        let written = matches!(written, Ok(true));
-        if written {
-            mark_end(out, conn);
+        if written.is_none() {
+            return false;
         }
-        written
+        add_meta(tail, 1);
+        true
     }
 
     /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is
