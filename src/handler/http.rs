@@ -144,7 +144,7 @@ impl<S: Service> Http<S> {
             HEAD => exchange.is_busy(),
             BODY | TRAILERS => !exchange.held.is_empty(),
             // They end a body that is coming, but not a response that is going.
-            FAULT | kind::CLOSE => exchange.is_busy() && !exchange.body_open,
+            FAULT | kind::CLOSE => exchange.is_busy() && !exchange.may_be_cut(),
             _ => false,
         }
     }
@@ -222,11 +222,15 @@ impl<S: Service> Http<S> {
     #[cold]
     fn on_fault(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
-        let answer = self.exchanges[conn.slot() as usize].answer;
-        // A response that has begun can only be cut short.
-        if matches!(answer, Answer::Done | Answer::Owed)
-            && self.write_bare(cx, conn, message.meta() as u16, out).is_err()
-        {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        // A response that has begun can only be cut short, and one that is out was the answer.
+        let answer = exchange.answer;
+        let unanswered = match answer {
+            Answer::Owed => true,
+            Answer::Done => !exchange.body_open,
+            _ => false,
+        };
+        if unanswered && self.write_bare(cx, conn, message.meta() as u16, out).is_err() {
             return Err(message);
         }
         if answer == Answer::Owed {

@@ -118,6 +118,12 @@ impl Exchange {
         self.answer == Answer::Done && self.held.is_empty() && !self.paused
     }
 
+    /// Whether the end of what the peer sends is the end of it.
+    #[inline]
+    pub fn may_be_cut(&self) -> bool {
+        self.body_open || self.answer == Answer::Upgraded
+    }
+
     /// Whether the service has a part in it.
     pub fn is_service(&self) -> bool {
         let streams = self.answer != Answer::Done && matches!(self.source, Source::Service);

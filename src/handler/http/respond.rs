@@ -17,6 +17,10 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const INLINE_BYTES_MAX: usize =
     LARGE_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX - CONTINUE.len();
 
+/// The status, which none has, of what is kept of a response that failed while there was no slot to
+/// say so in.
+const FAILED: u16 = 0;
+
 /// What a response answers.
 pub(super) struct Asked {
     pub conn: ConnId,
@@ -44,7 +48,8 @@ impl Asked {
     fn closes(&self, wants: Wants) -> bool {
         // Whether the peer sends a body that it held back, after an answer that does not want it,
         // nobody can tell (RFC 9110 §10.1.1).
-        !self.meta.keep_alive() || self.meta.expects_continue() && wants == Wants::Nobody
+        let held_back = self.body_whole && self.meta.expects_continue();
+        !self.meta.keep_alive() || held_back && wants == Wants::Nobody
     }
 
     fn connection(&self, closes: bool) -> Connection<'static> {
@@ -174,7 +179,9 @@ impl<S: Service> Http<S> {
     ) -> Result<(), Stalled> {
         let Some(plan) = Plan::of(asked, &response) else {
             let status = response.status;
-            tracing::error!(status, "a service gave a response that its request does not allow");
+            if status != FAILED {
+                tracing::error!(status, "a service gave a response that its request forbids");
+            }
             return self.fail(cx, asked, out);
         };
         let inline = plan.inline(&response.body);
@@ -246,6 +253,9 @@ impl<S: Service> Http<S> {
             }
             return;
         }
+        if let Connection::Upgrade(_) = plan.connection {
+            cx.extensions.end_message(asked.message);
+        }
         self.begin(asked, plan, source, out);
     }
 
@@ -270,7 +280,8 @@ impl<S: Service> Http<S> {
         exchange.message = asked.message;
     }
 
-    /// Tells the peer that its request failed for a reason of ours, and closes.
+    /// Tells the peer that its request failed for a reason of ours, and closes. When there is no slot
+    /// the message that it answers has to come again, and fails again.
     #[cold]
     pub(super) fn fail(
         &mut self,
@@ -278,7 +289,10 @@ impl<S: Service> Http<S> {
         asked: &Asked,
         out: &mut Burst,
     ) -> Result<(), Stalled> {
-        self.write_bare(cx, asked.conn, 500, out)?;
+        if self.write_bare(cx, asked.conn, 500, out).is_err() {
+            self.pending.push((asked.conn, Response::empty(FAILED)));
+            return Err(Stalled);
+        }
         let exchange = &mut self.exchanges[asked.conn.slot() as usize];
         exchange.answer = Answer::Done;
         exchange.wants = Wants::Nobody;

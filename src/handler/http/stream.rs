@@ -84,19 +84,12 @@ impl<S: Service> Http<S> {
             Some(response) => Reply::Response(response),
             None => self.service.body(cx, conn, &message, last),
         };
-        let exchange = self.exchange(conn);
-        let (owed, meta) = (exchange.answer == Answer::Owed, exchange.meta);
-        let asked = Asked {
-            conn,
-            message: exchange.message,
-            meta: meta.expect("it was kept with the request"),
-            length: None,
-            body_open: !last,
-            body_whole: false,
-        };
+        let owed = self.exchange(conn).answer == Answer::Owed;
         match reply {
             Reply::Busy => return Err(message),
             Reply::Response(response) if owed => {
+                let asked = self.owed(conn, last);
+                let exchange = self.exchange(conn);
                 exchange.wants = Wants::Nobody;
                 let answered = self.respond(cx, &asked, response, out);
                 if answered.is_err() {
@@ -106,6 +99,7 @@ impl<S: Service> Http<S> {
             }
             Reply::Body if last && owed => {
                 tracing::error!("a service gave no response to a whole request");
+                let asked = self.owed(conn, last);
                 self.fail(cx, &asked, out).map_err(|Stalled| message)?;
             }
             _ => {}
@@ -116,6 +110,19 @@ impl<S: Service> Http<S> {
             exchange.wants = Wants::Nobody;
         }
         Ok(())
+    }
+
+    /// The request whose body the service reads before it answers.
+    fn owed(&mut self, conn: ConnId, last: bool) -> Asked {
+        let exchange = self.exchange(conn);
+        Asked {
+            conn,
+            message: exchange.message,
+            meta: exchange.meta.expect("it was kept with the request"),
+            length: None,
+            body_open: !last,
+            body_whole: false,
+        }
     }
 
     /// Goes on with an exchange as far as there is room: the body of its response, its end, and then
@@ -169,15 +176,18 @@ impl<S: Service> Http<S> {
     fn pull(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
         let (mut bytes, mut parts) = (0, 0);
         while bytes < HTTP_PULL_BYTES && parts < HTTP_PULL_PARTS_MAX && out.room() >= ROOM {
+            parts += 1;
             match self.next_part(cx, conn) {
                 Pull::Part(part) if part.is_empty() => {}
                 Pull::Part(mut part) => {
                     bytes += part.len();
-                    parts += 1;
                     part.set_conn(conn);
                     if let Err(part) = self.send_part(cx, part, out) {
                         self.exchange(conn).kept = Some(part);
                         return Err(Stalled);
+                    }
+                    if self.exchange(conn).answer == Answer::Ending {
+                        return Ok(());
                     }
                 }
                 Pull::Wait => return Err(Stalled),
@@ -282,6 +292,7 @@ impl<S: Service> Http<S> {
         let conn = message.conn();
         let exchange = &mut self.exchanges[conn.slot() as usize];
         if let Err(message) = self.held.push(&mut exchange.held, message) {
+            cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::Protocol);
             self.abandon(cx, conn);
             return push(out, Buf::marker(conn, kind::ABORT));
@@ -301,7 +312,7 @@ impl<S: Service> Http<S> {
             None => false,
             Some(BODY | TRAILERS) => true,
             Some(HEAD) => done,
-            Some(_) => done || exchange.body_open,
+            Some(_) => done || exchange.may_be_cut(),
         }
     }
 
