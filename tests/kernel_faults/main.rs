@@ -5,6 +5,7 @@
 mod common;
 
 mod addresses;
+mod descriptors;
 mod floods;
 mod full;
 mod overflow;
