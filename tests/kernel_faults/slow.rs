@@ -1,6 +1,7 @@
 //! Peers that do not read: sends that go out in parts, receives that pause, a pool that runs dry.
 
 use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 use ringway::counters::Counter;
 use ringway::limits::TX_HIGH_BYTES;
@@ -108,5 +109,52 @@ fn a_pool_that_slow_readers_emptied_serves_them_when_they_read() {
         }
     });
     wait_until(|| server.plane().status().connections() == 0);
+    server.drain();
+}
+
+fn impatient() -> Server {
+    Start::new().listener("echo", "").limited("write_timeout_ms = 1000").start()
+}
+
+#[test]
+fn a_peer_that_takes_nothing_for_longer_than_the_write_timeout_is_given_up() {
+    let server = impatient();
+    let mut other = server.connect();
+    let client = server.connect();
+    let begin = Instant::now();
+    let bytes = pattern(10, 64 << 20);
+    assert!(send_until_it_sticks(&client, &bytes) < bytes.len());
+    wait_until(|| server.count(Counter::StalledPeers) == 1);
+    assert!(begin.elapsed() >= Duration::from_secs(1), "it had a second");
+    wait_until(|| server.plane().status().connections() == 1);
+    // Who has nothing to take is kept, however long.
+    assert_eq!(other.send("x").receive(1), b"x");
+    drop((client, other));
+    server.wait_for_no_connections();
+    server.drain();
+}
+
+#[test]
+fn a_peer_that_reads_slowly_outlives_the_write_timeout() {
+    const PIECE: usize = 1 << 20;
+    let server = impatient();
+    let mut client = server.connect();
+    let bytes = pattern(11, 48 << 20);
+    let sender = client.stream().try_clone().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            Client::over(sender).send(&bytes).finish();
+        });
+        // Four seconds in which it takes something every now and then.
+        for piece in bytes.chunks(PIECE).take(40) {
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(client.receive(piece.len()) == piece, "the echo differs");
+        }
+        assert!(client.receive_all() == bytes[40 * PIECE..], "the echo differs");
+    });
+    assert!(server.count(Counter::ShortSends) > 0, "it was slower than we");
+    assert_eq!(server.count(Counter::StalledPeers), 0);
+    drop(client);
+    server.wait_for_no_connections();
     server.drain();
 }
