@@ -4,6 +4,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../rig/breathing.rs"]
+mod breathing;
+
 mod addresses;
 mod descriptors;
 mod floods;

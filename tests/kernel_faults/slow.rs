@@ -4,8 +4,11 @@ use std::io::{ErrorKind, Write};
 use std::time::{Duration, Instant};
 
 use ringway::counters::Counter;
+use ringway::dataplane::{Protocol, ProtocolContext};
 use ringway::limits::TX_HIGH_BYTES;
+use ringway::pipeline::{Pipeline, chain};
 
+use crate::breathing::Breathing;
 use crate::common::{Client, Server, Start, pattern, wait_until};
 
 /// Sends until nothing more is taken for a while; returns how much was.
@@ -156,5 +159,31 @@ fn a_peer_that_reads_slowly_outlives_the_write_timeout() {
     assert_eq!(server.count(Counter::StalledPeers), 0);
     drop(client);
     server.wait_for_no_connections();
+    server.drain();
+}
+
+#[test]
+fn a_handler_that_pauses_until_all_is_out_loses_nothing_and_holds_little() {
+    let breathing = |context: &mut ProtocolContext<'_>| {
+        let pipeline = Pipeline::Raw(chain::Raw::new(context.slots));
+        Ok(Protocol { pipeline, handler: Box::new(Breathing { every: 2, bufs: 0 }) })
+    };
+    let builder = Start::new().listener("breathing", "").builder();
+    let server = Server::run(builder.protocol("breathing", breathing));
+    let idle = slots_out(&server);
+    std::thread::scope(|scope| {
+        for seed in 0..8 {
+            let server = &server;
+            scope.spawn(move || {
+                let (mut client, bytes) = (server.connect(), pattern(seed, 4 << 20));
+                let sent = send_until_it_sticks(&client, &bytes);
+                client.finish();
+                assert!(client.receive_all() == bytes[..sent], "the echo differs");
+            });
+        }
+    });
+    println!("{} pauses of ours", server.count(Counter::RxPaused));
+    server.wait_for_no_connections();
+    wait_until(|| slots_out(&server) <= idle);
     server.drain();
 }
