@@ -167,7 +167,7 @@ pub struct Http<S> {
 
 /// What a request says of the frame of its response.
 struct Frame {
-    connection: Connection,
+    connection: Connection<'static>,
     /// Bytes of the request's own body.
     length: u64,
     /// The answer to HEAD: a head as if, and nothing behind it.
