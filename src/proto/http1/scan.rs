@@ -24,6 +24,12 @@ pub(super) fn text_end(bytes: &[u8]) -> usize {
     run(bytes, not_text)
 }
 
+/// Whether both words are visible ASCII and spaces.
+#[inline(always)]
+pub(super) fn is_text(first: &[u8; 8], last: &[u8; 8]) -> bool {
+    not_text(u64::from_le_bytes(*first)) | not_text(u64::from_le_bytes(*last)) == 0
+}
+
 /// Length of the longest prefix of `bytes` that may stand in a request target: visible ASCII, but
 /// for the `#` that would begin a fragment (RFC 9112 §3.2). What else RFC 3986 forbids, such as `|`,
 /// browsers do send.
