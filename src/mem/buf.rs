@@ -13,8 +13,8 @@ use crate::limits::SLOT_BYTES_MAX;
 /// What a buf is to the stage that meets it: one byte beside the bytes.
 ///
 /// `OPEN`, `EOF`, `CLOSED` and `FLUSHED` come up from a transport, in order with the data; the others
-/// below [`PROTOCOL`] go down to it, likewise in order. The rest is a protocol's to use between its
-/// own stages.
+/// below [`PROTOCOL`](kind::PROTOCOL) go down to it, likewise in order. The rest is a protocol's to use
+/// between its own stages.
 pub mod kind {
     /// Bytes of the connection.
     pub const DATA: u8 = 0;
