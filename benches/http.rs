@@ -26,6 +26,7 @@ struct Side<'a> {
     /// CPU nanoseconds per request, of the server and of the client.
     server_ns: Vec<f64>,
     client_ns: Vec<f64>,
+    client_calls: Vec<f64>,
     busy: Vec<f64>,
     /// The median latency of each round.
     medians_us: Vec<f64>,
@@ -41,6 +42,7 @@ impl<'a> Side<'a> {
             rates: Vec::new(),
             server_ns: Vec::new(),
             client_ns: Vec::new(),
+            client_calls: Vec::new(),
             busy: Vec::new(),
             medians_us: Vec::new(),
             latency: Histogram::default(),
@@ -65,6 +67,7 @@ impl<'a> Side<'a> {
         self.rates.push(outcome.rate() / 1000.0);
         self.server_ns.push(server_ns / replies);
         self.client_ns.push(outcome.cpu.as_nanos() as f64 / replies);
+        self.client_calls.push(outcome.enters as f64 / replies);
         self.busy.push(outcome.busy_share());
         self.medians_us.push(outcome.latency.quantile_us(0.5));
         self.latency.merge(&outcome.latency);
@@ -78,7 +81,9 @@ fn ratios(ours: &[f64], theirs: &[f64]) -> String {
 
 fn table(sides: &mut [Side<'_>], wait: Wait) {
     let first = (sides[0].rates.clone(), sides[0].server_ns.clone(), sides[0].medians_us.clone());
-    println!("| server | k requests/s | ringway's rate / its | server ns | ringway's ns / its |");
+    println!(
+        "| server | k requests/s | ringway's / its | CPU of the server, ns per request | ringway's / its |"
+    );
     println!("|---|---|---|---|---|");
     for side in &mut *sides {
         let (rate, cpu) = (ratios(&first.0, &side.rates), ratios(&first.1, &side.server_ns));
@@ -87,7 +92,7 @@ fn table(sides: &mut [Side<'_>], wait: Wait) {
         println!("| {name} | {rates} | {rate} | {ns} | {cpu} |");
     }
     println!(
-        "\n| server | p50 of the rounds, us | ringway's p50 / its | p50 / p90 / p99 / p99.9 / max, us |"
+        "\n| server | p50 of the rounds, us | ringway's / its | p50 / p90 / p99 / p99.9 / max, us |"
     );
     println!("|---|---|---|---|");
     for side in &mut *sides {
@@ -98,13 +103,18 @@ fn table(sides: &mut [Side<'_>], wait: Wait) {
         let (name, max) = (side.server.name, side.latency.max_us());
         println!("| {name} | {medians} | {ratio} | {} / {max:.0} |", all.join(" / "));
     }
-    println!("\n| server | system calls per request | client ns per request | client busy |");
-    println!("|---|---|---|---|");
+    println!(
+        "\n| server | bytes of a reply | its system calls per request | the client's \
+         | CPU of the client, ns per request | client busy |"
+    );
+    println!("|---|---|---|---|---|---|");
     for side in sides {
         let calls =
             side.system_calls.map_or("not counted".to_owned(), |calls| format!("{calls:.3}"));
         let (name, ns) = (side.server.name, cell(&mut side.client_ns, 0));
-        println!("| {name} | {calls} | {ns} | {} |", busy(&mut side.busy, wait));
+        let (clients, busy) = (quantile(&mut side.client_calls, 0.5), busy(&mut side.busy, wait));
+        let bytes = side.load.reply_bytes();
+        println!("| {name} | {bytes} | {calls} | {clients:.3} | {ns} | {busy} |");
     }
 }
 
@@ -120,8 +130,10 @@ fn busy(shares: &mut [f64], wait: Wait) -> String {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    if arguments.first().is_some_and(|first| first == SERVE) {
-        return server::serve();
+    if let [first, idle] = &arguments[..]
+        && first == SERVE
+    {
+        return server::serve(idle);
     }
     let mut numbers = arguments.iter().filter_map(|a| a.parse::<f64>().ok());
     let rounds = numbers.next().unwrap_or(9.0) as usize;

@@ -141,6 +141,15 @@ impl Server for Bare {
     }
 }
 
+/// What each client sends at once, and gets back.
+struct Exchange {
+    what: String,
+    message: Vec<u8>,
+    /// Requests in the message; an echo is one.
+    requests: usize,
+    reply_bytes: usize,
+}
+
 /// Clients of one server, on the same thread.
 struct Side {
     name: &'static str,
@@ -175,20 +184,20 @@ fn bare(connections: usize, bytes: usize, reply: Option<Vec<u8>>) -> Side {
 }
 
 impl Side {
-    /// Nanoseconds per message of one round: each client sends one message, the server answers all.
-    fn round(&mut self, message: &[u8], reply: &mut [u8]) -> f64 {
+    /// Nanoseconds per request of one round: each client sends one message, the server answers all.
+    fn round(&mut self, exchange: &Exchange, reply: &mut [u8]) -> f64 {
         for client in &mut self.clients {
-            client.write_all(message).expect("sent");
+            client.write_all(&exchange.message).expect("sent");
         }
         let start = Instant::now();
         self.server.serve((reply.len() * self.clients.len()) as u64);
         let elapsed = start.elapsed();
         for client in &mut self.clients {
             client.read_exact(reply).expect("the reply");
-            let right = reply == message || reply.starts_with(b"HTTP/1.1 200");
+            let right = reply == exchange.message || reply.starts_with(b"HTTP/1.1 200");
             assert!(right, "neither an echo nor a reply");
         }
-        elapsed.as_nanos() as f64 / self.clients.len() as f64
+        elapsed.as_nanos() as f64 / (self.clients.len() * exchange.requests) as f64
     }
 }
 
@@ -208,12 +217,12 @@ fn variants() -> Vec<(&'static str, Tuning)> {
 }
 
 /// Rounds of all sides by turns, and a table of them; the first is what the others are compared to.
-fn compare(what: &str, sides: &mut [Side], rounds: usize, message: &[u8], reply_bytes: usize) {
-    let mut reply = vec![0; reply_bytes];
+fn compare(exchange: &Exchange, sides: &mut [Side], rounds: usize) {
+    let mut reply = vec![0; exchange.reply_bytes];
     let mut times = vec![Vec::new(); sides.len()];
     for round in 0..rounds + 20 {
         for (side, times) in sides.iter_mut().zip(&mut times) {
-            let time = side.round(message, &mut reply);
+            let time = side.round(exchange, &mut reply);
             if round >= 20 {
                 times.push(time);
             }
@@ -224,7 +233,7 @@ fn compare(what: &str, sides: &mut [Side], rounds: usize, message: &[u8], reply_
         let mut extra: Vec<f64> = times.iter().zip(&reference).map(|(a, b)| a - b).collect();
         let [min, p10, median, max] = spread(times);
         let [low, mid, high] = [0.1, 0.5, 0.9].map(|p| quantile(&mut extra, p));
-        let name = side.name;
+        let (what, name) = (&exchange.what, side.name);
         println!(
             "| {what:<16} | {name:<24} | {min:.0} / {p10:.0} / {median:.0} / {max:.0} | \
              {low:+.0} / {mid:+.0} / {high:+.0} |"
@@ -249,18 +258,25 @@ fn echo(rounds: usize, all: bool) {
             sides.push(ringway(*tuning, name, support::echo, connections));
         }
         let message: Vec<u8> = (0..bytes).map(|i| i as u8).collect();
-        compare(&format!("{bytes} B x {connections}"), &mut sides, rounds, &message, bytes);
+        let what = format!("{bytes} B x {connections}");
+        let exchange = Exchange { what, message, requests: 1, reply_bytes: bytes };
+        compare(&exchange, &mut sides, rounds);
     }
 }
 
 fn http(rounds: usize) {
-    heading("GET x connections");
-    for connections in [1, 8, 50] {
+    heading("GET x connections x in flight");
+    for (connections, depth) in [(1, 1), (8, 1), (50, 1), (50, 16)] {
         let mut ours = ringway(Tuning::default(), "ringway", support::http, connections);
-        let reply = one_reply(&mut ours);
-        let bytes = reply.len();
-        let mut sides = [bare(connections, GET.len(), Some(reply)), ours];
-        compare(&format!("GET x {connections}"), &mut sides, rounds, GET, bytes);
+        let reply = one_reply(&mut ours).repeat(depth);
+        let exchange = Exchange {
+            what: format!("GET x {connections} x {depth}"),
+            message: GET.repeat(depth),
+            requests: depth,
+            reply_bytes: reply.len(),
+        };
+        let mut sides = [bare(connections, exchange.message.len(), Some(reply)), ours];
+        compare(&exchange, &mut sides, rounds);
     }
 }
 

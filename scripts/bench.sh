@@ -51,7 +51,7 @@ want_tool() {
 }
 
 build_peers() {
-    perform cargo build --release --manifest-path benches/peers/Cargo.toml ||
+    perform cargo build --quiet --release --manifest-path benches/peers/Cargo.toml ||
         warn "cannot build may_minihttp and hyper" "cargo failed, see above" "give it a network, and run again"
 }
 
@@ -142,7 +142,11 @@ count_instructions() {
 
 CHOSEN=() ROUNDS='' SECONDS_A_TURN=1 ROWS=0 DRY_RUN=''
 
-need_number() { [[ $2 =~ ^[0-9]+(\.[0-9]+)?$ ]] || die_usage "cannot read $1 $2" "it is not a number"; }
+# need_number OPTION VALUE: of seconds there may be parts.
+need_number() {
+    [[ $2 =~ ^[0-9]+$ || $1 == --seconds && $2 =~ ^[0-9]+\.[0-9]+$ ]] ||
+        die_usage "cannot read $1 $2" "it is not a number"
+}
 
 while (($#)); do
     case $1 in

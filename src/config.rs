@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::limits::STALL_SWEEPS_MAX;
 
 pub use cores::{CoreMap, LcoreSpec, format_cpus, name_cores};
 pub use options::{FilePrefix, IdleMode, MemoryOptions};
@@ -41,10 +42,29 @@ pub struct ListenerConfig {
     pub transport: TransportKind,
     /// The protocol's registered name; whether it exists is the dataplane's to check.
     pub protocol: String,
+    /// How long a peer may take nothing of what is sent to it; whole seconds.
+    pub write_timeout: Duration,
+    /// Most connections that one address may have open on one lcore; `None`: no bound of its own.
+    pub connections_per_address: Option<u32>,
     /// The protocol's own settings, handed to its factory as they stand.
     pub config: toml::Table,
     /// Where this listener was written, as `file:line`, for the errors of later checks.
     pub origin: String,
+}
+
+impl ListenerConfig {
+    /// A TCP listener of `protocol` on `address`, without settings; `origin` names it in errors.
+    pub fn tcp(address: SocketAddr, protocol: &str, origin: &str) -> Self {
+        Self {
+            address,
+            transport: TransportKind::Tcp,
+            protocol: protocol.to_owned(),
+            write_timeout: Duration::from_secs(STALL_SWEEPS_MAX.into()),
+            connections_per_address: None,
+            config: toml::Table::new(),
+            origin: origin.to_owned(),
+        }
+    }
 }
 
 /// The transports a configuration can name.

@@ -63,13 +63,15 @@ pub enum Counter {
     CqOverflows,
     /// Accepts that failed for want of descriptors or memory.
     AcceptFailures,
+    /// Connections closed at once because their address has as many as it may.
+    AddressFull,
     /// Mails from other threads.
     Mails,
 }
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 26] = [
+    pub const ALL: [(Self, &'static str); 27] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -95,6 +97,7 @@ impl Counter {
         (Self::Timeouts, "timeouts"),
         (Self::CqOverflows, "cq_overflows"),
         (Self::AcceptFailures, "accept_failures"),
+        (Self::AddressFull, "address_full"),
         (Self::Mails, "mails"),
     ];
 }

@@ -91,7 +91,7 @@
 //! | [`config`] | the configuration file, core maps |
 //! | [`counters`], [`time`] | what an lcore counts; clock and timer wheel |
 //! | [`sys`] | system calls: io_uring, mappings, sockets, affinity, topology |
-//! | [`testing`] | mocks for the tests of what is built on this |
+//! | [`testing`], [`blocking`] | for tests and tools: mocks; a connection that waits |
 //! | [`error`], [`limits`], [`sync`] | start-up errors; every bound; the door to atomics |
 //!
 //! Data-path failures are never [`error::Error`]: that type is for start-up, and names what failed,
@@ -102,6 +102,8 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+#[cfg(not(loom))]
+pub mod blocking;
 pub mod error;
 pub mod limits;
 pub mod mailbox;

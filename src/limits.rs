@@ -85,8 +85,8 @@ pub const HTTP_METHOD_BYTES_MAX: u32 = 32;
 /// again for the fields, which is what common servers and proxies allow.
 pub const HTTP_HEAD_BYTES_MAX: u32 = 16 * 1024;
 
-/// Most header fields in one HTTP/1 head: browsers send 10 to 20, proxies add a handful. The
-/// decoder's field table (32 bytes each) stays within 2 KiB of stack.
+/// Most header fields in one HTTP/1 head: browsers send 10 to 20, proxies add a handful. Each costs
+/// whoever looks one up a walk past it.
 pub const HTTP_HEADERS_MAX: usize = 64;
 
 /// Largest HTTP/1 request body unless the configuration says otherwise.
@@ -177,8 +177,12 @@ pub const LINGER_NS: u64 = 2_000_000_000;
 /// How often a listener looks for connections whose peer takes nothing, in nanoseconds.
 pub const STALL_SWEEP_NS: u64 = 1_000_000_000;
 
-/// Sweeps that a send may last without progress before its connection is given up.
+/// Sweeps that a send may last without progress before its connection is given up, unless the
+/// listener's `write_timeout_ms` says otherwise.
 pub const STALL_SWEEPS_MAX: u8 = 30;
+
+/// Most sweeps that a listener may ask for: they are counted in 8 bits.
+pub const STALL_SWEEPS_LIMIT: u8 = 250;
 
 /// The same while the pool is empty: those who do not read must not starve those who do.
 pub const STALL_SWEEPS_EMPTY_MAX: u8 = 2;
@@ -218,6 +222,10 @@ pub const HTTP_STASHES_SHARE: u32 = 4;
 
 /// How often a listener's protocol looks for what has taken too long, in nanoseconds.
 pub const PROTOCOL_TICK_NS: u64 = 1_000_000_000;
+
+/// Accepts in flight, per listener on one lcore, where each connection's address is wanted: a
+/// multishot accept has one place for all of them. Their number is the width of a set of 8 bits.
+pub const ACCEPTS_IN_FLIGHT: usize = 8;
 
 /// How long accepting pauses after a failure for want of resources, in nanoseconds.
 pub const ACCEPT_RETRY_NS: u64 = 10_000_000;

@@ -202,6 +202,8 @@ fn help_names_every_option_its_default_and_the_exit_codes() {
             "[default: ringway]",
             "[[listener]]",
             "drain_timeout_ms",
+            "write_timeout_ms",
+            "max_connections_per_address",
         ],
     );
     assert_has(&stdout(&ringway(&["--help"])), &["run", "doctor", "Exit codes:"]);

@@ -1,8 +1,13 @@
-//! Replays the fuzz corpora on a stable toolchain: what a fuzzer has once found stays found.
+//! Replays the fuzz corpora on a stable toolchain: what a fuzzer has once found stays found. Pieces
+//! of their files put together at random are looked at as well.
 
 use std::fs;
 use std::path::Path;
 
+use proptest::prelude::*;
+
+#[path = "../fuzz/bodies/http1_chain.rs"]
+mod http1_chain;
 #[path = "../fuzz/bodies/http1_chunked.rs"]
 mod http1_chunked;
 #[path = "../fuzz/bodies/http1_head.rs"]
@@ -30,4 +35,91 @@ fn every_head_of_the_corpus_holds() {
 #[test]
 fn every_chunked_body_of_the_corpus_holds() {
     replay("http1_chunked", http1_chunked::check);
+}
+
+#[test]
+fn every_list_of_operations_of_the_corpus_holds() {
+    replay("http1_chain", http1_chain::check);
+}
+
+/// Pieces of heads, legal and not; `check`'s first byte picks the limits.
+fn head() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = vec![
+        &b"GET / HTTP/1.1\r\nHost: a\r\n"[..],
+        b"GET / HTTP/1.1\r\nHost: localhost:80\r\nUser-Agent: b\r\n",
+        b"OPTIONS * HTTP/1.0\r\n",
+        b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n",
+        b"GET http://a:80/b?c HTTP/1.1\r\nHost: [::1]:80\r\n",
+        b"GET ",
+        b"POST ",
+        b"/a?b",
+        b" HTTP/1.1",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\n",
+        b"\r",
+        b" ",
+        b"\t",
+        b":",
+        b",",
+        b"~",
+        b"\0",
+        b"\x1a",
+        b"\x7f",
+        b"\xff",
+        b"Accept: */*\r\n",
+        b"ACCEPT-encoding: gzip, deflate\r\n",
+        b"Accept-Language:en\r\n",
+        b"user-agent: a/1.0 (b)\r\n",
+        b"Connection: keep-alive\r\n",
+        b"Connection: close, upgrade\r\n",
+        b"Upgrade: websocket\r\n",
+        b"Expect: 100-continue\r\n",
+        b"Content-Length: 3\r\n",
+        b"Transfer-Encoding: chunked\r\n",
+        b"Host: b\r\n",
+        b"X_1: y\r\n",
+        b"X-Long-Name-Of-A-Field: and a longer value than a word\r\n",
+    ];
+    let piece = prop_oneof![
+        9 => prop::sample::select(pieces).prop_map(<[u8]>::to_vec),
+        1 => any::<u8>().prop_map(|byte| vec![byte]),
+    ];
+    let limits = prop_oneof![Just(2u8), any::<u8>()];
+    (limits, prop::collection::vec(piece, 0..10))
+        .prop_map(|(first, pieces)| [vec![first], pieces.concat()].concat())
+}
+
+/// One byte of `bytes` becomes another.
+fn with_a_byte_changed() -> impl Strategy<Value = Vec<u8>> {
+    (head(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        bytes
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn heads_of_random_pieces_hold(bytes in head()) {
+        http1_head::check(&bytes);
+    }
+
+    #[test]
+    fn heads_with_one_byte_changed_hold(bytes in with_a_byte_changed()) {
+        http1_head::check(&bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lists_of_random_operations_hold(
+        operations in prop::collection::vec(prop_oneof![0x20u8..0x60, any::<u8>()], 0..40),
+    ) {
+        http1_chain::check(&operations);
+    }
 }

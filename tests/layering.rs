@@ -11,6 +11,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("error", &[]),
     ("sync", &[]),
+    ("blocking", &[]),
     ("time", &["limits", "sync"]),
     ("counters", &["sync"]),
     ("config", &["error", "limits"]),

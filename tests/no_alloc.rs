@@ -7,7 +7,10 @@ use std::sync::atomic::Ordering;
 
 use ringway::counters::Counter;
 use ringway::lcore::Mail;
+use ringway::limits::MESSAGES_MAX;
+use ringway::pipeline::Extensions;
 use ringway::sync::AtomicU64;
+use ringway::time::Instant;
 
 #[path = "common/mod.rs"]
 mod common;
@@ -159,6 +162,38 @@ fn connections_that_come_and_go_allocate_nothing_a_15() {
     serves_without_allocating(&server, "connections", |_| {
         let mut client = Client::connect(address);
         assert_eq!(client.get("/").status(), 200);
+    });
+    server.stop();
+}
+
+#[test]
+fn messages_and_their_values_allocate_nothing_a_15() {
+    let mut extensions = Extensions::new(1);
+    let keys = [(); 2].map(|()| extensions.register_message::<u64>());
+    let (now, before) = (Instant::from_ns(0), ALLOCATIONS.get());
+    for round in 0..3 * MESSAGES_MAX as u64 {
+        let messages = [extensions.begin_message(), extensions.begin_message()];
+        for message in messages {
+            assert!(keys.iter().all(|key| extensions.set(message, *key, round, None)));
+            assert_eq!(extensions.get(message, keys[1], now), Some(&mut round.clone()));
+            extensions.end_message(message);
+        }
+    }
+    while !extensions.begin_message().is_none() {}
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+#[test]
+fn connections_that_are_counted_by_address_allocate_nothing_a_15() {
+    let server = Start::new().listener("http", "").limited("max_connections_per_address = 3");
+    let server = server.start();
+    let address = server.address(0);
+    serves_without_allocating(&server, "counted connections", |_| {
+        let mut client = Client::connect(address);
+        assert_eq!(client.get("/").status(), 200);
+        drop(client);
+        // One stays open for the whole test, and the next one must find its place free.
+        wait_until(|| server.plane().status().connections() == 1);
     });
     server.stop();
 }

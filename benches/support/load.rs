@@ -48,14 +48,16 @@ pub enum Wait {
 
 /// What a run found.
 pub struct Outcome {
-    /// Replies that were right.
+    /// Replies that came.
     pub replies: u64,
-    /// Replies that were not, connections that ended, operations that failed.
+    /// Replies that were not the one expected, connections that ended, operations that failed.
     pub errors: u64,
     /// How long it took.
     pub elapsed: Duration,
     /// CPU time of the client's thread.
     pub cpu: Duration,
+    /// System calls of the client.
+    pub enters: u64,
     /// From the sending of a request, with all others that left in the same send, to its reply.
     pub latency: Histogram,
 }
@@ -103,6 +105,7 @@ pub struct Load {
     waiting: usize,
     replies: u64,
     errors: u64,
+    enters: u64,
     latency: Histogram,
 }
 
@@ -133,6 +136,7 @@ impl Load {
             waiting: 0,
             replies: 0,
             errors: 0,
+            enters: 0,
             latency: Histogram::default(),
         };
         (0..connections).for_each(|index| load.arm(index));
@@ -146,7 +150,7 @@ impl Load {
 
     /// Sends and receives until `until`, and then until nothing is in flight.
     pub fn run(&mut self, until: Until) -> Outcome {
-        (self.replies, self.errors, self.latency) = (0, 0, Histogram::default());
+        (self.replies, self.errors, self.enters) = (0, 0, 0);
         let (start, cpu) = (Instant::now(), thread_cpu_time());
         (0..self.conns.len()).for_each(|index| self.send(index, start));
         let mut requests = self.conns.len() as u64 * self.depth;
@@ -172,6 +176,7 @@ impl Load {
             errors: self.errors,
             elapsed: start.elapsed(),
             cpu: thread_cpu_time() - cpu,
+            enters: self.enters,
             latency: std::mem::take(&mut self.latency),
         }
     }
@@ -181,6 +186,7 @@ impl Load {
         if self.wait == Wait::Block {
             let patience = Timespec::from(STALLED);
             let arguments = SubmitArgs::new().timespec(&patience);
+            self.enters += 1;
             let entered = self.ring.submitter().submit_with_args(1, &arguments);
             entered.expect("the server stalled");
             return;
@@ -191,6 +197,7 @@ impl Load {
             let due = !sq.is_empty() || sq.taskrun();
             drop(sq);
             if due {
+                self.enters += 1;
                 self.ring.submit().expect("enter");
             }
             if !self.ring.completion().is_empty() {
@@ -204,6 +211,7 @@ impl Load {
         // SAFETY: what an entry points to, the requests and the lent buffers, lives as long as the
         // ring, and is not written to.
         while unsafe { self.ring.submission().push(entry) }.is_err() {
+            self.enters += 1;
             self.ring.submit().expect("enter");
         }
     }

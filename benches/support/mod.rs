@@ -21,9 +21,8 @@ use ringway::limits::{
 };
 use ringway::mailbox::Mailbox;
 use ringway::mem::{CacheClaim, ClassSize, Mempool, UringIo};
-use ringway::pipeline::chain::http1::StashBounds;
+use ringway::pipeline::chain::http1::Settings;
 use ringway::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
-use ringway::proto::http1::Limits;
 use ringway::sys::mapping::Request;
 use ringway::sys::socket::TcpListener;
 use ringway::sys::uring::Options;
@@ -107,8 +106,7 @@ pub fn echo(slots: u32) -> (Pipeline, Box<dyn Handler>) {
 
 /// HTTP that answers [`hello`], for [`lcore`].
 pub fn http(slots: u32) -> (Pipeline, Box<dyn Handler>) {
-    let heads = StashBounds { all: SMALL_SLOTS / 4, large: LARGE_SLOTS / 4 };
-    let chain = chain::Http1::new(slots, Limits::default(), heads);
+    let chain = chain::Http1::new(slots, Settings::for_slots(SMALL_SLOTS, LARGE_SLOTS));
     (Pipeline::Http1(Box::new(chain)), Box::new(Http::new(slots, hello)))
 }
 

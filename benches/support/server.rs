@@ -33,7 +33,11 @@ pub fn all() -> Vec<Server> {
     let peers = [("may_minihttp", peer("may_minihttp")), ("hyper", peer("hyper"))];
     let missing = "scripts/bench.sh http builds it";
     let install = "apt-get install nginx-light";
-    let mut servers = vec![ringway()];
+    let mut servers = vec![
+        ringway("ringway", IdleMode::Adaptive),
+        // What the first spends on looking is not in the CPU time of this one.
+        ringway("ringway, idle sleep", IdleMode::Sleep),
+    ];
     for (name, server, mend) in [("nginx", nginx(), install)]
         .into_iter()
         .chain(peers.into_iter().map(|(name, server)| (name, server, missing)))
@@ -47,18 +51,20 @@ pub fn all() -> Vec<Server> {
 }
 
 /// This program again, as a server of [`serve`].
-fn ringway() -> Server {
+fn ringway(name: &'static str, idle: IdleMode) -> Server {
     let program = std::env::current_exe().expect("our own path");
     let mut command = Command::new(program);
-    that_prints_its_port("ringway", command.arg(SERVE)).expect("ringway")
+    that_prints_its_port(name, command.args([SERVE, idle.name()])).expect("ringway")
 }
 
 /// Serves until standard input ends.
-pub fn serve() {
+pub fn serve(idle: &str) {
     let listener = "[[listener]]\naddress = '127.0.0.1:0'\ntransport = 'tcp'\nprotocol = 'http'";
     let config = Config::from_toml(listener, "bench").expect("a configuration");
+    let modes = [IdleMode::Busy, IdleMode::Adaptive, IdleMode::Sleep];
+    let idle = modes.into_iter().find(|mode| mode.name() == idle).expect("an idle mode");
     let plane = Builder::new(config, CoreMap::single(0))
-        .idle(IdleMode::Adaptive)
+        .idle(idle)
         .protocol("http", |context| {
             let (pipeline, handler) = super::http(context.slots);
             Ok(Protocol { pipeline, handler })

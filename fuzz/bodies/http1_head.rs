@@ -4,6 +4,8 @@ use ringway::proto::http1::{
     BodyLength, Fault, Head, Limits, Version, decode_head, header, headers, path, resume_head,
 };
 
+use httparse::Status;
+
 /// The first byte picks the limits and a cut; the rest is what a peer sent.
 pub fn check(bytes: &[u8]) {
     let Some((&first, bytes)) = bytes.split_first() else { return };
@@ -16,7 +18,42 @@ pub fn check(bytes: &[u8]) {
     if let Ok(Some(head)) = whole {
         check_head(bytes, &head, &limits);
     }
+    check_against_httparse(bytes, &limits, whole);
     check_cut(bytes, usize::from(first >> 2) * bytes.len() / 64, &limits, whole);
+}
+
+/// What we take, httparse takes as well, and reads the same in it. What it takes and we refuse, we
+/// refuse for a rule that it does not have.
+fn check_against_httparse(bytes: &[u8], limits: &Limits, whole: Result<Option<Head>, Fault>) {
+    let mut slots = [httparse::EMPTY_HEADER; 128];
+    let mut request = httparse::Request::new(&mut slots);
+    let window = &bytes[..bytes.len().min(limits.head_bytes as usize)];
+    let theirs = request.parse(window);
+    match whole {
+        Ok(Some(head)) => {
+            assert_eq!(theirs, Ok(Status::Complete(head.head_len as usize)));
+            let method = request.method.map(str::as_bytes);
+            assert_eq!(method, Some(&bytes[head.method_range()]));
+            assert_eq!(request.path.map(str::as_bytes), Some(&bytes[head.target_range()]));
+            assert_eq!(request.version, Some(u8::from(head.version == Version::Http11)));
+            let fields = request.headers.iter().map(|field| (field.name.as_bytes(), field.value));
+            assert!(head.headers(bytes).eq(fields));
+        }
+        Ok(None) => assert_eq!(theirs, Ok(Status::Partial)),
+        Err(fault) => assert!(theirs.is_err() || is_own_rule(fault), "{fault:?}"),
+    }
+}
+
+/// Whether httparse leaves the rule to its caller, or is more tolerant: bare LF, empty lines.
+fn is_own_rule(fault: Fault) -> bool {
+    !matches!(
+        fault,
+        Fault::Method
+            | Fault::VersionSyntax
+            | Fault::VersionUnsupported
+            | Fault::HeaderName
+            | Fault::HeaderValue
+    )
 }
 
 /// A head judged by a reader of lines that shares no code with the decoder.
@@ -35,6 +72,8 @@ fn check_head(bytes: &[u8], head: &Head, limits: &Limits) {
     let minor: &[u8] = if head.version == Version::Http11 { b"1" } else { b"0" };
     assert_eq!(lines[0], [method, b" ", target, b" HTTP/1.", minor].concat());
     assert!(target.len() <= limits.target_bytes as usize && !path(target).is_empty());
+    assert!(target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#'));
+    assert!(head.authority(bytes).is_none_or(is_host));
     check_fields(bytes, head, &lines[1..], limits);
 }
 
@@ -49,6 +88,9 @@ fn check_fields(bytes: &[u8], head: &Head, lines: &[&[u8]], limits: &Limits) {
     };
     assert_eq!(header(bytes, "host"), values("host").first().copied());
     assert_eq!(values("host").len(), usize::from(head.has_host));
+    assert!(values("host").iter().all(|host| host.is_empty() || is_host(host)));
+    assert!(values("expect").iter().all(|value| value.eq_ignore_ascii_case(b"100-continue")));
+    assert!(!head.upgrade || values("upgrade").iter().any(|value| !value.is_empty()));
     assert!(head.has_host || head.version == Version::Http10);
     match (&*values("content-length"), &*values("transfer-encoding")) {
         ([], []) => assert_eq!(head.body, BodyLength::None),
@@ -62,6 +104,19 @@ fn check_fields(bytes: &[u8], head: &Head, lines: &[&[u8]], limits: &Limits) {
         }
         _ => panic!("two fields frame one body"),
     }
+}
+
+/// A name or an address in brackets, and perhaps digits after a colon.
+fn is_host(host: &[u8]) -> bool {
+    let Ok(host) = std::str::from_utf8(host) else { return false };
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address.replace(':', ""), port.strip_prefix(':').unwrap_or(port)),
+        None => {
+            let (name, port) = host.split_once(':').unwrap_or((host, ""));
+            (name.to_owned(), port)
+        }
+    };
+    !name.contains(|c: char| " @/?#[]:,\\".contains(c)) && port.bytes().all(|c| c.is_ascii_digit())
 }
 
 fn split(line: &[u8]) -> (&[u8], &[u8]) {

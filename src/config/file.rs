@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::{Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, TransportKind};
 use crate::error::{Error, Result};
-use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX};
+use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +30,8 @@ struct RawListener {
     address: Spanned<String>,
     transport: TransportKind,
     protocol: Spanned<String>,
+    write_timeout_ms: Option<Spanned<u64>>,
+    max_connections_per_address: Option<Spanned<u32>>,
     #[serde(default)]
     config: toml::Table,
 }
@@ -144,8 +146,42 @@ fn one_listener(
             "name a protocol, such as \"http\" or \"echo\"",
         ));
     }
-    let (transport, protocol) = (raw.transport, raw.protocol.into_inner());
-    Ok(ListenerConfig { address, transport, protocol, config: raw.config, origin })
+    Ok(ListenerConfig {
+        address,
+        transport: raw.transport,
+        protocol: raw.protocol.into_inner(),
+        write_timeout: write_timeout(source, raw.write_timeout_ms)?,
+        connections_per_address: per_address(source, raw.max_connections_per_address)?,
+        config: raw.config,
+        origin,
+    })
+}
+
+/// In whole seconds, rounded up: peers are looked at once a second.
+fn write_timeout(source: &Source, written: Option<Spanned<u64>>) -> Result<Duration> {
+    let most_ms = u64::from(STALL_SWEEPS_LIMIT) * 1000;
+    match written {
+        None => Ok(Duration::from_secs(STALL_SWEEPS_MAX.into())),
+        Some(ms) if (1000..=most_ms).contains(ms.get_ref()) => {
+            Ok(Duration::from_secs(ms.get_ref().div_ceil(1000)))
+        }
+        Some(ms) => Err(source.refuse(
+            ms.span(),
+            format!("write_timeout_ms is {}", ms.get_ref()),
+            format!("give peers 1000 to {most_ms} ms to take something"),
+        )),
+    }
+}
+
+fn per_address(source: &Source, written: Option<Spanned<u32>>) -> Result<Option<u32>> {
+    match written {
+        Some(n) if *n.get_ref() > CONNECTIONS_MAX => Err(source.refuse(
+            n.span(),
+            format!("max_connections_per_address is {}", n.get_ref()),
+            format!("give each address 1 to {CONNECTIONS_MAX} connections, or 0 for no bound"),
+        )),
+        written => Ok(written.map(Spanned::into_inner).filter(|most| *most > 0)),
+    }
 }
 
 fn address(source: &Source, written: &Spanned<String>) -> Result<SocketAddr> {

@@ -24,6 +24,8 @@ fn every_key_reaches_the_configuration_g_13() {
         address = \"[::1]:9000\"
         transport = \"tcp\"
         protocol = \"acme\"
+        write_timeout_ms = 1001
+        max_connections_per_address = 5
         config = { window = 3, name = \"x\" }
         [dataplane]
         max_connections = 7
@@ -37,6 +39,8 @@ fn every_key_reaches_the_configuration_g_13() {
     assert_eq!(listener.address, "[::1]:9000".parse().unwrap());
     assert_eq!(listener.transport, TransportKind::Tcp);
     assert_eq!(listener.protocol, "acme");
+    assert_eq!(listener.write_timeout, Duration::from_secs(2), "whole seconds, rounded up");
+    assert_eq!(listener.connections_per_address, Some(5));
     assert_eq!(listener.config["window"].as_integer(), Some(3));
     assert_eq!(listener.origin, "r.toml:2");
     assert_eq!(config.dataplane.max_connections, 7);
@@ -115,6 +119,36 @@ fn zero_connections_zero_slots_and_an_empty_protocol_are_refused() {
     ] {
         let error = refused(&text);
         assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
+fn a_listeners_limits_have_defaults_and_bounds() {
+    let listener = |more: &str| {
+        Config::from_toml(&format!("{HTTP}{more}\n"), "r.toml").map(|mut c| c.listeners.remove(0))
+    };
+    let plain = listener("").unwrap();
+    assert_eq!(plain.write_timeout, Duration::from_secs(30));
+    assert_eq!(plain.connections_per_address, None);
+    let limited = listener("max_connections_per_address = 1048576").unwrap();
+    assert_eq!(limited.connections_per_address, Some(1_048_576));
+    let unbound = listener("max_connections_per_address = 0").unwrap();
+    assert_eq!(unbound.connections_per_address, None);
+    for ms in [1000, 250_000] {
+        let timeout = listener(&format!("write_timeout_ms = {ms}")).unwrap().write_timeout;
+        assert_eq!(timeout, Duration::from_millis(ms));
+    }
+    for bad in [
+        "write_timeout_ms = 0",
+        "write_timeout_ms = 999",
+        "write_timeout_ms = 250001",
+        "write_timeout_ms = -1",
+        "max_connections_per_address = 1048577",
+        "max_connections_per_address = -1",
+    ] {
+        let error = listener(bad).unwrap_err();
+        assert!(error.to_string().contains("r.toml:5:"), "{error}");
+        assert!(!error.remedy().is_empty(), "{error}");
     }
 }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 
 use super::{Builder, Dataplane, Protocol, Report};
-use crate::config::{
-    Config, CoreMap, DataplaneConfig, ListenerConfig, MempoolConfig, TransportKind,
-};
+use crate::config::{Config, CoreMap, DataplaneConfig, ListenerConfig, MempoolConfig};
 use crate::error::{Error, Result};
 use crate::handler::http::Service;
 use crate::pipeline::{Handler, Pipeline, chain};
@@ -59,13 +57,7 @@ impl Builder {
     /// A listener whose protocol has a name of its own.
     fn listener(mut self, address: SocketAddr) -> (Self, String) {
         let protocol = format!("of {address}");
-        self.config.listeners.push(ListenerConfig {
-            address,
-            transport: TransportKind::Tcp,
-            protocol: protocol.clone(),
-            config: toml::Table::new(),
-            origin: "the program".to_owned(),
-        });
+        self.config.listeners.push(ListenerConfig::tcp(address, &protocol, "the program"));
         (self, protocol)
     }
 

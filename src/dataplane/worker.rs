@@ -21,7 +21,7 @@ use crate::sys::affinity;
 use crate::sys::socket::TcpListener;
 use crate::sys::uring::{Mode, Options};
 use crate::time::{Clock, TimerWheel};
-use crate::transport::{Io, Tcp};
+use crate::transport::{Io, Tcp, TcpLimits};
 
 /// How the lcores use io_uring. The default is what measured best.
 #[derive(Debug, Clone, Copy)]
@@ -174,7 +174,11 @@ impl Worker {
                 extensions,
             };
             let Protocol { pipeline, handler } = job.protocols.make(config, &mut context)?;
-            let transport = Box::new(Tcp::new(socket, index as u8, slots));
+            let limits = TcpLimits {
+                write_timeout: config.write_timeout,
+                connections_per_address: config.connections_per_address,
+            };
+            let transport = Box::new(Tcp::new(socket, index as u8, slots).with_limits(limits));
             Ok(Box::new(Listener::new(transport, pipeline, handler)))
         };
         numbered.map(make).collect()

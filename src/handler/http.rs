@@ -9,6 +9,7 @@ mod response;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
+use output::mark_end;
 pub use request::Request;
 use respond::Asked;
 pub use response::{Body, Pull, Reply, Response};
@@ -121,27 +122,26 @@ impl<S: Service> Http<S> {
     #[inline]
     fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
-        let over = self.exchanges[conn.slot() as usize].answer == Answer::Over;
-        if over && message.kind() != kind::CLOSED {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        if message.kind() == HEAD && exchange.is_idle() {
+            self.on_head(cx, message, out)?;
+        } else if exchange.answer == Answer::Over && message.kind() != kind::CLOSED {
             cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::NotWanted);
             return Ok(());
-        }
-        if self.must_wait(&message) {
+        } else if self.must_wait(&message) {
             self.hold(cx, message, out);
             return Ok(());
-        }
-        if let Err(message) = self.handle(cx, message, out) {
-            if message.kind() != BODY
-                || self.exchanges[conn.slot() as usize].wants != Wants::Service
-            {
+        } else if let Err(message) = self.handle(cx, message, out) {
+            let wants = self.exchanges[conn.slot() as usize].wants;
+            if message.kind() != BODY || wants != Wants::Service {
                 return Err(message);
             }
             // The service may have to be pulled from before it takes more: that, and all other
             // connections, go on meanwhile.
             self.hold(cx, message, out);
         }
-        if self.exchanges[conn.slot() as usize].is_due() {
+        if !self.exchanges[conn.slot() as usize].is_idle() {
             self.advance(cx, conn, out);
         }
         Ok(())
@@ -189,6 +189,13 @@ impl<S: Service> Http<S> {
             Some(response) => Reply::Response(response),
             None => self.service.call(cx, &request),
         };
+        if let Reply::Response(response) = &reply
+            && meta.is_plain()
+            && self.respond_plainly(cx, conn, response, out)
+        {
+            cx.extensions.end_message(message.message());
+            return Ok(());
+        }
         let asked = |length| Asked {
             conn,
             message: message.message(),
@@ -227,13 +234,17 @@ impl<S: Service> Http<S> {
         let conn = message.conn();
         let exchange = &self.exchanges[conn.slot() as usize];
         // A response that has begun can only be cut short, and one that is out was the answer.
-        let unanswered = match exchange.answer {
+        let answer = exchange.answer;
+        let unanswered = match answer {
             Answer::Owed => true,
             Answer::Done => !exchange.body_open,
             _ => false,
         };
         if unanswered && self.write_bare(cx, conn, message.meta() as u16, out).is_err() {
             return Err(message);
+        }
+        if answer == Answer::Owed {
+            mark_end(out, conn); // it is the response to the request as well
         }
         self.hang_up(cx, Buf::linger(conn), out);
         Ok(())

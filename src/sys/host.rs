@@ -241,4 +241,6 @@ fn parse_cpu_list(text: &str) -> Vec<u32> {
 }
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod tests;

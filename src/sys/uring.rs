@@ -3,19 +3,23 @@
 //! Operations that touch no memory of ours are safe methods here. Those that do (send, the
 //! provided-buffer ring) go through [`Uring::push`], whose callers in `mem` own the memory.
 
+mod peers;
 mod setup;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use io_uring::types::{CancelBuilder, Fd, Fixed};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed};
 use io_uring::{IoUring, cqueue, opcode, squeue};
+use peers::Peers;
 pub use setup::{Mode, Options};
 use setup::{climb_down, setup_error};
 
 use crate::error::Result;
+use crate::limits::{ACCEPTS_IN_FLIGHT, LISTENERS_MAX};
 
 const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_SQ_WAKEUP: u32 = 1 << 1;
@@ -62,6 +66,8 @@ pub struct Uring {
     enters: u64,
     /// Entries that found the submission queue full while the kernel refused more.
     backlog: VecDeque<squeue::Entry>,
+    /// What single accepts write to.
+    peers: Peers,
 }
 
 impl fmt::Debug for Uring {
@@ -77,6 +83,7 @@ impl Uring {
     /// Sets a ring up, peeling off one flag at a time where the kernel does not know it. The ring
     /// belongs to the calling thread from here on (`SINGLE_ISSUER`).
     pub fn create(options: &Options) -> Result<Self> {
+        let peers = Peers::create(LISTENERS_MAX * ACCEPTS_IN_FLIGHT)?;
         let (ring, mode, no_sqarray) = climb_down(options).map_err(|e| setup_error(options, e))?;
         let mut uring = Self {
             enter_fd: ring.as_raw_fd(),
@@ -86,6 +93,7 @@ impl Uring {
             in_flight: 0,
             enters: 0,
             backlog: VecDeque::new(),
+            peers,
             ring,
         };
         uring.register_ring_fd();
@@ -176,6 +184,24 @@ impl Uring {
             .user_data(user_data);
         // SAFETY: the entry points to no memory.
         unsafe { self.push(entry) }
+    }
+
+    /// Accepts one connection into a free direct descriptor, whose index is the completion's result,
+    /// and writes its peer's address to `place` (below `LISTENERS_MAX * ACCEPTS_IN_FLIGHT`), where
+    /// no other accept may be in flight.
+    pub fn accept(&mut self, listener: BorrowedFd<'_>, place: usize, user_data: u64) {
+        let (address, length) = self.peers.room(place);
+        let entry = opcode::Accept::new(Fd(listener.as_raw_fd()), address, length)
+            .file_index(Some(DestinationSlot::auto_target()))
+            .build()
+            .user_data(user_data);
+        // SAFETY: the place stays where it is until the kernel has let go of it (`drop`).
+        unsafe { self.push(entry) }
+    }
+
+    /// The peer's address that the accept which completed last on `place` has written.
+    pub fn peer(&self, place: usize) -> Option<IpAddr> {
+        self.peers.address(place)
     }
 
     /// Receives into buffers of `group` for as long as it is not cancelled, fails or runs out of
@@ -379,7 +405,9 @@ impl Uring {
 impl Drop for Uring {
     /// The kernel must not write to memory that its owner is about to unmap.
     fn drop(&mut self) {
-        self.quiesce(Duration::from_secs(1), |_| ());
+        if !self.quiesce(Duration::from_secs(1), |_| ()) {
+            self.peers.leave();
+        }
         if self.enter_flags & ENTER_REGISTERED_RING != 0 {
             // The registration holds the ring, and all its sockets, until the thread ends.
             let update = [self.enter_fd as u32, 0, 0, 0];

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 pub use io::{Io, Notice, TimerEvent};
 pub use sim::{Sim, SimNet};
-pub use tcp::Tcp;
+pub use tcp::{Tcp, TcpLimits};
 
 use crate::error::Result;
 use crate::mem::{Burst, ConnId};

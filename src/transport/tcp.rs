@@ -1,4 +1,4 @@
-//! TCP over io_uring: multishot accept into direct descriptors, multishot receive into the lent
+//! TCP over io_uring: accepts into direct descriptors (multishot, unless addresses are wanted), multishot receive into the lent
 //! slots, one gathered send per connection and round.
 //!
 //! A connection's slot is its direct descriptor. The slot is closed only when no operation on it is
@@ -7,18 +7,24 @@
 mod accept;
 mod close;
 mod conn;
+mod peers;
 mod recv;
 mod send;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use conn::{Conn, Flag, Phase};
+use peers::Peers;
 
 use super::{Features, Io, TimerEvent, Token, Transport};
 use crate::counters::Reason;
 use crate::error::Result;
-use crate::limits::{ADOPTED_MAX, CQ_ENTRIES, RX_QUEUE_HIGH, STALL_SWEEP_NS, TX_QUEUE_BUFS};
+use crate::limits::{
+    ADOPTED_MAX, CQ_ENTRIES, RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX,
+    TX_QUEUE_BUFS,
+};
 use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 use crate::sys::socket::TcpListener;
 use crate::sys::uring::Cqe;
@@ -36,6 +42,25 @@ mod op {
     pub const SWEEP_TIMER: u8 = 9;
 }
 
+/// What the peers of a listener may ask of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TcpLimits {
+    /// How long a peer may take nothing of what is sent to it. Rounded up to whole seconds, 1 to
+    /// [`STALL_SWEEPS_LIMIT`]; looked at once a second.
+    pub write_timeout: Duration,
+    /// Connections that one address may have open on one lcore; an IPv6 address counts by its /64.
+    pub connections_per_address: Option<u32>,
+}
+
+impl Default for TcpLimits {
+    fn default() -> Self {
+        Self {
+            write_timeout: Duration::from_secs(STALL_SWEEPS_MAX.into()),
+            connections_per_address: None,
+        }
+    }
+}
+
 /// One listening socket on one lcore, with its connections.
 pub struct Tcp {
     /// `None` once it accepts no more.
@@ -46,8 +71,8 @@ pub struct Tcp {
     open: usize,
     /// Every connection is to be closed, also those that were accepted while we asked to stop.
     aborting: bool,
-    /// A multishot accept is in flight.
-    accepting: bool,
+    /// Accepts in flight, a bit each: the first alone, which is multishot, or with `peers` all.
+    accepting: u8,
     /// Accepting pauses until the timer fires.
     accept_held: bool,
     /// The timer after which accepting is tried again is running.
@@ -67,6 +92,10 @@ pub struct Tcp {
     /// Connections that do not receive because `rx` is long.
     paused: VecDeque<u32>,
     tx: BufStore,
+    /// Sweeps that a send may last without progress.
+    stall_sweeps_max: u8,
+    /// Connections by address, where they are bounded.
+    peers: Option<Peers>,
     /// The inodes of this listener's adopted sockets, by slot.
     inodes: HashMap<u32, u64>,
 }
@@ -82,7 +111,7 @@ impl Tcp {
             conns: (0..slots).map(|_| Conn::FREE).collect(),
             open: 0,
             aborting: false,
-            accepting: false,
+            accepting: 0,
             accept_held: false,
             accept_timed: false,
             sends: 0,
@@ -93,8 +122,19 @@ impl Tcp {
             starved: Vec::with_capacity(slots as usize),
             paused: VecDeque::with_capacity(slots as usize),
             tx: BufStore::new(TX_QUEUE_BUFS),
+            stall_sweeps_max: STALL_SWEEPS_MAX,
+            peers: None,
             inodes: HashMap::with_capacity(ADOPTED_MAX as usize),
         }
+    }
+
+    /// The same, with these limits. Before it starts.
+    pub fn with_limits(mut self, limits: TcpLimits) -> Self {
+        let sweeps = limits.write_timeout.as_nanos().div_ceil(STALL_SWEEP_NS.into());
+        self.stall_sweeps_max = sweeps.clamp(1, STALL_SWEEPS_LIMIT.into()) as u8;
+        let slots = self.conns.len() as u32;
+        self.peers = limits.connections_per_address.map(|most| Peers::new(most, slots));
+        self
     }
 
     #[inline]
@@ -250,7 +290,7 @@ impl Transport for Tcp {
     }
 
     fn is_quiet(&self) -> bool {
-        self.open == 0 && !self.accepting && !self.accept_timed
+        self.open == 0 && self.accepting == 0 && !self.accept_timed
     }
 
     fn abort_all(&mut self, io: &mut Io) {
@@ -266,7 +306,7 @@ impl Transport for Tcp {
     fn complete(&mut self, io: &mut Io, token: Token, cqe: &Cqe) {
         let slot = token.slot();
         match token.op() {
-            op::ACCEPT => return self.on_accept(io, cqe),
+            op::ACCEPT => return self.on_accept(io, slot as usize, cqe),
             op::CANCEL => return,
             _ => {}
         }

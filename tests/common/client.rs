@@ -1,13 +1,18 @@
 //! A peer over an ordinary blocking socket, every wait of which ends.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How long a peer waits for bytes before its test fails.
+use ringway::blocking::Connection;
+
+/// How long a peer waits for what it asked before its test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same, for a socket.
 pub fn patience() -> Option<Duration> {
-    Some(Duration::from_secs(30))
+    Some(PATIENCE)
 }
 
 /// Bytes that belong to `seed` alone, so that those of another connection are noticed.
@@ -23,11 +28,7 @@ pub fn pattern(seed: u64, bytes: usize) -> Vec<u8> {
 }
 
 /// One connection as its peer sees it.
-pub struct Client {
-    stream: TcpStream,
-    /// Received and not yet asked for.
-    ahead: Vec<u8>,
-}
+pub struct Client(Connection);
 
 impl Client {
     /// Connects.
@@ -37,69 +38,48 @@ impl Client {
 
     /// Over a connected socket.
     pub fn over(stream: TcpStream) -> Self {
+        // For those who use the socket itself.
         stream.set_read_timeout(patience()).unwrap();
         stream.set_write_timeout(patience()).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self { stream, ahead: Vec::new() }
+        Self(Connection::over(stream, PATIENCE).unwrap())
     }
 
     /// The socket.
     pub fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.0.stream()
     }
 
     /// Sends all of it.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.0.write_all(bytes).unwrap();
         self
     }
 
-    /// Sends as far as the other side takes it.
+    /// Sends as far as the other side takes it within the time that the socket has.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
-        let _ = self.stream.write_all(bytes.as_ref());
+        let _ = self.stream().write_all(bytes.as_ref());
         self
     }
 
     /// Says that no more will come.
     pub fn finish(&mut self) -> &mut Self {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        let _ = self.0.finish();
         self
-    }
-
-    /// Takes what arrives next; 0 at the end.
-    fn fill(&mut self) -> usize {
-        let mut room = [0; 65536];
-        let count = self.stream.read(&mut room).unwrap();
-        self.ahead.extend_from_slice(&room[..count]);
-        count
     }
 
     /// The next `bytes`.
     pub fn receive(&mut self, bytes: usize) -> Vec<u8> {
-        while self.ahead.len() < bytes {
-            let had = self.ahead.len();
-            assert!(self.fill() > 0, "the connection ended after {had} of {bytes} bytes");
-        }
-        self.ahead.drain(..bytes).collect()
+        self.0.read_exact(bytes).unwrap()
     }
 
     /// All that comes until the other side closes.
     pub fn receive_all(&mut self) -> Vec<u8> {
-        while self.fill() > 0 {}
-        std::mem::take(&mut self.ahead)
+        self.0.read_to_end(usize::MAX).unwrap()
     }
 
     /// Waits for the end, orderly or by a reset, whatever comes before it.
     pub fn wait_for_the_end(&mut self) {
-        let mut room = [0; 65536];
-        loop {
-            match self.stream.read(&mut room) {
-                Ok(0) => return,
-                Ok(_) => {}
-                Err(e) if e.kind() == ErrorKind::ConnectionReset => return,
-                Err(e) => panic!("neither bytes nor an end: {e}"),
-            }
-        }
+        self.0.wait_for_end().unwrap();
     }
 
     /// The next response, with its body.
@@ -112,16 +92,8 @@ impl Client {
 
     /// The next response of those that have a head alone.
     pub fn head(&mut self) -> Response {
-        loop {
-            if let Some(at) = self.ahead.windows(4).position(|four| four == b"\r\n\r\n") {
-                let head: Vec<u8> = self.ahead.drain(..at + 4).collect();
-                let head = String::from_utf8(head).unwrap();
-                return Response { head, body: Vec::new() };
-            }
-            let text = || String::from_utf8_lossy(&self.ahead).into_owned();
-            let so_far = text();
-            assert!(self.fill() > 0, "the connection ended in a response: {so_far:?}");
-        }
+        let head = self.0.read_until(b"\r\n\r\n", usize::MAX).unwrap();
+        Response { head: String::from_utf8(head).unwrap(), body: Vec::new() }
     }
 
     /// Sends a request without a body and takes its response.
@@ -140,7 +112,7 @@ impl Client {
     pub fn reset(self) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         let option = nix::sys::socket::sockopt::Linger;
-        nix::sys::socket::setsockopt(&self.stream.as_fd(), option, &linger).unwrap();
+        nix::sys::socket::setsockopt(&self.stream().as_fd(), option, &linger).unwrap();
     }
 }
 

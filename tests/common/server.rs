@@ -56,6 +56,13 @@ impl Start {
         self
     }
 
+    /// The last listener with this key as well.
+    pub fn limited(mut self, key: &str) -> Self {
+        let last = self.listeners.last_mut().expect("a listener was named");
+        *last = format!("{last}{key}\n");
+        self
+    }
+
     /// With more of the configuration file.
     pub fn tables(mut self, toml: &str) -> Self {
         self.tables.push_str(toml);

@@ -59,9 +59,9 @@ pub struct Bed {
     notes: Rc<RefCell<Notes>>,
 }
 
-/// Holds both transports to one sentence of the contract.
+/// Holds each transport to one sentence of the contract: TCP twice, since it accepts in two ways.
 pub fn each(sentence: impl Fn(&mut Bed)) {
-    for bed in [Bed::sim(), Bed::tcp()] {
+    for bed in [Bed::sim(), Bed::tcp(None), Bed::tcp(Some(1000))] {
         let Some(mut bed) = bed else { continue };
         eprintln!("on {}", bed.network.name());
         sentence(&mut bed);
@@ -78,12 +78,13 @@ impl Bed {
         Some(Self::new(rig, Box::new(network), pool_range))
     }
 
-    pub fn tcp() -> Option<Self> {
+    /// With this bound on connections by address.
+    pub fn tcp(per_address: Option<u32>) -> Option<Self> {
         let pool = Mempool::small(POOL_SLOTS).unwrap();
         let pool_range = address_range(&pool);
         let uring = Loopback::uring(&pool)?;
         let rig = Rig::new(pool, Clock::start(), Some(uring));
-        Some(Self::new(rig, Box::new(Loopback::new()), pool_range))
+        Some(Self::new(rig, Box::new(Loopback::new(per_address)), pool_range))
     }
 
     fn new(mut rig: Rig, mut network: Box<dyn Network>, pool_range: Range<usize>) -> Self {

@@ -9,8 +9,8 @@ use ringway::mem::{Mempool, RxOptions, UringIo};
 use ringway::sys::socket::TcpListener;
 use ringway::sys::uring::{Mode, Options};
 use ringway::time::{Clock, ClockHand};
-use ringway::transport::Tcp;
 use ringway::transport::sim::{Faults, Peer, Sim, SimNet, Split};
+use ringway::transport::{Tcp, TcpLimits};
 
 use crate::rig::SLOTS;
 use crate::rig::witness::Witness;
@@ -116,11 +116,13 @@ impl FarEnd for Peer {
 
 pub struct Loopback {
     address: SocketAddr,
+    limits: TcpLimits,
 }
 
 impl Loopback {
-    pub fn new() -> Self {
-        Self { address: "127.0.0.1:0".parse().unwrap() }
+    pub fn new(connections_per_address: Option<u32>) -> Self {
+        let limits = TcpLimits { connections_per_address, ..TcpLimits::default() };
+        Self { address: "127.0.0.1:0".parse().unwrap(), limits }
     }
 
     /// An io_uring for the calling thread. `None` where io_uring is not to be had.
@@ -146,7 +148,7 @@ impl Network for Loopback {
         let address = "127.0.0.1:0".parse().unwrap();
         let listener = TcpListener::bind_group(address, 1).unwrap().remove(0);
         self.address = listener.address();
-        Witness::new(Tcp::new(listener, index, SLOTS))
+        Witness::new(Tcp::new(listener, index, SLOTS).with_limits(self.limits))
     }
 
     fn connect(&mut self) -> Box<dyn FarEnd> {

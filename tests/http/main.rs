@@ -11,3 +11,4 @@ mod endpoints;
 mod framing;
 mod limits;
 mod settings;
+mod streams;

@@ -85,7 +85,7 @@ impl Probe {
         match (verb, &numbers[..]) {
             ("text", _) => Response::text(200, path.to_owned()).into(),
             ("status", &[status]) => Response::text(status as u16, "some text").into(),
-            ("illegal", _) => Response::text(200, "").header("a", "b\r\nc: d".as_bytes()).into(),
+            ("illegal", _) => Response::text(200, "").header("a", "b\r\nc: d").into(),
             ("echo", _) => Response::echo().into(),
             ("on_text", _) => Response::text(200, "at once").reading_on().into(),
             ("read", at_least) => {

@@ -3,7 +3,7 @@
 
 use ringway::counters::Counter;
 use ringway::counters::Totals;
-use ringway::handler::{Builtin, Echo, Http};
+use ringway::handler::{Builtin, Http};
 use ringway::lcore::Mail;
 use ringway::mem::{Buf, CacheClaim, Mempool};
 use ringway::pipeline::chain::http1::{Settings, StashBounds};
@@ -13,6 +13,7 @@ use ringway::transport::Transport;
 use ringway::transport::sim::{Faults, Peer, Rng, Sim, SimNet, Split};
 
 use crate::client::{Client, Manner};
+use crate::rig::breathing::Breathing;
 use crate::rig::witness::Witness;
 use crate::rig::{Rig, SLOTS};
 
@@ -224,7 +225,7 @@ fn serve(rig: &mut Rig, nets: &[SimNet; 2]) -> [Witness; 2] {
     let builtin = Box::new(Http::new(SLOTS, Builtin::new(status)));
     rig.serve(Box::new(planes[0].clone()), http, builtin);
     let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
-    rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
+    rig.serve(Box::new(planes[1].clone()), raw, Box::new(Breathing { every: 3, bufs: 0 }));
     planes
 }
 

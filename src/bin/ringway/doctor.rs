@@ -125,4 +125,7 @@ pub fn doctor(args: &DoctorArgs) -> ExitCode {
 }
 
 #[cfg(test)]
+#[path = "../../sys/host/fake.rs"]
+mod fake;
+#[cfg(test)]
 mod tests;

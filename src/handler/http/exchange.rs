@@ -114,10 +114,10 @@ impl Exchange {
         self.answer != Answer::Done || !self.held.is_empty()
     }
 
-    /// Whether there may be something to do for it without a message.
+    /// Whether it is over, and nothing is left of it to be done.
     #[inline]
-    pub fn is_due(&self) -> bool {
-        self.answer != Answer::Done || !self.held.is_empty() || self.paused
+    pub fn is_idle(&self) -> bool {
+        self.answer == Answer::Done && self.held.is_empty() && !self.paused
     }
 
     /// Whether there is something to ask for more of the response.

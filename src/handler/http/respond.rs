@@ -1,14 +1,14 @@
 //! From what a service says to the bytes of a response.
 
 use super::exchange::{Answer, Close, Frame, Source, Wants};
-use super::output::{Stalled, add_meta, append, mark_end, push};
-use super::response::{Body, Response};
+use super::output::{Stalled, add_meta, append, mark_end, push, tail};
+use super::response::{Body, Fields, Response};
 use super::{Http, Service};
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{HeadMeta, UPGRADES};
-use crate::proto::http1::{BodyFrame, Connection, Method, ResponseHead};
+use crate::proto::http1::{BodyFrame, Connection, Encoder, Method, ResponseHead};
 
 /// RFC 9110 §15.2.1.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -133,6 +133,40 @@ impl Plan {
 }
 
 impl<S: Service> Http<S> {
+    /// Sends a small response to a plain request. `false`, and nothing done: it takes more than that.
+    #[inline]
+    pub(super) fn respond_plainly(
+        &mut self,
+        cx: &mut Cx,
+        conn: ConnId,
+        response: &Response,
+        out: &mut Burst,
+    ) -> bool {
+        let Some(bytes) = response.small_body() else { return false };
+        let head = ResponseHead {
+            status: response.status,
+            content_type: response.content_type,
+            body: BodyFrame::Length(bytes.len() as u64),
+            connection: Connection::Implicit,
+            fields: response.fields.fixed,
+        };
+        let encoder = &self.encoder;
+        let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
+            return false;
+        };
+        let written = tail.fill(|room| {
+            let head_end = encode(encoder, room, &head, &response.fields)?;
+            let end = head_end + bytes.len();
+            room.get_mut(head_end..end)?.copy_from_slice(bytes);
+            Some(end)
+        });
+        if written.is_none() {
+            return false;
+        }
+        add_meta(tail, 1);
+        true
+    }
+
     /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is
     /// kept, and the message that it answers has to come again.
     #[inline]
@@ -159,18 +193,19 @@ impl<S: Service> Http<S> {
             content_type: response.content_type,
             body: plan.frame,
             connection: plan.connection,
-            fields: response.fields.iter(),
+            fields: response.fields.fixed,
         };
         let encoder = &self.encoder;
-        let encode = |room: &mut [u8]| {
+        let write = |room: &mut [u8]| {
             room.get_mut(..before.len())?.copy_from_slice(before);
-            let head_end = before.len() + encoder.encode(&mut room[before.len()..], head)?;
+            let head_room = &mut room[before.len()..];
+            let head_end = before.len() + encode(encoder, head_room, &head, &response.fields)?;
             let end = head_end + inline.len();
             room.get_mut(head_end..end)?.copy_from_slice(inline);
             Some(end)
         };
         let bytes = inline.len() + HTTP_REPLY_HEAD_BYTES_MAX + before.len();
-        match append(cx, out, asked.conn, bytes, encode) {
+        match append(cx, out, asked.conn, bytes, write) {
             Ok(true) => {}
             Ok(false) => {
                 tracing::error!(response.status, "a response has an illegal field, or too many");
@@ -298,16 +333,36 @@ impl<S: Service> Http<S> {
             content_type: Some("text/plain"),
             body: BodyFrame::Length(text.len() as u64),
             connection: Connection::Close,
-            fields: std::iter::empty(),
+            fields: &[],
         };
         let encoder = &self.encoder;
         append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, |room| {
-            let end = encoder.encode(room, head)?;
+            let end = encoder.encode(room, &head)?;
             room.get_mut(end..end + text.len())?.copy_from_slice(text);
             Some(end + text.len())
         })?;
         mark_end(out, conn);
         Ok(())
+    }
+}
+
+/// Writes `head`, with the lines of `fields` behind what it says itself.
+#[inline]
+fn encode(
+    encoder: &Encoder,
+    room: &mut [u8],
+    head: &ResponseHead,
+    fields: &Fields,
+) -> Option<usize> {
+    let end = encoder.encode(room, head)?;
+    match fields.lines.as_deref()? {
+        [] => Some(end),
+        lines => {
+            let blank = end - 2 + lines.len();
+            room.get_mut(end - 2..blank)?.copy_from_slice(lines);
+            room.get_mut(blank..blank + 2)?.copy_from_slice(b"\r\n");
+            Some(blank + 2)
+        }
     }
 }
 

@@ -131,6 +131,26 @@ impl Http1 {
             _ => push(output, marker),
         }
     }
+
+    /// The same while the dataplane stops: a session closes with its last response.
+    #[cold]
+    fn egress_and_close(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        while output.room() >= 2
+            && let Some(mut buf) = input.pop()
+        {
+            let Some(session) = self.sessions.get_mut(buf.conn()) else {
+                push(output, buf); // for the transport to account for
+                continue;
+            };
+            session.sent(cx.now, &mut buf);
+            let conn = buf.conn();
+            push(output, buf);
+            if session.lifecycle.is_idle() {
+                session.lifecycle.ignore();
+                push(output, Buf::linger(conn));
+            }
+        }
+    }
 }
 
 /// Pushes where there is room, as was checked before.
@@ -164,19 +184,14 @@ impl Chain for Http1 {
     }
 
     fn egress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
-        while output.room() >= 2
-            && let Some(mut buf) = input.pop()
-        {
-            let Some(session) = self.sessions.get_mut(buf.conn()) else {
-                push(output, buf); // for the transport to account for
-                continue;
-            };
-            session.sent(cx.now, &mut buf);
-            let conn = buf.conn();
-            push(output, buf);
-            if cx.draining && session.lifecycle.is_idle() {
-                session.lifecycle.ignore();
-                push(output, Buf::linger(conn));
+        if cx.draining {
+            return self.egress_and_close(cx, input, output);
+        }
+        let before = output.len();
+        output.take_from(input);
+        for buf in &mut output.as_mut_slice()[before..] {
+            if let Some(session) = self.sessions.get_mut(buf.conn()) {
+                session.sent(cx.now, buf);
             }
         }
     }

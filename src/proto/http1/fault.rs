@@ -35,7 +35,7 @@ pub enum Fault {
     HostMissing,
     /// More than one Host (RFC 9112 §3.2).
     HostRepeated,
-    /// A Host with a byte that neither a host nor a port has.
+    /// A Host that is not `host` or `host:port`: userinfo, lists and blanks are refused with it.
     HostInvalid,
     /// Content-Length is not one plain decimal number below 2⁶⁴ (RFC 9112 §6.3).
     LengthInvalid,
@@ -49,6 +49,8 @@ pub enum Fault {
     CodingInvalid,
     /// A Transfer-Encoding in HTTP/1.0, which has none (RFC 9112 §6.1).
     CodingInHttp10,
+    /// An expectation other than `100-continue` (RFC 9110 §10.1.1).
+    ExpectationUnknown,
     /// The body is past [`Limits::body_bytes`](super::Limits::body_bytes).
     BodyTooLarge,
     /// A chunk size that is not 1 to 16 hexadecimal digits (RFC 9112 §7.1).
@@ -71,8 +73,9 @@ impl Fault {
         match self {
             Self::BodyTooLarge => 413,
             Self::TargetTooLong => 414,
+            Self::ExpectationUnknown => 417,
             Self::HeadTooLong | Self::TooManyHeaders | Self::TrailersTooLong => 431,
-            Self::MethodTooLong | Self::CodingUnknown => 501,
+            Self::MethodTooLong => 501,
             Self::VersionUnsupported => 505,
             _ => 400,
         }

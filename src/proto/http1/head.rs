@@ -1,14 +1,12 @@
-//! From bytes to a [`Head`]: the request line, the rules that keep every reader of a message agreed
-//! on where it ends, and the limits. httparse does the grammar; what it tolerates is refused here.
+//! From bytes to a [`Head`]: what a head is, when it is whole, and what it says. Its grammar stands
+//! in `request_line` and `field_lines`, the rules of its end in `framing`.
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use httparse::Status;
-
-use super::fields::{Framing, is_token_byte};
-use super::{BodyLength, Fault, Headers, Limits, TargetForm};
-use crate::limits::{HTTP_HEADERS_MAX, HTTP_METHOD_BYTES_MAX};
+use super::framing::Framing;
+use super::request_line::RequestLine;
+use super::{BodyLength, Fault, Headers, Limits, TargetForm, authority, field_lines};
+use crate::limits::HTTP_HEADERS_MAX;
 
 /// `HTTP/1.1`.
 const VERSION_BYTES: usize = 8;
@@ -41,13 +39,9 @@ pub enum Method {
 
 impl Method {
     /// Methods are case-sensitive: `get` is [`Method::Other`].
-    #[inline]
-    fn of(name: &[u8]) -> Self {
-        if name == b"GET" { Self::Get } else { Self::of_others(name) }
-    }
-
-    fn of_others(name: &[u8]) -> Self {
+    pub(super) fn of(name: &[u8]) -> Self {
         match name {
+            b"GET" => Self::Get,
             b"HEAD" => Self::Head,
             b"POST" => Self::Post,
             b"PUT" => Self::Put,
@@ -94,10 +88,10 @@ pub struct Head {
     pub keep_alive: bool,
     /// Whether the peer holds the body back until it sees `100 Continue`.
     pub expect_continue: bool,
-    /// u
-    pub upgrade: bool,
     /// Whether there is a Host; HTTP/1.0 may do without.
     pub has_host: bool,
+    /// Whether the peer offers to go on in another protocol: Upgrade names it, Connection says so.
+    pub upgrade: bool,
 }
 
 impl Head {
@@ -111,6 +105,12 @@ impl Head {
     pub fn target_range(&self) -> Range<usize> {
         let start = self.target_at as usize;
         start..start + self.target_len as usize
+    }
+
+    /// The host that the target names, which goes before what Host says: see [`authority`]. `bytes`
+    /// are those the head was decoded from.
+    pub fn authority<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        authority(&bytes[self.target_range()])
     }
 
     /// Where the field lines are, the blank line after them included.
@@ -129,21 +129,64 @@ impl Head {
     }
 }
 
+/// Why a head could not be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It is legal as far as it goes.
+    More,
+    /// A rule is broken, whatever comes next.
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
 /// Decodes the head at the start of `bytes`, which may go on with a body and further requests.
 ///
-/// `Ok(None)` means that all is well so far and the blank line is still to come. A limit is
-/// enforced as soon as it is passed, so a peer cannot make the caller buffer more than
+/// `Ok(None)` means that all is well so far and the blank line is still to come. A broken rule is
+/// found, and a limit enforced, at the byte that breaks or passes it: so the answer does not depend
+/// on how the bytes were cut, and a peer cannot make the caller buffer more than
 /// [`Limits::head_bytes`]. One CRLF before the request line is skipped and counted in every offset.
+#[inline]
 pub fn decode_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
-    let mut slots = [const { MaybeUninit::uninit() }; HTTP_HEADERS_MAX];
-    let slots = &mut slots[..HTTP_HEADERS_MAX.min(limits.headers as usize)];
-    let mut request = httparse::Request::new(&mut []);
     let window = &bytes[..bytes.len().min(limits.head_bytes as usize)];
-    match request.parse_with_uninit_headers(window, slots) {
-        Ok(Status::Complete(head_len)) => complete(&window[..head_len], &request, limits).map(Some),
-        Ok(Status::Partial) => incomplete(window, &request, limits).map(|()| None),
-        Err(error) => Err(refusal(window, &request, error, limits)),
+    match decode(window, limits) {
+        Ok(head) => Ok(Some(head)),
+        Err(Stop::Fault(fault)) => Err(fault),
+        Err(Stop::More) if bytes.len() >= limits.head_bytes as usize => Err(Fault::HeadTooLong),
+        Err(Stop::More) => Ok(None),
     }
+}
+
+#[inline(always)]
+fn decode(bytes: &[u8], limits: &Limits) -> Result<Head, Stop> {
+    let line = RequestLine::decode(bytes, limits)?;
+    let mut framing = Framing::default();
+    let fields_max = HTTP_HEADERS_MAX.min(limits.headers as usize);
+    let lines_len = field_lines::decode(&bytes[line.end..], fields_max, &mut framing)?;
+    if line.version == Version::Http11 && !framing.has_host() {
+        return Err(Fault::HostMissing.into());
+    }
+    let plain = framing.is_plain(line.version);
+    let body =
+        if plain { BodyLength::None } else { framing.body(line.version, limits.body_bytes)? };
+    Ok(Head {
+        head_len: (line.end + lines_len) as u32,
+        target_at: line.target_at as u32,
+        target_len: line.target_len as u32,
+        body,
+        method: line.method,
+        method_len: line.method_len as u8, // within HTTP_METHOD_BYTES_MAX
+        version: line.version,
+        target_form: line.target_form,
+        keep_alive: plain || framing.keeps_alive(line.version),
+        expect_continue: !plain && framing.expects_continue(line.version),
+        has_host: framing.has_host(),
+        upgrade: !plain && framing.upgrades(line.version),
+    })
 }
 
 /// Goes on where [`decode_head`] or this answered `Ok(None)`, having seen `seen_bytes` of the same
@@ -177,156 +220,6 @@ pub fn head_may_be_complete(bytes: &[u8], scan_from: usize) -> bool {
     bytes[start..].iter().enumerate().any(|(at, &byte)| {
         byte == b'\n' && matches!(bytes[..start + at], [.., b'\n'] | [.., b'\n', b'\r'])
     })
-}
-
-/// Judges a head whose grammar httparse has accepted; `head` ends with its blank line.
-#[inline(always)]
-fn complete(head: &[u8], request: &httparse::Request, limits: &Limits) -> Result<Head, Fault> {
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
-    else {
-        return Err(Fault::VersionSyntax); // httparse sets all three before it completes
-    };
-    check_request_line(head, request, limits)?;
-    let (method, target) = (method.as_bytes(), target.as_bytes());
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let mut framing = Framing::default();
-    read_fields(head, request, &mut framing)?;
-    if version == Version::Http11 && !framing.has_host {
-        return Err(Fault::HostMissing);
-    }
-    let body = framing.body(version, limits.body_bytes)?;
-    let method_code = Method::of(method);
-    Ok(Head {
-        head_len: head.len() as u32,
-        target_at: offset(head, target) as u32,
-        target_len: target.len() as u32,
-        body,
-        method: method_code,
-        method_len: method.len() as u8, // within HTTP_METHOD_BYTES_MAX
-        version,
-        target_form: TargetForm::of(method_code, target)?,
-        keep_alive: framing.keeps_alive(version),
-        expect_continue: framing.expects_continue(version, body),
-        upgrade: framing.upgrade,
-        has_host: framing.has_host,
-    })
-}
-
-/// One pass over the fields. httparse lets a bare LF end a line, but no CR into a line; so every
-/// line ends in CRLF if a CR stands two bytes before the next line's first byte.
-#[inline(always)]
-fn read_fields(
-    head: &[u8],
-    request: &httparse::Request,
-    framing: &mut Framing,
-) -> Result<(), Fault> {
-    for field in request.headers.iter() {
-        let name = field.name.as_bytes();
-        if head.get(offset(head, name).wrapping_sub(2)) != Some(&b'\r') {
-            return Err(Fault::LineEnd);
-        }
-        framing.add(name, field.value)?;
-    }
-    if head.ends_with(b"\r\n\r\n") { Ok(()) } else { Err(Fault::LineEnd) }
-}
-
-/// Where `part`, a sub-slice of `whole`, starts in it.
-#[inline]
-fn offset(whole: &[u8], part: &[u8]) -> usize {
-    part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())
-}
-
-/// The limits that hold before a head is whole. Everything httparse has read so far is legal.
-fn incomplete(bytes: &[u8], request: &httparse::Request, limits: &Limits) -> Result<(), Fault> {
-    check_request_line(bytes, request, limits)?;
-    if bytes.len() >= limits.head_bytes as usize { Err(Fault::HeadTooLong) } else { Ok(()) }
-}
-
-/// Why httparse stopped; a limit passed before that point goes first, so that the answer does not
-/// depend on how the bytes were cut.
-#[cold]
-fn refusal(
-    bytes: &[u8],
-    request: &httparse::Request,
-    error: httparse::Error,
-    limits: &Limits,
-) -> Fault {
-    if let Err(fault) = check_request_line(bytes, request, limits) {
-        return fault;
-    }
-    match error {
-        httparse::Error::Token if request.method.is_none() => Fault::Method,
-        httparse::Error::Token => Fault::Target,
-        httparse::Error::Version => version_fault(bytes, request),
-        httparse::Error::HeaderName => Fault::HeaderName,
-        httparse::Error::HeaderValue => Fault::HeaderValue,
-        httparse::Error::TooManyHeaders => Fault::TooManyHeaders,
-        httparse::Error::NewLine | httparse::Error::Status => Fault::LineEnd,
-    }
-}
-
-/// RFC 9110 §15.6.6: a version we do not speak is not the same as no version.
-fn version_fault(bytes: &[u8], request: &httparse::Request) -> Fault {
-    let target = request.path.unwrap_or_default().as_bytes();
-    let version = &bytes[offset(bytes, target) + target.len() + 1..];
-    match version.strip_prefix(b"HTTP/").and_then(<[u8]>::first) {
-        Some(b'0'..=b'9') => Fault::VersionUnsupported,
-        _ => Fault::VersionSyntax,
-    }
-}
-
-/// What holds of a request line however much of it is there.
-#[inline(always)]
-fn check_request_line(
-    bytes: &[u8],
-    request: &httparse::Request,
-    limits: &Limits,
-) -> Result<(), Fault> {
-    if let (Some(method), Some(target)) = (request.method, request.path)
-        && offset(bytes, method.as_bytes()) == 0
-        && method.len() <= HTTP_METHOD_BYTES_MAX as usize
-        && target.len() <= limits.target_bytes as usize
-    {
-        return Ok(());
-    }
-    check_unusual_request_line(bytes, request, limits)
-}
-
-/// The same for a line that is not whole, starts late or is too long.
-#[cold]
-fn check_unusual_request_line(
-    bytes: &[u8],
-    request: &httparse::Request,
-    limits: &Limits,
-) -> Result<(), Fault> {
-    let line = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
-    if line.starts_with(b"\n") || line.starts_with(b"\r") && line.len() < bytes.len() {
-        return Err(Fault::EmptyLines);
-    }
-    let method_bytes =
-        request.method.map_or_else(|| run(line, is_token_byte), |method| method.len());
-    if method_bytes > HTTP_METHOD_BYTES_MAX as usize {
-        return Err(Fault::MethodTooLong);
-    }
-    if request.method.is_none() {
-        return Ok(());
-    }
-    let target = &line[method_bytes + 1..];
-    let target_bytes = request.path.map_or_else(|| run(target, is_target_byte), str::len);
-    if target_bytes > limits.target_bytes as usize {
-        return Err(Fault::TargetTooLong);
-    }
-    Ok(())
-}
-
-/// Length of the longest prefix of `bytes` that `belongs`.
-fn run(bytes: &[u8], belongs: impl Fn(u8) -> bool) -> usize {
-    bytes.iter().position(|&byte| !belongs(byte)).unwrap_or(bytes.len())
-}
-
-/// As httparse sees it: anything but controls and space.
-fn is_target_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f
 }
 
 #[cfg(test)]

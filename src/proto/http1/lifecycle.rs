@@ -139,15 +139,14 @@ impl Lifecycle {
     }
 
     /// The peer has broken a rule or taken too long: it is owed a word about it, and not heard any
-    /// more. A request whose body was coming gets that word for its response, if it has none yet.
+    /// more. Where that word is also the response to the request whose body was coming, it ends two.
     ///
     /// # Panics
     /// When the connection is not heard as it is.
     pub fn refuse(&mut self) {
         let heard = !matches!(self.inbound, Inbound::Upgraded | Inbound::Ignored);
         assert!(heard, "nobody listens: {self:?}");
-        let unanswered = self.inbound == Inbound::Body && self.owed > 0;
-        self.owed += u32::from(!unanswered);
+        self.owed += 1;
         self.ignore();
     }
 
@@ -171,11 +170,15 @@ impl Lifecycle {
         }
     }
 
-    /// The response that ends HTTP on this connection was written.
+    /// The response that ends HTTP on this connection was written. Where nothing more is read, by a
+    /// fault or the peer's end behind its wish, it is one like any other.
     ///
     /// # Panics
     /// When nobody asked for it.
     pub fn upgraded(&mut self) {
+        if self.inbound == Inbound::Ignored {
+            return self.written(1);
+        }
         let asked = self.inbound == Inbound::Held && self.owed == 1;
         assert!(asked, "nobody asked to upgrade: {self:?}");
         *self = Self { inbound: Inbound::Upgraded, owed: 0, ..Self::new() };

@@ -1,21 +1,7 @@
-use std::fs;
-
 use nix::errno::Errno;
-use tempfile::TempDir;
 
+use super::fake::fake;
 use super::*;
-
-/// A host made of the given files.
-fn fake(files: &[(&str, &str)]) -> (TempDir, Host) {
-    let root = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    let host = Host::at(root.path());
-    (root, host)
-}
 
 #[test]
 fn a_host_that_tells_nothing_gives_no_fact_and_no_panic() {

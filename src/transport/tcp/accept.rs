@@ -8,7 +8,7 @@ use super::conn::Phase;
 use super::{Tcp, op};
 use crate::counters::Counter;
 use crate::error::{Error, Result};
-use crate::limits::{ACCEPT_RETRY_NS, ADOPTED_MAX, RX_QUEUE_HIGH};
+use crate::limits::{ACCEPT_RETRY_NS, ACCEPTS_IN_FLIGHT, ADOPTED_MAX, RX_QUEUE_HIGH};
 use crate::mem::{Buf, ConnId, kind};
 use crate::sys::socket;
 use crate::sys::uring::Cqe;
@@ -24,29 +24,57 @@ fn adopted() -> MutexGuard<'static, BTreeSet<u64>> {
 
 impl Tcp {
     pub(super) fn arm_accept(&mut self, io: &mut Io) {
-        if self.accepting || self.accept_held {
+        let all = if self.peers.is_some() { u8::MAX } else { 1 };
+        if self.accepting == all || self.accept_held {
             return;
         }
-        if let Some(listener) = &self.listener {
-            if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
-                // The room may be taken by other listeners, whose connections close unseen by us.
-                return self.retry_accept(io);
+        let Some(listener) = &self.listener else { return };
+        if self.is_at_its_limit(io) {
+            // The room may be taken by other listeners, whose connections close unseen by us.
+            return self.retry_accept(io);
+        }
+        // No more than there is room for, or the surplus would be cancelled again and again.
+        let room = io.connections_max - io.connections;
+        for place in 0..ACCEPTS_IN_FLIGHT {
+            if all & !self.accepting & 1 << place == 0 || self.accepting.count_ones() >= room {
+                continue;
             }
-            let token = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
-            io.uring().ring().accept_multi(listener.as_fd(), token);
-            self.accepting = true;
+            self.accepting |= 1 << place;
+            let token = self.accept_token(op::ACCEPT, place);
+            let ring = io.uring().ring();
+            match self.peers {
+                None => ring.accept_multi(listener.as_fd(), token),
+                Some(_) => ring.accept(listener.as_fd(), self.address_place(place), token),
+            }
         }
     }
 
-    pub(super) fn on_accept(&mut self, io: &mut Io, cqe: &Cqe) {
-        self.accepting = cqe.more();
+    fn is_at_its_limit(&self, io: &Io) -> bool {
+        io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH
+    }
+
+    fn accept_token(&self, op: u8, place: usize) -> u64 {
+        Token::new(op, self.index, place as u32, 0).user_data()
+    }
+
+    /// Where on the ring the address of an accept lies.
+    fn address_place(&self, place: usize) -> usize {
+        usize::from(self.index) * ACCEPTS_IN_FLIGHT + place
+    }
+
+    pub(super) fn on_accept(&mut self, io: &mut Io, place: usize, cqe: &Cqe) {
+        if !cqe.more() {
+            self.accepting &= !(1 << place);
+        }
         match u32::try_from(cqe.result) {
-            Ok(slot) => self.opened(io, slot),
+            Ok(slot) => {
+                self.accepted(io, place, slot);
+                if self.is_at_its_limit(io) {
+                    self.cancel_accept(io);
+                }
+            }
             Err(_) if self.listener.is_none() => {}
             Err(_) => self.on_accept_failure(io, -cqe.result),
-        }
-        if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
-            self.cancel_accept(io);
         }
         self.arm_accept(io);
     }
@@ -77,14 +105,30 @@ impl Tcp {
     }
 
     pub(super) fn cancel_accept(&mut self, io: &mut Io) {
-        if self.accepting {
-            let target = Token::new(op::ACCEPT, self.index, 0, 0).user_data();
-            let token = Token::new(op::CANCEL, self.index, 0, 0).user_data();
-            io.uring().ring().cancel(target, token);
+        for place in (0..ACCEPTS_IN_FLIGHT).filter(|place| self.accepting & 1 << place != 0) {
+            let target = self.accept_token(op::ACCEPT, place);
+            io.uring().ring().cancel(target, self.accept_token(op::CANCEL, place));
         }
     }
 
-    pub(super) fn opened(&mut self, io: &mut Io, slot: u32) {
+    fn accepted(&mut self, io: &mut Io, place: usize, slot: u32) {
+        // Read before anything can arm an accept on the same place.
+        let place = self.address_place(place);
+        let address = self.peers.as_ref().and_then(|_| io.uring().ring().peer(place));
+        self.take_slot(io, slot);
+        if let Some(peers) = &mut self.peers
+            && let Some(address) = address
+            && !peers.admit(slot, address)
+        {
+            io.count(Counter::AddressFull, 1);
+            // Nobody has heard of it, so nobody is told of its end.
+            return self.close_descriptor(io, slot);
+        }
+        self.opened(io, slot);
+    }
+
+    /// A connection is in `slot` from here on.
+    fn take_slot(&mut self, io: &mut Io, slot: u32) {
         if self.conn(slot).phase == Phase::Closed {
             // The kernel gave the slot out again before we saw the completion of its close.
             self.on_closed(io, slot);
@@ -96,6 +140,10 @@ impl Tcp {
         self.open += 1;
         io.connections += 1;
         io.count(Counter::Accepted, 1);
+    }
+
+    /// Says that the connection is there, and receives from it.
+    fn opened(&mut self, io: &mut Io, slot: u32) {
         self.rx.push_back(Buf::marker(self.id(io, slot), kind::OPEN));
         if self.aborting {
             return self.abort(io, slot);
@@ -126,6 +174,7 @@ impl Tcp {
             return Err(refuse(why.to_string(), "see `ringway doctor`"));
         }
         self.inodes.insert(slot, inode);
+        self.take_slot(io, slot);
         self.opened(io, slot);
         Ok(self.id(io, slot))
     }

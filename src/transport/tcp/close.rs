@@ -70,6 +70,10 @@ impl Tcp {
             return;
         }
         self.rx.push_back(Buf::marker(self.id(io, slot), kind::CLOSED));
+        self.close_descriptor(io, slot);
+    }
+
+    pub(super) fn close_descriptor(&mut self, io: &mut Io, slot: u32) {
         let token = self.token(op::CLOSE, slot);
         io.uring().ring().close(slot, token);
         self.conn(slot).phase = Phase::Closed;
@@ -80,6 +84,9 @@ impl Tcp {
         self.open -= 1;
         io.connections -= 1;
         io.count(Counter::Closed, 1);
+        if let Some(peers) = &mut self.peers {
+            peers.release(slot);
+        }
         if slot < ADOPTED_MAX {
             self.release_adopted(io, slot);
         }

@@ -3,9 +3,7 @@
 use super::conn::{Flag, Phase};
 use super::{Tcp, op};
 use crate::counters::{Counter, Reason};
-use crate::limits::{
-    GATHER_MAX, RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX, STALL_SWEEPS_MAX,
-};
+use crate::limits::{GATHER_MAX, RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX};
 use crate::mem::{Buf, kind};
 use crate::sys::uring::Cqe;
 use crate::transport::{Io, Notice};
@@ -165,7 +163,8 @@ impl Tcp {
     pub(super) fn sweep(&mut self, io: &mut Io) {
         let misses = io.counters.get(Counter::PoolEmpty) + io.counters.get(Counter::RxStarved);
         let starving = misses > std::mem::replace(&mut self.misses_seen, misses);
-        let most = if starving { STALL_SWEEPS_EMPTY_MAX } else { STALL_SWEEPS_MAX };
+        let most = self.stall_sweeps_max;
+        let most = if starving { most.min(STALL_SWEEPS_EMPTY_MAX) } else { most };
         if self.sends > 0 {
             for slot in 0..self.conns.len() as u32 {
                 let conn = self.conn(slot);

@@ -21,7 +21,8 @@ async fn hello(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 async fn serve(stream: TcpStream) {
     stream.set_nodelay(true).expect("TCP_NODELAY");
     let mut http = hyper::server::conn::http1::Builder::new();
-    let connection = http.pipeline_flush(true).serve_connection(TokioIo::new(stream), service_fn(hello));
+    let connection =
+        http.pipeline_flush(true).serve_connection(TokioIo::new(stream), service_fn(hello));
     // A peer that hangs up is no error of the server.
     let _ = connection.await;
 }

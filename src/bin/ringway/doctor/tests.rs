@@ -1,21 +1,6 @@
-use std::fs;
-
-use tempfile::TempDir;
-
+use super::fake::fake;
 use super::*;
 use ringway::sys::host::{IoUring, Refusal};
-
-/// A host made of the given files.
-fn fake(files: &[(&str, &str)]) -> (TempDir, Host) {
-    let root = tempfile::tempdir().unwrap();
-    for (path, text) in files {
-        let path = root.path().join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    let host = Host::at(root.path());
-    (root, host)
-}
 
 #[test]
 fn an_old_kernel_fails_and_a_new_one_does_not() {

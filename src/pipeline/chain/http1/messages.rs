@@ -57,6 +57,13 @@ impl HeadMeta {
         )
     }
 
+    /// That of a head without a body on a connection that goes on.
+    #[inline(always)]
+    pub(super) fn plain(head: &Head) -> Self {
+        let http10 = if head.version == Version::Http10 { Self::HTTP10 } else { 0 };
+        Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE | http10)
+    }
+
     /// The meta of a buf of kind [`HEAD`].
     #[inline]
     pub fn of(buf: &Buf) -> Self {
@@ -80,6 +87,13 @@ impl HeadMeta {
             Method::Other,
         ];
         ALL[(self.0 & ((1 << Self::METHOD_BITS) - 1)) as usize]
+    }
+
+    /// Whether the request is of the kind that most are: without a body, on a connection that goes on,
+    /// and nothing special about its response.
+    #[inline]
+    pub fn is_plain(self) -> bool {
+        self.0 >> Self::FLAGS == 1 && self.method() != Method::Head
     }
 
     /// Bytes of the request target.

@@ -1,7 +1,7 @@
 //! One connection of the chain: what of it has been read, and since when it waits.
 
-use super::messages::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
-use super::{Settings, Step, push};
+use super::messages::{BODY, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
+use super::{ROOM, Settings, Step, push};
 use crate::counters::{Counter, Reason};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
@@ -78,7 +78,7 @@ impl Session {
         output: &mut Burst,
     ) -> Step {
         match self.lifecycle.inbound() {
-            Inbound::First | Inbound::Next => self.head(cx, settings, stashes, buf, output),
+            Inbound::First | Inbound::Next => self.heads(cx, settings, stashes, buf, output),
             Inbound::Head => self.more_head(cx, settings, stashes, buf, output),
             Inbound::Body => self.body(cx, stashes, buf, output),
             Inbound::Upgraded => {
@@ -100,9 +100,9 @@ impl Session {
         }
     }
 
-    /// Looks for a head at the start of `buf`.
+    /// Looks for heads from the start of `buf` on.
     #[inline]
-    fn head(
+    fn heads(
         &mut self,
         cx: &mut Cx,
         settings: &Settings,
@@ -110,17 +110,62 @@ impl Session {
         buf: Buf,
         output: &mut Burst,
     ) -> Step {
-        match decode_head(&buf, &settings.limits) {
-            Ok(Some(head)) => self.emit(cx, settings, &head, buf, false, output),
-            Ok(None) if stashes.has_room() => {
-                self.since = Stamp::of(cx.now);
-                self.stash = stashes.put(buf);
-                self.lifecycle.parse().part();
-                Step::Done
+        let mut buf = buf;
+        loop {
+            let head = match decode_head(&buf, &settings.limits) {
+                Ok(Some(head)) => head,
+                Ok(None) => return self.keep(cx, stashes, buf, output),
+                Err(fault) => return self.refuse(cx, fault.status(), buf, output),
+            };
+            if !self.is_plain(cx, settings, &head) {
+                return self.emit(cx, settings, &head, buf, false, output);
             }
-            Ok(None) => self.refuse(cx, UNAVAILABLE, buf, output),
-            Err(fault) => self.refuse(cx, fault.status(), buf, output),
+            let head_bytes = head.head_len as usize;
+            if buf.len() == head_bytes {
+                self.hand_on_plain(cx, &head, buf, output);
+                return Step::Done;
+            }
+            let message = buf.split_to(head_bytes);
+            self.hand_on_plain(cx, &head, message, output);
+            if output.room() < ROOM {
+                return Step::Rest(buf);
+            }
         }
+    }
+
+    /// Whether a head is of the kind that most are: no body behind it, but the next request.
+    #[inline(always)]
+    fn is_plain(&self, cx: &Cx, settings: &Settings, head: &Head) -> bool {
+        head.body == BodyLength::None
+            && head.keep_alive
+            && !head.upgrade
+            && !cx.draining
+            && self.requests < settings.requests_max - 1
+    }
+
+    #[inline(always)]
+    fn hand_on_plain(&mut self, cx: &mut Cx, head: &Head, mut buf: Buf, output: &mut Burst) {
+        self.requests += 1;
+        self.lifecycle.parse().head(Seen { body: false, keep_alive: true, upgrade: false });
+        let skipped = head.method_range().start;
+        if skipped > 0 {
+            buf.advance(skipped);
+        }
+        buf.set_kind(HEAD, HeadMeta::plain(head).0);
+        buf.set_message(cx.extensions.begin_message());
+        push(output, buf);
+        cx.counters.add(Counter::Messages, 1);
+    }
+
+    /// Part of a head.
+    fn keep(&mut self, cx: &mut Cx, stashes: &mut Stashes, buf: Buf, output: &mut Burst) -> Step {
+        if !stashes.has_room() {
+            return self.refuse(cx, UNAVAILABLE, buf, output);
+        }
+        self.since = Stamp::of(cx.now);
+        self.stash = stashes.put(buf);
+        self.lifecycle.parse().part();
+        Step::Done
     }
 
     /// Puts `buf` behind the part of a head in the stash. Only a head is copied: what follows it
@@ -164,8 +209,7 @@ impl Session {
         }
     }
 
-    /// Hands the head at the start of `buf` on; `more`: bytes behind it are elsewhere.
-    #[inline]
+    /// Hands the head at the start of `buf` on, whatever it says; `more`: bytes behind it are elsewhere.
     fn emit(
         &mut self,
         cx: &mut Cx,
@@ -175,7 +219,7 @@ impl Session {
         more: bool,
         output: &mut Burst,
     ) -> Step {
-        self.requests += 1;
+        self.requests = self.requests.saturating_add(1);
         let keep_alive = head.keep_alive && !cx.draining && self.requests < settings.requests_max;
         let head_bytes = head.head_len as usize;
         let rest = if buf.len() == head_bytes {
@@ -353,17 +397,18 @@ impl Session {
 
     #[inline]
     fn responded(&mut self, now: Instant, buf: &mut Buf) {
-        let (upgrades, mut ended) = (buf.meta() & super::UPGRADES != 0, buf.meta() & super::ENDS);
-        // The peer's end, or a fault behind the request, may have come before the answer to it.
-        let taken_over = upgrades && self.lifecycle.inbound() == Inbound::Held;
-        ended += u32::from(upgrades && !taken_over);
-        if ended > 0 || !upgrades {
-            self.lifecycle.written(ended);
-        }
-        if taken_over {
+        let meta = buf.meta();
+        let ends = meta & ENDS;
+        if meta & UPGRADES != 0 {
+            if ends > 0 {
+                self.lifecycle.written(ends);
+            }
             self.lifecycle.upgraded();
-        } else if self.lifecycle.is_idle() {
-            self.since = Stamp::of(now);
+        } else {
+            self.lifecycle.written(ends);
+            if self.lifecycle.is_idle() {
+                self.since = Stamp::of(now);
+            }
         }
         buf.set_kind(kind::DATA, 0);
     }

@@ -76,6 +76,7 @@ fn may_happen(connection: &Lifecycle, event: Event) -> bool {
         Event::Refuse => [First, Head, Body, Next, Held].contains(&inbound),
         Event::Ignore => true,
         Event::Written | Event::Ended => connection.owed() > 0,
+        Event::Upgraded if inbound == Ignored => connection.owed() > 0,
         Event::Upgraded => inbound == Held && connection.owed() == 1,
     }
 }
@@ -163,17 +164,11 @@ fn pipelined_requests_are_owed_until_each_is_answered() {
 }
 
 #[test]
-fn a_refusal_in_the_middle_of_a_body_is_answered_once() {
-    let mut connection = Lifecycle::new();
-    connection.parse().head(Seen { body: true, keep_alive: true, upgrade: false });
-    connection.refuse();
-    assert_eq!(connection.owed(), 1, "for its response");
-    connection.written(1);
-    assert_eq!(connection.state(), State::Closed);
-
-    let mut answered = Lifecycle::new();
-    answered.parse().head(Seen { body: true, keep_alive: true, upgrade: false });
-    answered.written(1);
-    answered.refuse();
-    assert_eq!(answered.owed(), 1, "behind its response");
+fn a_refusal_in_the_middle_of_a_body_is_owed_beside_the_response() {
+    let mut lifecycle = Lifecycle::new();
+    lifecycle.parse().head(Seen { body: true, keep_alive: true, upgrade: false });
+    lifecycle.refuse();
+    assert_eq!((lifecycle.state(), lifecycle.owed()), (State::Processing, 2));
+    lifecycle.written(2);
+    assert_eq!(lifecycle.state(), State::Closed);
 }
