@@ -12,3 +12,4 @@ mod framing;
 mod limits;
 mod settings;
 mod streams;
+mod timeouts;
