@@ -72,7 +72,6 @@ impl Asked {
 
 impl Plan {
     /// `None`: the request does not allow this response.
-    #[inline]
     fn of(asked: &Asked, response: &Response) -> Option<Self> {
         if let Body::Upgrade(protocol) = response.body {
             let allowed = response.status == 101 && asked.meta.upgrade();
@@ -134,7 +133,7 @@ impl Plan {
 
 impl<S: Service> Http<S> {
     /// Sends a small response to a plain request. `false`, and nothing done: it takes more than that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn respond_plainly(
         &mut self,
         cx: &mut Cx,
@@ -169,7 +168,6 @@ impl<S: Service> Http<S> {
 
     /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is
     /// kept, and the message that it answers has to come again.
-    #[inline]
     pub(super) fn respond(
         &mut self,
         cx: &mut Cx,
@@ -222,7 +220,6 @@ impl<S: Service> Http<S> {
     }
 
     /// The head is written: what follows it?
-    #[inline]
     fn head_is_out(
         &mut self,
         cx: &mut Cx,
