@@ -149,7 +149,7 @@ impl<S: Service> Http<S> {
             connection: Connection::Implicit,
             fields: response.fields.fixed,
         };
-        let encoder = &self.encoder;
+        let encoder = &mut self.encoder;
         let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
             return false;
         };
@@ -193,7 +193,7 @@ impl<S: Service> Http<S> {
             connection: plan.connection,
             fields: response.fields.fixed,
         };
-        let encoder = &self.encoder;
+        let encoder = &mut self.encoder;
         let write = |room: &mut [u8]| {
             room.get_mut(..before.len())?.copy_from_slice(before);
             let head_room = &mut room[before.len()..];
@@ -315,7 +315,7 @@ impl<S: Service> Http<S> {
             connection: Connection::Close,
             fields: &[],
         };
-        let encoder = &self.encoder;
+        let encoder = &mut self.encoder;
         append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, |room| {
             let end = encoder.encode(room, &head)?;
             room.get_mut(end..end + text.len())?.copy_from_slice(text);
@@ -329,7 +329,7 @@ impl<S: Service> Http<S> {
 /// Writes `head`, with the lines of `fields` behind what it says itself.
 #[inline]
 fn encode(
-    encoder: &Encoder,
+    encoder: &mut Encoder,
     room: &mut [u8],
     head: &ResponseHead,
     fields: &Fields,
