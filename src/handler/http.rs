@@ -9,7 +9,7 @@ mod response;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
-use output::{mark_end, push};
+use output::mark_end;
 pub use request::Request;
 use respond::Asked;
 pub use response::{Body, Pull, Reply, Response};
@@ -144,11 +144,26 @@ impl<S: Service> Http<S> {
     #[inline(never)]
     fn on_any_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
+        let over = self.exchanges[conn.slot() as usize].answer == Answer::Over;
+        if over && message.kind() != kind::CLOSED {
+            cx.extensions.end_message(message.message());
+            cx.drop_buf(message, Reason::NotWanted);
+            return Ok(());
+        }
         if self.must_wait(&message) {
             self.hold(cx, message, out);
             return Ok(());
         }
-        self.handle(cx, message, out)?;
+        if let Err(message) = self.handle(cx, message, out) {
+            if message.kind() != BODY
+                || self.exchanges[conn.slot() as usize].wants != Wants::Service
+            {
+                return Err(message);
+            }
+            // The service may have to be pulled from before it takes more: that, and all other
+            // connections, go on meanwhile.
+            self.hold(cx, message, out);
+        }
         self.go_on(cx, conn, out);
         Ok(())
     }
@@ -181,7 +196,9 @@ impl<S: Service> Http<S> {
             HEAD => exchange.is_busy(),
             BODY | TRAILERS => !exchange.held.is_empty(),
             // They end a body that is coming, but not a response that is going.
-            FAULT | kind::CLOSE => exchange.is_busy() && !exchange.may_be_cut(),
+            FAULT | kind::CLOSE => {
+                !exchange.held.is_empty() || exchange.is_busy() && !exchange.may_be_cut()
+            }
             _ => false,
         }
     }
@@ -192,10 +209,7 @@ impl<S: Service> Http<S> {
             HEAD => return self.on_head(cx, message, out),
             BODY | TRAILERS => return self.on_body(cx, message, out),
             FAULT => return self.on_fault(cx, message, out),
-            kind::CLOSE | kind::ABORT => {
-                self.abandon(cx, conn);
-                push(out, message);
-            }
+            kind::CLOSE | kind::ABORT => self.hang_up(cx, message, out),
             kind::CLOSED => self.abandon(cx, conn),
             kind::FLUSHED => {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
@@ -275,8 +289,7 @@ impl<S: Service> Http<S> {
         if answer == Answer::Owed {
             mark_end(out, conn); // it is the response to the request as well
         }
-        self.abandon(cx, conn);
-        push(out, Buf::linger(conn));
+        self.hang_up(cx, Buf::linger(conn), out);
         Ok(())
     }
 

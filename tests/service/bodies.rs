@@ -173,3 +173,46 @@ fn a_dropped_body_that_is_still_coming_when_the_connection_ends_is_lingered_over
     assert!(bed.closed(conn).is_some());
     bed.finish();
 }
+
+#[test]
+fn a_connection_that_is_to_close_closes_when_its_service_has_read_all_of_the_body() {
+    for path in ["/on_text", "/turn"] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        let fields = "Host: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\n";
+        bed.receive(conn, format!("POST {path} HTTP/1.1\r\n{fields}"));
+        bed.receive(conn, "1234");
+        assert_eq!(bed.closed(conn), None, "{path}");
+        bed.receive(conn, "56789");
+        bed.run();
+        assert!(bed.responses(conn)[0].whole && bed.closed(conn).is_some(), "{path}");
+        assert_eq!((bed.record().body_bytes, bed.record().lasts), (9, 1), "{path}");
+        assert!(bed.record().closed.is_empty(), "{path}: all was whole");
+        bed.finish();
+    }
+}
+
+#[test]
+fn a_service_that_takes_no_more_for_now_holds_up_its_own_peer_and_nobody_else() {
+    for ends in [false, true] {
+        let mut bed = Bed::new();
+        let (conn, other) = (bed.open(), bed.open());
+        bed.record_mut().stop = true;
+        let body: Vec<u8> = (0..60_000u32).map(|at| b'a' + (at % 26) as u8).collect();
+        bed.receive(conn, [post("/turn/2", &body), get("/text")].concat());
+        if ends {
+            bed.eof(conn);
+        }
+        bed.receive(other, get("/text"));
+        assert_eq!(bed.responses(other)[0].status, 200);
+        assert!(bed.paused(conn) && bed.record().body_bytes < 5_000 && bed.waiting() < 3);
+        bed.record_mut().stop = false;
+        bed.run();
+        let got = bed.responses(conn);
+        assert!(got[0].whole && got[0].body == body.to_ascii_uppercase(), "{}", got[0].body.len());
+        assert_eq!((got[1].text(), bed.paused(conn)), ((200, "/text"), ends), "ends: {ends}");
+        assert_eq!(bed.closed(conn).is_some(), ends);
+        assert_eq!(bed.record().lasts, 1);
+        bed.finish();
+    }
+}

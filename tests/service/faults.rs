@@ -141,3 +141,33 @@ fn an_end_of_the_peers_bytes_closes_at_once_or_behind_the_response() {
         bed.finish();
     }
 }
+
+#[test]
+fn requests_behind_an_answer_that_closes_are_not_asked_of_the_service() {
+    let declined = "POST /text/1 HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\
+                    Content-Length: 4\r\n\r\n";
+    let old = "GET /chunks/90000/999 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    for first in
+        [get("/illegal"), get("/parts/9/3"), post("/never", b"body"), declined.into(), old.into()]
+    {
+        for most in [1, 20, 4096] {
+            let mut bed = Bed::new();
+            let conn = bed.open();
+            bed.starve(true); // all is here before the first is answered
+            bed.receive(conn, &first);
+            bed.receive_cut(
+                conn,
+                [&b"body"[..4 * usize::from(first == declined.as_bytes())], &get("/text/2")]
+                    .concat(),
+                most,
+            );
+            bed.starve(false);
+            bed.run();
+            assert_eq!(bed.record().calls.len(), 1, "{}", String::from_utf8_lossy(&first));
+            assert_eq!(bed.responses(conn).len(), 1);
+            assert!(bed.closed(conn).is_some());
+            assert_eq!(bed.values(), 0);
+            bed.finish();
+        }
+    }
+}

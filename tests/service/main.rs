@@ -8,6 +8,8 @@ mod expect;
 mod faults;
 mod messages;
 mod probe;
+mod random;
+mod starvation;
 mod streams;
 mod timeouts;
 mod upgrade;

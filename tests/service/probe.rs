@@ -31,6 +31,8 @@ pub struct Record {
     pub upgraded: Vec<u8>,
     /// `/wait` streams go on.
     pub go: bool,
+    /// `/turn` with a bound gives nothing.
+    pub stop: bool,
 }
 
 /// What is under way on a connection.
@@ -44,11 +46,12 @@ enum Doing {
         at: usize,
         total: usize,
         part: usize,
-        trailers: bool,
+        trailers: Option<usize>,
     },
     Turning {
         parts: VecDeque<Buf>,
         ended: bool,
+        most: usize,
     },
     Waiting,
     /// Lengths of parts, whatever was promised.
@@ -101,22 +104,27 @@ impl Probe {
                 Response::new(200, Body::Buf(buf)).into()
             }
             ("stream", &[total, part]) => {
-                let doing = Doing::Making { at: 0, total, part, trailers: false };
+                let doing = Doing::Making { at: 0, total, part, trailers: None };
                 self.stream(conn, Some(total as u64), doing)
             }
             ("chunks", &[total, part]) => {
-                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers: false })
+                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers: None })
             }
-            ("trailers", &[total, part]) => {
-                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers: true })
+            // With so many bytes in the value of another field.
+            ("trailers", &[total, part, value]) => {
+                let trailers = Some(value);
+                self.stream(conn, None, Doing::Making { at: 0, total, part, trailers })
             }
             ("parts", [promised, parts @ ..]) => {
                 let parts = parts.iter().copied().collect();
                 self.stream(conn, Some(*promised as u64), Doing::Parts(parts))
             }
             ("wait", _) => self.stream(conn, None, Doing::Waiting),
-            ("turn", _) => {
-                let doing = Doing::Turning { parts: VecDeque::new(), ended: !request.has_body() };
+            // Takes no more while it has so many parts to give.
+            ("turn", most) => {
+                let (most, ended) =
+                    (most.first().copied().unwrap_or(usize::MAX), !request.has_body());
+                let doing = Doing::Turning { parts: VecDeque::new(), ended, most };
                 self.doing.insert(conn, doing);
                 Response::new(200, Body::Stream(None)).reading_on().into()
             }
@@ -149,7 +157,8 @@ impl Service for Probe {
                     Reply::Body
                 }
             }
-            Some(Doing::Turning { parts, ended }) => {
+            Some(Doing::Turning { parts, most, .. }) if parts.len() >= *most => return Reply::Busy,
+            Some(Doing::Turning { parts, ended, .. }) => {
                 if !part.is_empty() {
                     let Some(mut turned) = cx.alloc(part.len(), conn) else { return Reply::Busy };
                     assert!(turned.append(&part.to_ascii_uppercase()));
@@ -170,14 +179,15 @@ impl Service for Probe {
         let mut record = self.record.borrow_mut();
         record.pulls += 1;
         let made = match self.doing.get_mut(&conn).expect("nobody asked for a stream") {
-            Doing::Making { at, total, trailers: false, .. } if at == total => Pull::End,
-            Doing::Making { at, total, .. } if at == total => match cx.alloc(100, conn) {
-                Some(mut lines) => {
-                    assert!(lines.append(b"Sum: 7\r\nLast: yes\r\n"));
-                    Pull::Trailers(lines)
-                }
-                None => Pull::Wait,
-            },
+            Doing::Making { at, total, trailers: None, .. } if at == total => Pull::End,
+            Doing::Making { at, total, trailers: Some(value), .. } if at == total => {
+                let lines = format!("Sum: 7\r\nLast: {}\r\n", "x".repeat(*value));
+                let buf = cx.alloc(lines.len(), conn);
+                buf.map_or(Pull::Wait, |mut buf| {
+                    assert!(buf.append(lines.as_bytes()));
+                    Pull::Trailers(buf)
+                })
+            }
             Doing::Making { at, total, part, .. } => {
                 let bytes = (*part).min(*total - *at);
                 make(cx, conn, *at, bytes).inspect(|_| *at += bytes).map_or(Pull::Wait, Pull::Part)
@@ -192,7 +202,8 @@ impl Service for Probe {
                     None => Pull::Wait,
                 },
             },
-            Doing::Turning { parts, ended } => match parts.pop_front() {
+            Doing::Turning { most: 0..16, .. } if record.stop => Pull::Wait,
+            Doing::Turning { parts, ended, .. } => match parts.pop_front() {
                 Some(part) => Pull::Part(part),
                 None if *ended => Pull::End,
                 None => Pull::Wait,

@@ -37,13 +37,24 @@ fn bodies_of_all_sizes_come_out_whole_whichever_way_they_are_given() {
 #[test]
 fn trailers_follow_a_body_whose_length_was_not_known() {
     let mut bed = Bed::new();
-    for path in ["/trailers/0/10", "/trailers/5000/1000"] {
+    for path in ["/trailers/0/10/3", "/trailers/5000/1000/3"] {
         let got = bed.ask([get(path), get("/text")].concat());
-        assert_eq!((got[0].trailers.as_str(), got[0].whole), ("Sum: 7;Last: yes;", true));
+        assert_eq!((got[0].trailers.as_str(), got[0].whole), ("Sum: 7;Last: xxx;", true));
         assert_eq!(got[1].text(), (200, "/text"));
     }
-    let got = bed.ask(get("/trailers/10/10").replace_version());
+    let got = bed.ask(get("/trailers/10/10/3").replace_version());
     assert_eq!((got.len(), &got[0].body[..]), (1, &letters(10)[..]), "HTTP/1.0 has no trailers");
+    bed.finish();
+}
+
+#[test]
+fn trailers_that_no_slot_could_hold_with_the_end_are_left_out() {
+    let mut bed = Bed::new();
+    for value in [5_000, 16_300] {
+        let got = bed.ask([get(&format!("/trailers/9/9/{value}")), get("/text")].concat());
+        assert_eq!((got[0].trailers.as_str(), got[0].whole), ("", true));
+        assert_eq!(got[1].text(), (200, "/text"));
+    }
     bed.finish();
 }
 
@@ -81,7 +92,8 @@ fn a_stream_of_unknown_length_to_an_http_1_0_peer_ends_with_the_connection() {
 
 #[test]
 fn head_gets_the_head_that_get_would_and_no_stream_is_made() {
-    for path in ["/text", "/bytes/100000", "/stream/5000/10", "/chunks/5000/10", "/trailers/9/9"] {
+    for path in ["/text", "/bytes/100000", "/stream/5000/10", "/chunks/5000/10", "/trailers/9/9/3"]
+    {
         let mut bed = Bed::new();
         let head = bed.ask(get(path))[0].head.clone();
         let pulls = bed.record().pulls;

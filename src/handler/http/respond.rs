@@ -242,14 +242,13 @@ impl<S: Service> Http<S> {
         if whole && !matches!(plan.connection, Connection::Upgrade(_)) {
             mark_end(out, conn);
             cx.extensions.end_message(asked.message);
-            push_close(out, conn, plan.close);
             if asked.meta.has_body() {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
                 exchange.answer = Answer::Done;
                 exchange.body_open = asked.body_open;
                 exchange.wants = plan.wants;
             }
-            return;
+            return self.close(cx, conn, plan.close, out);
         }
         if let Connection::Upgrade(_) = plan.connection {
             cx.extensions.end_message(asked.message);
@@ -295,8 +294,26 @@ impl<S: Service> Http<S> {
         exchange.answer = Answer::Done;
         exchange.wants = Wants::Nobody;
         cx.extensions.end_message(asked.message);
-        push_close(out, asked.conn, asked.close(true));
+        self.close(cx, asked.conn, asked.close(true), out);
         Ok(())
+    }
+
+    /// Does to the connection what follows a whole response. A service that reads on does so first.
+    #[inline]
+    pub(super) fn close(&mut self, cx: &mut Cx, conn: ConnId, close: Close, out: &mut Burst) {
+        if close == Close::No {
+            return;
+        }
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if exchange.wants == Wants::Service && exchange.body_open {
+            exchange.close = close;
+            return;
+        }
+        let marker = match close {
+            Close::Linger => Buf::linger(conn),
+            _ => Buf::marker(conn, kind::CLOSE),
+        };
+        self.hang_up(cx, marker, out);
     }
 
     /// A response that says its status, and that the connection ends.
@@ -343,14 +360,6 @@ fn encode(
             room.get_mut(blank..blank + 2)?.copy_from_slice(b"\r\n");
             Some(blank + 2)
         }
-    }
-}
-
-pub(super) fn push_close(out: &mut Burst, conn: ConnId, close: Close) {
-    match close {
-        Close::No => {}
-        Close::Plain => push(out, Buf::marker(conn, kind::CLOSE)),
-        Close::Linger => push(out, Buf::linger(conn)),
     }
 }
 

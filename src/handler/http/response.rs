@@ -105,7 +105,7 @@ impl Response {
 
     /// The same, and what of the request's body is still to come goes on to
     /// [`Service::body`](super::Service::body), whose word then only matters when it is
-    /// [`Reply::Busy`].
+    /// [`Reply::Busy`]: the part comes again, and meanwhile the peer is not received from.
     pub fn reading_on(self) -> Self {
         Self { reads: true, ..self }
     }
@@ -162,6 +162,7 @@ pub enum Pull {
     /// No more.
     End,
     /// No more but trailer fields: whole lines, `name: value` CRLF. They are sent behind a body
-    /// whose length was not known, and dropped behind another.
+    /// whose length was not known, and dropped behind another. Illegal ones are dropped as well, and
+    /// more than [`HTTP_TRAILER_BYTES_MAX`](crate::limits::HTTP_TRAILER_BYTES_MAX).
     Trailers(Buf),
 }

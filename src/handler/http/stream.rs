@@ -1,13 +1,16 @@
 //! Bodies as they come and go: the request's to the service or back to the peer, the response's as
 //! there is room, and the messages that wait behind both.
 
-use super::exchange::{Answer, Exchange, Frame, Source, Wants};
+use super::exchange::{Answer, Close, Exchange, Frame, Source, Wants};
 use super::output::{Stalled, append, append_bytes, mark_end, push};
-use super::respond::{Asked, CONTINUE, push_close};
+use super::respond::{Asked, CONTINUE};
 use super::response::{Pull, Reply};
 use super::{Http, ROOM, Service};
 use crate::counters::Reason;
-use crate::limits::{HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, LARGE_SLOT_BYTES};
+use crate::limits::{
+    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX,
+    LARGE_SLOT_BYTES,
+};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
@@ -110,6 +113,10 @@ impl<S: Service> Http<S> {
         exchange.body_open = !last;
         if last {
             exchange.wants = Wants::Nobody;
+            if exchange.answer == Answer::Done {
+                let close = std::mem::replace(&mut exchange.close, Close::No);
+                self.close(cx, conn, close, out);
+            }
         }
         Ok(())
     }
@@ -134,17 +141,23 @@ impl<S: Service> Http<S> {
             let exchange = &self.exchanges[conn.slot() as usize];
             let moved = match exchange.answer {
                 Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
-                _ if self.front_may_go(conn) => self.release(cx, conn, out),
-                Answer::Streaming if !matches!(exchange.source, Source::None) => {
-                    if exchange.flushes >= FLUSHES_MAX {
-                        return;
-                    }
-                    self.pull(cx, conn, out)
-                }
                 Answer::Ending => self.end(cx, conn, out),
+                _ if self.front_may_go(conn) => self.release(cx, conn, out),
+                Answer::Streaming if exchange.is_pulled() => Err(Stalled),
                 _ => return self.resume(conn, out),
             };
-            if moved.is_err() {
+            let exchange = &self.exchanges[conn.slot() as usize];
+            if moved.is_ok() {
+                continue;
+            }
+            // Where the request does not go on, the response may.
+            if exchange.answer != Answer::Streaming || !exchange.is_pulled() {
+                break;
+            }
+            if exchange.flushes >= FLUSHES_MAX {
+                return;
+            }
+            if self.pull(cx, conn, out).is_err() {
                 break;
             }
         }
@@ -256,7 +269,8 @@ impl<S: Service> Http<S> {
         let mut whole = true;
         match exchange.frame {
             Frame::Chunked { open } => {
-                let trailers = exchange.kept.take().filter(|lines| is_field_line_block(lines));
+                let fits = |lines: &Buf| lines.len() <= HTTP_TRAILER_BYTES_MAX as usize;
+                let trailers = exchange.kept.take().filter(|l| fits(l) && is_field_line_block(l));
                 let trailers_len = trailers.as_ref().map_or(0, |lines| lines.len());
                 let ended = append(cx, out, conn, CHUNK_FRAME_BYTES + trailers_len, |room| {
                     let mut end = if open { put(room, b"\r\n")? } else { 0 };
@@ -281,10 +295,10 @@ impl<S: Service> Http<S> {
         cx.extensions.end_message(message);
         if whole {
             mark_end(out, conn);
-            push_close(out, conn, close);
+            self.close(cx, conn, close, out);
         } else {
             tracing::error!("a service gave less or more of a body than it said");
-            push(out, Buf::linger(conn));
+            self.hang_up(cx, Buf::linger(conn), out);
         }
         Ok(())
     }
@@ -296,8 +310,7 @@ impl<S: Service> Http<S> {
         if let Err(message) = self.held.push(&mut exchange.held, message) {
             cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::Protocol);
-            self.abandon(cx, conn);
-            return push(out, Buf::marker(conn, kind::ABORT));
+            return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
         }
         exchange.held_bufs += 1;
         if exchange.held_bufs > HTTP_HELD_BUFS_MAX && !exchange.paused {
@@ -338,6 +351,14 @@ impl<S: Service> Http<S> {
             exchange.paused = false;
             push(out, Buf::marker(conn, kind::RESUME));
         }
+    }
+
+    /// Ends the connection with `word`: nobody waits for what has come on it, or still comes.
+    pub(super) fn hang_up(&mut self, cx: &mut Cx, word: Buf, out: &mut Burst) {
+        let conn = word.conn();
+        self.abandon(cx, conn);
+        self.exchange(conn).answer = Answer::Over;
+        push(out, word);
     }
 
     /// Forgets an exchange that will not come to its end, and what waits behind it.
