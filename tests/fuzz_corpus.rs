@@ -90,9 +90,33 @@ fn head() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(first, pieces)| [vec![first], pieces.concat()].concat())
 }
 
-/// One byte of `bytes` becomes another.
-fn with_a_byte_changed() -> impl Strategy<Value = Vec<u8>> {
-    (head(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
+/// Pieces of chunked bodies, legal and not; `check`'s first byte says how to cut them.
+fn chunked() -> impl Strategy<Value = Vec<u8>> {
+    let pieces = vec![
+        &b"1\r\na\r\n"[..],
+        b"5\r\nhello\r\n",
+        b"00A\r\n0123456789\r\n",
+        b"2;a=\"b\"\r\nab\r\n",
+        b"0\r\n",
+        b"0\r\n\r\n",
+        b"X-Sum: 1\r\n",
+        b"y:\r\n",
+        b"Host: a\r\n",
+        b"\r\n",
+        b"\n",
+        b"\r",
+        b" ",
+        b";",
+        b"ffffffffffffffff",
+    ];
+    let piece = prop::sample::select(pieces).prop_map(<[u8]>::to_vec);
+    (any::<u8>(), prop::collection::vec(piece, 0..12))
+        .prop_map(|(first, pieces)| [vec![first], pieces.concat()].concat())
+}
+
+/// The same with one byte changed.
+fn with_a_byte_changed(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    (bytes, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         bytes
@@ -108,8 +132,18 @@ proptest! {
     }
 
     #[test]
-    fn heads_with_one_byte_changed_hold(bytes in with_a_byte_changed()) {
+    fn heads_with_one_byte_changed_hold(bytes in with_a_byte_changed(head())) {
         http1_head::check(&bytes);
+    }
+
+    #[test]
+    fn chunked_bodies_of_random_pieces_hold(bytes in chunked()) {
+        http1_chunked::check(&bytes);
+    }
+
+    #[test]
+    fn chunked_bodies_with_one_byte_changed_hold(bytes in with_a_byte_changed(chunked())) {
+        http1_chunked::check(&bytes);
     }
 }
 

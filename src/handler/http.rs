@@ -117,38 +117,79 @@ impl<S: Service> Http<S> {
         }
     }
 
-    /// Puts a message to its place: to be handled, or held behind those before it. Gives it back
-    /// when the pool has no slot for what it makes.
-    #[inline]
+    /// Answers a request that nothing is before with a response that is whole at once, as nearly all
+    /// are; any other message goes the long way. Gives it back when the pool has no slot for what it
+    /// makes.
+    #[inline(always)]
     fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+        if message.kind() != HEAD
+            || !self.exchanges[message.conn().slot() as usize].is_idle()
+            || !self.pending.is_empty()
+        {
+            return self.on_any_message(cx, message, out);
+        }
+        let request = Request::new(&message);
+        let reply = self.service.call(cx, &request);
+        if let Reply::Response(response) = &reply
+            && request.meta().is_plain()
+            && self.respond_plainly(cx, message.conn(), response, out)
+        {
+            cx.extensions.end_message(message.message());
+            return Ok(());
+        }
+        self.on_reply(cx, message, reply, out)
+    }
+
+    /// Puts a message to its place: to be handled, or held behind those before it.
+    #[inline(never)]
+    fn on_any_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
-        let exchange = &self.exchanges[conn.slot() as usize];
-        if message.kind() == HEAD && exchange.is_idle() {
-            self.on_head(cx, message, out)?;
-        } else if exchange.answer == Answer::Over && message.kind() != kind::CLOSED {
+        let over = self.exchanges[conn.slot() as usize].answer == Answer::Over;
+        if over && message.kind() != kind::CLOSED {
             cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::NotWanted);
             return Ok(());
-        } else if self.must_wait(&message) {
+        }
+        if self.must_wait(&message) {
             self.hold(cx, message, out);
             return Ok(());
-        } else if let Err(message) = self.handle(cx, message, out) {
-            let wants = self.exchanges[conn.slot() as usize].wants;
-            if message.kind() != BODY || wants != Wants::Service {
+        }
+        if let Err(message) = self.handle(cx, message, out) {
+            if message.kind() != BODY
+                || self.exchanges[conn.slot() as usize].wants != Wants::Service
+            {
                 return Err(message);
             }
             // The service may have to be pulled from before it takes more: that, and all other
             // connections, go on meanwhile.
             self.hold(cx, message, out);
         }
-        if !self.exchanges[conn.slot() as usize].is_idle() {
-            self.advance(cx, conn, out);
-        }
+        self.go_on(cx, conn, out);
         Ok(())
     }
 
+    /// The same for a reply that is at hand.
+    #[inline(never)]
+    fn on_reply(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        reply: Reply,
+        out: &mut Burst,
+    ) -> Result<(), Buf> {
+        let conn = message.conn();
+        self.answer(cx, message, reply, out)?;
+        self.go_on(cx, conn, out);
+        Ok(())
+    }
+
+    fn go_on(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
+        if !self.exchanges[conn.slot() as usize].is_idle() {
+            self.advance(cx, conn, out);
+        }
+    }
+
     /// Whether something before it on its connection is not done.
-    #[inline]
     fn must_wait(&self, message: &Buf) -> bool {
         let exchange = &self.exchanges[message.conn().slot() as usize];
         match message.kind() {
@@ -162,7 +203,6 @@ impl<S: Service> Http<S> {
         }
     }
 
-    #[inline]
     fn handle(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
         match message.kind() {
@@ -181,21 +221,24 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
-    #[inline]
     fn on_head(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+        let reply = match self.take_pending(message.conn()) {
+            Some(response) => Reply::Response(response),
+            None => self.service.call(cx, &Request::new(&message)),
+        };
+        self.answer(cx, message, reply, out)
+    }
+
+    /// Does what the service says to the request whose head is `message`.
+    fn answer(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        reply: Reply,
+        out: &mut Burst,
+    ) -> Result<(), Buf> {
         let request = Request::new(&message);
         let (conn, meta) = (message.conn(), request.meta());
-        let reply = match self.take_pending(conn) {
-            Some(response) => Reply::Response(response),
-            None => self.service.call(cx, &request),
-        };
-        if let Reply::Response(response) = &reply
-            && meta.is_plain()
-            && self.respond_plainly(cx, conn, response, out)
-        {
-            cx.extensions.end_message(message.message());
-            return Ok(());
-        }
         let asked = |length| Asked {
             conn,
             message: message.message(),
@@ -251,7 +294,6 @@ impl<S: Service> Http<S> {
     }
 
     /// The response that waits for a slot, if one does.
-    #[inline]
     fn take_pending(&mut self, conn: ConnId) -> Option<Response> {
         if self.pending.is_empty() {
             return None;

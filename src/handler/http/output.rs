@@ -10,7 +10,7 @@ pub(super) struct Stalled;
 
 /// The last buf of `out`, if that is the connection's and has room for `bytes`, or else a fresh one
 /// behind it.
-#[inline]
+#[inline(always)]
 pub(super) fn tail<'a>(
     cx: &mut Cx,
     out: &'a mut Burst,

@@ -72,7 +72,6 @@ impl Asked {
 
 impl Plan {
     /// `None`: the request does not allow this response.
-    #[inline]
     fn of(asked: &Asked, response: &Response) -> Option<Self> {
         if let Body::Upgrade(protocol) = response.body {
             let allowed = response.status == 101 && asked.meta.upgrade();
@@ -134,7 +133,7 @@ impl Plan {
 
 impl<S: Service> Http<S> {
     /// Sends a small response to a plain request. `false`, and nothing done: it takes more than that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn respond_plainly(
         &mut self,
         cx: &mut Cx,
@@ -150,7 +149,7 @@ impl<S: Service> Http<S> {
             connection: Connection::Implicit,
             fields: response.fields.fixed,
         };
-        let encoder = &self.encoder;
+        let encoder = &mut self.encoder;
         let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
             return false;
         };
@@ -169,7 +168,6 @@ impl<S: Service> Http<S> {
 
     /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is
     /// kept, and the message that it answers has to come again.
-    #[inline]
     pub(super) fn respond(
         &mut self,
         cx: &mut Cx,
@@ -195,7 +193,7 @@ impl<S: Service> Http<S> {
             connection: plan.connection,
             fields: response.fields.fixed,
         };
-        let encoder = &self.encoder;
+        let encoder = &mut self.encoder;
         let write = |room: &mut [u8]| {
             room.get_mut(..before.len())?.copy_from_slice(before);
             let head_room = &mut room[before.len()..];
@@ -222,7 +220,6 @@ impl<S: Service> Http<S> {
     }
 
     /// The head is written: what follows it?
-    #[inline]
     fn head_is_out(
         &mut self,
         cx: &mut Cx,
@@ -335,7 +332,7 @@ impl<S: Service> Http<S> {
             connection: Connection::Close,
             fields: &[],
         };
-        let encoder = &self.encoder;
+        let encoder = &mut self.encoder;
         append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, |room| {
             let end = encoder.encode(room, &head)?;
             room.get_mut(end..end + text.len())?.copy_from_slice(text);
@@ -349,7 +346,7 @@ impl<S: Service> Http<S> {
 /// Writes `head`, with the lines of `fields` behind what it says itself.
 #[inline]
 fn encode(
-    encoder: &Encoder,
+    encoder: &mut Encoder,
     room: &mut [u8],
     head: &ResponseHead,
     fields: &Fields,

@@ -14,14 +14,16 @@ use crate::limits::{
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
-use crate::proto::http1::{self, encode_chunk_size, is_field_lines};
+use crate::proto::http1::{
+    self, CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, encode_chunk_size, is_field_line_block,
+};
 
 /// Times that the transport may owe us the word that all is out: the next part of a body is made
 /// while the one before it is being sent.
 const FLUSHES_MAX: u8 = 2;
 
 /// The end of an open chunk, a size, and the end of its line.
-const CHUNK_FRAME_BYTES: usize = 2 + 16 + 2;
+const CHUNK_FRAME_BYTES: usize = 2 + CHUNK_SIZE_BYTES_MAX;
 
 impl<S: Service> Http<S> {
     fn exchange(&mut self, conn: ConnId) -> &mut Exchange {
@@ -205,7 +207,10 @@ impl<S: Service> Http<S> {
                     }
                 }
                 Pull::Wait => return Err(Stalled),
-                Pull::End => return Ok(self.exchange(conn).answer = Answer::Ending),
+                Pull::End => {
+                    self.exchange(conn).answer = Answer::Ending;
+                    return Ok(());
+                }
                 Pull::Trailers(lines) => {
                     let exchange = self.exchange(conn);
                     exchange.answer = Answer::Ending;
@@ -248,7 +253,7 @@ impl<S: Service> Http<S> {
                 let size = part.len();
                 let framed = append(cx, out, conn, CHUNK_FRAME_BYTES, |room| {
                     let end = if open { put(room, b"\r\n")? } else { 0 };
-                    Some(end + encode_chunk_size(&mut room[end..], size)?)
+                    Some(end + encode_chunk_size(room[end..].first_chunk_mut()?, size))
                 });
                 if framed.is_err() {
                     return Err(part);
@@ -269,11 +274,11 @@ impl<S: Service> Http<S> {
         match exchange.frame {
             Frame::Chunked { open } => {
                 let fits = |lines: &Buf| lines.len() <= HTTP_TRAILER_BYTES_MAX as usize;
-                let trailers = exchange.kept.take().filter(|l| fits(l) && is_field_lines(l));
+                let trailers = exchange.kept.take().filter(|l| fits(l) && is_field_line_block(l));
                 let trailers_len = trailers.as_ref().map_or(0, |lines| lines.len());
                 let ended = append(cx, out, conn, CHUNK_FRAME_BYTES + trailers_len, |room| {
                     let mut end = if open { put(room, b"\r\n")? } else { 0 };
-                    end += put(&mut room[end..], b"0\r\n")?;
+                    end += put(&mut room[end..], LAST_CHUNK)?;
                     end += put(&mut room[end..], trailers.as_deref().unwrap_or_default())?;
                     Some(end + put(&mut room[end..], b"\r\n")?)
                 });

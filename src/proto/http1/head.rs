@@ -150,7 +150,7 @@ impl From<Fault> for Stop {
 /// found, and a limit enforced, at the byte that breaks or passes it: so the answer does not depend
 /// on how the bytes were cut, and a peer cannot make the caller buffer more than
 /// [`Limits::head_bytes`]. One CRLF before the request line is skipped and counted in every offset.
-#[inline]
+#[inline(always)]
 pub fn decode_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
     let window = &bytes[..bytes.len().min(limits.head_bytes as usize)];
     match decode(window, limits) {

@@ -24,19 +24,19 @@ mod lifecycle;
 mod request_line;
 mod response;
 mod scan;
-mod shim;
 mod target;
+mod trailers;
 
 pub use body::{Body, BodyLength};
-pub use chunked::{ChunkDecoder, Step};
+pub use chunked::{CHUNK_SIZE_BYTES_MAX, ChunkDecoder, LAST_CHUNK, Step, encode_chunk_size};
 pub use date::http_date;
 pub use fault::Fault;
 pub use fields::{Headers, header, headers};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
 pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen, State};
 pub use response::{BodyFrame, Connection, Encoder, ResponseHead, is_field, reason};
-pub use shim::*;
 pub use target::{TargetForm, authority, path};
+pub use trailers::{field_lines, is_field_line_block};
 
 use head::Stop;
 

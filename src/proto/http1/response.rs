@@ -37,8 +37,8 @@ pub enum BodyFrame {
 pub struct ResponseHead<'a> {
     /// Three digits.
     pub status: u16,
-    /// The value of Content-Type.
-    pub content_type: Option<&'a str>,
+    /// The value of Content-Type. That it is always there lets an [`Encoder`] know it again.
+    pub content_type: Option<&'static str>,
     /// How the body is delimited.
     pub body: BodyFrame,
     /// What becomes of the connection.
@@ -51,12 +51,39 @@ pub struct ResponseHead<'a> {
 const OK_BYTES: usize = 17;
 /// `Date: ` and a date, its CRLF with it.
 const DATE_LINE_BYTES: usize = 37;
+const LENGTH_NAME: &[u8; 16] = b"Content-Length: ";
+
+/// Content types for which the usual head is kept ready.
+const READY: usize = 4;
+/// Bytes of one that is, up to the number that is its length; copied whole, since that is a few moves.
+const READY_BYTES: usize = 128;
 
 /// Writes response heads. What is the same in most of them for a second is kept ready.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     second: u64,
     ok_and_date: [u8; OK_BYTES + DATE_LINE_BYTES],
+    /// By the length of their content type.
+    ready: [Ready; READY],
+}
+
+/// The head of a response of 200 with this content type, up to its length.
+#[derive(Debug, Clone)]
+struct Ready {
+    /// `None`: nothing is ready.
+    content_type: Option<&'static str>,
+    head: [u8; READY_BYTES],
+    head_bytes: usize,
+}
+
+impl Ready {
+    const NOTHING: Self = Self { content_type: None, head: [0; READY_BYTES], head_bytes: 0 };
+
+    /// Whether it is for this content type: the same bytes at the same place, which do not change.
+    #[inline(always)]
+    fn is_for(&self, content_type: &'static str) -> bool {
+        self.content_type.is_some_and(|ready| std::ptr::eq(ready, content_type))
+    }
 }
 
 impl Default for Encoder {
@@ -69,17 +96,23 @@ impl Encoder {
     /// One whose responses are of 1970, until it is told the time.
     pub fn new() -> Self {
         let ok_and_date = *b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
-        Self { second: 0, ok_and_date }
+        Self { second: 0, ok_and_date, ready: [const { Ready::NOTHING }; READY] }
     }
 
     /// The responses that follow are of this second (RFC 9110 §6.6.1).
     #[inline]
     pub fn set_second(&mut self, unix_seconds: u64) {
         if unix_seconds != self.second {
-            self.second = unix_seconds;
-            const DATE_AT: usize = OK_BYTES + b"Date: ".len();
-            self.ok_and_date[DATE_AT..DATE_AT + 29].copy_from_slice(&http_date(unix_seconds));
+            self.begin_second(unix_seconds);
         }
+    }
+
+    #[inline(never)]
+    fn begin_second(&mut self, unix_seconds: u64) {
+        const DATE_AT: usize = OK_BYTES + b"Date: ".len();
+        self.second = unix_seconds;
+        self.ok_and_date[DATE_AT..DATE_AT + 29].copy_from_slice(&http_date(unix_seconds));
+        self.ready = [const { Ready::NOTHING }; READY];
     }
 
     /// Writes a response head to the front of `out` and returns its length.
@@ -91,15 +124,51 @@ impl Encoder {
     /// combined with. `out` may have been written to in either case.
     ///
     /// Fields come in the order Date, Content-Type, the body's, Connection, `fields`.
-    pub fn encode(&self, out: &mut [u8], head: &ResponseHead) -> Option<usize> {
+    #[inline]
+    pub fn encode(&mut self, out: &mut [u8], head: &ResponseHead) -> Option<usize> {
+        if let (200, BodyFrame::Length(bytes), Connection::Implicit, Some(content_type), []) =
+            (head.status, head.body, head.connection, head.content_type, head.fields)
+            && let ready = &self.ready[content_type.len() % READY]
+            && ready.is_for(content_type)
+            && let Some(start) = out.first_chunk_mut()
+        {
+            *start = ready.head;
+            let room_bytes = out.len();
+            let rest = put(put_number(&mut out[ready.head_bytes..], bytes)?, b"\r\n")?;
+            return Some(room_bytes - rest.len());
+        }
+        self.encode_any(out, head)
+    }
+
+    #[inline(never)]
+    fn encode_any(&mut self, out: &mut [u8], head: &ResponseHead) -> Option<usize> {
         let room_bytes = out.len();
-        let out = if head.status == 200 {
+        let rest = if head.status == 200 {
             put(out, &self.ok_and_date)?
         } else {
             let date: &[u8; DATE_LINE_BYTES] = self.ok_and_date.last_chunk()?;
             put(put_status(out, head.status)?, date)?
         };
-        Some(room_bytes - put_fields(out, head)?.len())
+        let head_bytes = room_bytes - put_fields(rest, head)?.len();
+        if let (200, BodyFrame::Length(_), Some(content_type)) =
+            (head.status, head.body, head.content_type)
+        {
+            self.make_ready(content_type, &out[..head_bytes]);
+        }
+        Some(head_bytes)
+    }
+
+    /// Keeps the start of `head`, which is of this content type, for the next of that kind.
+    fn make_ready(&mut self, content_type: &'static str, head: &[u8]) {
+        let before_length =
+            self.ok_and_date.len() + b"Content-Type: \r\n".len() + content_type.len();
+        let head_bytes = before_length + LENGTH_NAME.len();
+        if head_bytes <= READY_BYTES {
+            let ready = &mut self.ready[content_type.len() % READY];
+            ready.content_type = Some(content_type);
+            ready.head[..head_bytes].copy_from_slice(&head[..head_bytes]);
+            ready.head_bytes = head_bytes;
+        }
     }
 }
 
@@ -185,7 +254,7 @@ fn put_fields<'a>(mut room: &'a mut [u8], head: &ResponseHead) -> Option<&'a mut
     }
     match head.body {
         BodyFrame::Length(bytes) if has_content(head.status) => {
-            room = put_number(put(room, b"Content-Length: ")?, bytes)?;
+            room = put_number(put(room, LENGTH_NAME)?, bytes)?;
         }
         BodyFrame::Length(_) | BodyFrame::None => {}
         BodyFrame::Chunked | BodyFrame::UntilClose => room = put_rare_frame(room, head)?,

@@ -22,7 +22,7 @@ fn written(head: &ResponseHead) -> Option<String> {
 
 fn encode(
     status: u16,
-    content_type: Option<&str>,
+    content_type: Option<&'static str>,
     content_length: u64,
     connection: Connection,
     fields: &[(&str, &[u8])],
