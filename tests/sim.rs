@@ -5,7 +5,11 @@
 mod client;
 #[path = "sim/http.rs"]
 mod http;
+#[path = "sim/reply.rs"]
+mod reply;
 mod rig;
+#[path = "sim/service.rs"]
+mod service;
 #[path = "sim/world.rs"]
 mod world;
 
@@ -14,7 +18,7 @@ use std::time::Duration;
 use client::Client;
 use ringway::counters::Counter;
 use ringway::lcore::Mail;
-use world::{PLAIN, Variant, World};
+use world::{CROWD, PLAIN, Variant, World};
 
 /// The seeds of a test: `count` of them, or the one that is asked for.
 fn seeds(count: u64) -> std::ops::Range<u64> {
@@ -143,5 +147,36 @@ fn an_lcore_that_is_stopped_with_an_empty_pool_ends_all_the_same() {
         world.rig.lcore.run();
         drop(guard);
         world.finish();
+    }
+}
+
+/// Serves a crowd to its end; all of it was there at once.
+fn crowd_is_served(seed: u64, variant: Variant) {
+    let mut world = World::new(seed, variant);
+    world.run();
+    world.clients.iter().for_each(Client::check_served);
+    assert_eq!(world.open_most, variant.clients, "all were open at once");
+    world.finish();
+}
+
+// G-4
+#[test]
+fn ten_thousand_connections_on_one_lcore_are_all_served() {
+    seeds(1).for_each(|seed| crowd_is_served(seed, CROWD));
+}
+
+// G-4
+#[test]
+fn ten_thousand_connections_are_served_out_of_a_pool_that_runs_dry() {
+    for seed in seeds(1) {
+        crowd_is_served(!seed, Variant { hoard: true, tx_bufs: 512, ..CROWD });
+    }
+}
+
+// G-4
+#[test]
+fn resets_among_ten_thousand_connections_take_no_other_with_them() {
+    for seed in seeds(1) {
+        crowd_is_served(seed ^ 0x5555, Variant { resets: true, step_bufs: 500, ..CROWD });
     }
 }
