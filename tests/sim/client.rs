@@ -48,6 +48,8 @@ pub struct Client {
     told: bool,
     /// The server was asked to drain: replies may say that it closes.
     draining: bool,
+    /// Bytes of this client that the server had taken until then.
+    taken_before: usize,
     /// All that came.
     pub bytes_got: usize,
 }
@@ -105,6 +107,7 @@ impl Client {
             finished: false,
             told: false,
             draining: false,
+            taken_before: 0,
             bytes_got: 0,
         }
     }
@@ -112,10 +115,11 @@ impl Client {
     /// From now on the server may close after any reply.
     pub fn expect_drain(&mut self) {
         self.draining = true;
+        self.taken_before = self.bytes_taken();
     }
 
     /// Bytes of this client that the server has taken.
-    pub fn bytes_taken(&self) -> usize {
+    fn bytes_taken(&self) -> usize {
         self.peer.bytes_taken() as usize
     }
 
@@ -209,7 +213,8 @@ impl Client {
     }
 
     /// What came is whole, and at least what the server had taken before it was told to drain.
-    pub fn check_drained(&self, taken_before: usize) {
+    pub fn check_drained(&self) {
+        let taken_before = self.taken_before;
         if self.is_reset() {
             assert!(!self.peer.is_accepted(), "the server gave up {}", self.describe());
             return;

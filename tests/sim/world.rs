@@ -3,14 +3,16 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringway::counters::{Counter, Totals};
 use ringway::handler::{Builtin, Echo, Http};
 use ringway::lcore::Mail;
-use ringway::limits::ADOPTED_MAX;
-use ringway::mem::{Buf, CacheClaim, Mempool};
+use ringway::limits::{ADOPTED_MAX, LARGE_SLOT_BYTES, SMALL_SLOT_BYTES};
+use ringway::mem::{Buf, CacheClaim, ClassSize, Mempool};
 use ringway::pipeline::chain::http1::{Settings, StashBounds};
 use ringway::pipeline::{Pipeline, chain};
+use ringway::sys::mapping::Request;
 use ringway::time::{Clock, ClockHand};
 use ringway::transport::Transport;
 use ringway::transport::sim::{Faults, Peer, Rng, Sim, SimNet, Split};
@@ -33,6 +35,8 @@ pub struct Variant {
     /// What is received and not handled holds up to two bursts of slots per listener; with fewer
     /// than that and one for each half request, nobody can ever go on.
     pub pool_slots: u32,
+    /// The same for heads that a small slot cannot hold.
+    pub large_slots: u32,
     /// Bufs are taken out of the pool and given back at random.
     pub hoard: bool,
     /// Every client reads slowly.
@@ -50,6 +54,7 @@ pub struct Variant {
 pub const PLAIN: Variant = Variant {
     clients: 6,
     pool_slots: 2048,
+    large_slots: 8,
     hoard: false,
     slow: false,
     resets: false,
@@ -59,8 +64,14 @@ pub const PLAIN: Variant = Variant {
 };
 
 /// Ten thousand connections that are all open at once.
-pub const CROWD: Variant =
-    Variant { clients: 10_000, pool_slots: 16_384, step_bufs: 8192, crowd: true, ..PLAIN };
+pub const CROWD: Variant = Variant {
+    clients: 10_000,
+    pool_slots: 16_384,
+    large_slots: 512,
+    step_bufs: 8192,
+    crowd: true,
+    ..PLAIN
+};
 
 pub struct World {
     pub rig: Rig,
@@ -90,7 +101,7 @@ impl World {
         let slots = SLOTS.max(variant.clients as u32 + ADOPTED_MAX);
         let nets = [seed, !seed].map(|seed| SimNet::new(seed, faults));
         let (clock, hand) = Clock::by_hand();
-        let pool = Mempool::small(variant.pool_slots).unwrap();
+        let pool = pool(variant);
         let mut rig = Rig::with_slots(pool, clock, None, slots);
         let (planes, bodies) = serve(&mut rig, &nets, slots, seed);
         let clients = clients(&mut rng, &nets, variant, body_max);
@@ -211,6 +222,18 @@ impl World {
         assert!(self.rig.handle.post(mail).is_ok(), "the mailbox has room");
     }
 
+    /// Begins to drain, with all the time there is.
+    pub fn drain(&mut self) {
+        self.post(Mail::Drain(Duration::from_secs(3600)));
+        self.clients.iter_mut().for_each(Client::expect_drain);
+        self.step();
+    }
+
+    /// Nothing that was begun before the drain was cut off.
+    pub fn check_drained(&self) {
+        self.clients.iter().for_each(Client::check_drained);
+    }
+
     /// Whether a newcomer is let in on either listener.
     pub fn lets_in(&mut self) -> bool {
         let peers = self.nets.each_ref().map(SimNet::connect);
@@ -273,6 +296,15 @@ impl Drop for World {
     }
 }
 
+fn pool(variant: Variant) -> Mempool {
+    let request = Request { no_huge: true, ..Request::new("ringway-sim", 0) };
+    let [small, large] = [
+        ClassSize { slot_bytes: SMALL_SLOT_BYTES, slots: variant.pool_slots },
+        ClassSize { slot_bytes: LARGE_SLOT_BYTES, slots: variant.large_slots },
+    ];
+    Mempool::create(&request, &[small, large], None).unwrap()
+}
+
 /// An HTTP and an echo listener.
 fn serve(
     rig: &mut Rig,
@@ -298,8 +330,9 @@ fn clients(rng: &mut Rng, nets: &[SimNet; 2], variant: Variant, body_max: usize)
         let kinds = |body_max| Kinds { body_max, streams_one_in: 8 };
         let manner = match rng.below(4) {
             _ if variant.crowd => {
-                let kinds = Kinds { body_max: 60, streams_one_in: 100 };
-                Manner { requests_max: 3, kinds, slow }
+                let body_max = if rng.below(20) == 0 { 4000 } else { 100 };
+                let kinds = Kinds { body_max, streams_one_in: 60 };
+                Manner { requests_max: 6, kinds, slow }
             }
             // More messages in a slot than there is room for in a burst.
             0 => Manner { requests_max: 120, kinds: kinds(20), slow },
