@@ -5,16 +5,20 @@
 mod client;
 #[path = "sim/http.rs"]
 mod http;
+#[path = "sim/reply.rs"]
+mod reply;
 mod rig;
+#[path = "sim/service.rs"]
+mod service;
 #[path = "sim/world.rs"]
 mod world;
 
 use std::time::Duration;
 
 use client::Client;
-use ringway::counters::Counter;
+use ringway::counters::{Counter, Totals};
 use ringway::lcore::Mail;
-use world::{PLAIN, Variant, World};
+use world::{CROWD, PLAIN, Variant, World};
 
 /// The seeds of a test: `count` of them, or the one that is asked for.
 fn seeds(count: u64) -> std::ops::Range<u64> {
@@ -96,15 +100,10 @@ fn a_drained_lcore_lets_nobody_in_and_cuts_no_reply_off() {
         for _ in 0..world.below(60) {
             world.step();
         }
-        world.post(Mail::Drain(Duration::from_secs(3600)));
-        let taken: Vec<usize> = world.clients.iter().map(Client::bytes_taken).collect();
-        world.clients.iter_mut().for_each(Client::expect_drain);
-        world.step();
+        world.drain();
         assert!(!world.lets_in(), "seed {seed}: a newcomer while draining");
         world.run();
-        for (client, taken) in world.clients.iter().zip(taken) {
-            client.check_drained(taken);
-        }
+        world.check_drained();
         world.finish();
     }
 }
@@ -142,6 +141,59 @@ fn an_lcore_that_is_stopped_with_an_empty_pool_ends_all_the_same() {
         let guard = rig::watchdog(Duration::from_secs(60));
         world.rig.lcore.run();
         drop(guard);
+        world.finish();
+    }
+}
+
+/// Serves a crowd to its end; all of it was there at once.
+fn crowd_is_served(seed: u64, variant: Variant) -> Totals {
+    let mut world = World::new(seed, variant);
+    world.run();
+    world.clients.iter().for_each(Client::check_served);
+    let all = variant.clients;
+    assert!(world.open_most == all || variant.resets, "{} were open at once", world.open_most);
+    let totals = Totals::new(vec![world.rig.counters.clone()]);
+    world.finish();
+    totals
+}
+
+// G-4
+#[test]
+fn ten_thousand_connections_on_one_lcore_are_all_served() {
+    for seed in seeds(3) {
+        let totals = crowd_is_served(seed, CROWD);
+        assert!(totals.sum(Counter::ShortSends) > 0, "all was sent at once");
+    }
+}
+
+// G-4
+#[test]
+fn ten_thousand_connections_are_served_out_of_a_pool_that_runs_dry() {
+    for seed in seeds(3) {
+        let totals = crowd_is_served(seed, Variant { hoard: true, tx_bufs: 512, ..CROWD });
+        assert!(totals.sum(Counter::RxStarved) > 0 && totals.sum(Counter::PoolEmpty) > 0);
+    }
+}
+
+// G-4
+#[test]
+fn resets_among_ten_thousand_connections_take_no_other_with_them() {
+    for seed in seeds(3) {
+        crowd_is_served(seed, Variant { resets: true, step_bufs: 500, ..CROWD });
+    }
+}
+
+// A-16, G-4
+#[test]
+fn a_drained_lcore_cuts_no_reply_off_of_ten_thousand_connections() {
+    for seed in seeds(2) {
+        let mut world = World::new(seed, CROWD);
+        for _ in 0..1 + world.below(10) {
+            world.step();
+        }
+        world.drain();
+        world.run();
+        world.check_drained();
         world.finish();
     }
 }

@@ -30,8 +30,12 @@ pub struct Sim {
     /// `OPEN`, `FLUSHED` and `CLOSED`, not taken yet, in order.
     markers: VecDeque<Buf>,
     tx: BufStore,
-    /// The connection that receives first the next time.
-    turn: usize,
+    /// Slots without a connection.
+    free: Vec<u32>,
+    /// Connections that something has arrived on, in turn.
+    arriving: VecDeque<u32>,
+    /// Connections that the next flush visits.
+    dirty: VecDeque<u32>,
 }
 
 impl Sim {
@@ -46,7 +50,9 @@ impl Sim {
             open: 0,
             markers: VecDeque::new(),
             tx,
-            turn: 0,
+            free: (0..slots).rev().collect(),
+            arriving: VecDeque::new(),
+            dirty: VecDeque::new(),
         }
     }
 
@@ -62,11 +68,11 @@ impl Sim {
     }
 
     /// A slot for one more connection, unless the lcore has as many as it may.
-    fn room_for_one(&self, io: &Io) -> Option<usize> {
+    fn room_for_one(&mut self, io: &Io) -> Option<usize> {
         if io.connections >= io.connections_max {
             return None;
         }
-        self.conns.iter().position(|conn| conn.phase == Phase::Free)
+        self.free.pop().map(|slot| slot as usize)
     }
 
     fn accept(&mut self, io: &mut Io, net: &mut Net) {
@@ -75,12 +81,16 @@ impl Sim {
             && let Some(wire) = net.waiting.pop_front()
         {
             net.wires[wire].accepted = true;
+            net.wires[wire].slot = Some(slot as u32);
             let generation = io.next_generation();
-            self.conns[slot] = Conn { phase: Phase::Open, generation, wire, ..Conn::FREE };
+            self.conns[slot].reuse(generation, wire);
             self.open += 1;
             io.connections += 1;
             io.count(Counter::Accepted, 1);
             self.markers.push_back(Buf::marker(self.id(io, slot), kind::OPEN));
+            self.arrive(net, slot);
+            // It may have been reset while it waited.
+            net.touch(wire);
         }
     }
 
@@ -91,14 +101,48 @@ impl Sim {
         }
     }
 
-    /// Gives up connections whose peer is gone, whether or not there is room for anything.
-    fn notice_resets(&mut self, io: &mut Io, net: &mut Net) {
-        for slot in 0..self.conns.len() {
-            let conn = &self.conns[slot];
-            if conn.phase != Phase::Free && net.wires[conn.wire].up_end == End::Reset {
+    /// Sees to the connections that something happened to: gives up those whose peer is gone,
+    /// whether or not there is room for anything, and has the others visited.
+    fn look(&mut self, io: &mut Io, net: &mut Net) {
+        while let Some(wire) = net.next_touched() {
+            let Some(slot) = net.wires[wire].slot.map(|slot| slot as usize) else { continue };
+            if net.wires[wire].up_end == End::Reset {
                 self.close_now(io, net, slot);
+                continue;
+            }
+            self.arrive(net, slot);
+            if !self.conns[slot].tx.is_empty() {
+                self.soil(slot);
             }
         }
+    }
+
+    /// Lets a connection receive in its turn, if something has arrived that it takes.
+    fn arrive(&mut self, net: &Net, slot: usize) {
+        let conn = &mut self.conns[slot];
+        let due = conn.receives() && net.wires[conn.wire].arrival(net.step).is_some();
+        if due && !conn.arriving {
+            conn.arriving = true;
+            self.arriving.push_back(slot as u32);
+        }
+    }
+
+    /// Has the next flush visit a connection.
+    fn soil(&mut self, slot: usize) {
+        if !std::mem::replace(&mut self.conns[slot].dirty, true) {
+            self.dirty.push_back(slot as u32);
+        }
+    }
+
+    /// Whose turn it is to receive, of those that something has arrived on.
+    fn next_in_turn(&mut self, net: &mut Net) -> Option<usize> {
+        if net.faults.shuffle && self.arriving.len() > 1 {
+            let lucky = net.rng.below(self.arriving.len());
+            self.arriving.swap(0, lucky);
+        }
+        let slot = self.arriving.pop_front()? as usize;
+        self.conns[slot].arriving = false;
+        Some(slot)
     }
 
     /// Moves what arrived on one connection, up to `budget` bufs.
@@ -111,11 +155,11 @@ impl Sim {
         mut budget: usize,
     ) {
         while budget > 0 && self.conns[slot].receives() {
-            let conn = &self.conns[slot];
-            match net.wires[conn.wire].arrival(net.step) {
+            let Conn { wire, phase, .. } = self.conns[slot];
+            match net.wires[wire].arrival(net.step) {
                 Some(Arrival::Finished) => self.on_finish(io, net, slot, rx),
-                Some(Arrival::Bytes(bytes)) if conn.phase == Phase::Lingering => {
-                    net.wires[conn.wire].take(&mut vec![0; bytes]);
+                Some(Arrival::Bytes(bytes)) if phase == Phase::Lingering => {
+                    net.wires[wire].take(&mut vec![0; bytes]);
                     io.counters.drop_one(Reason::Lingering);
                 }
                 Some(Arrival::Bytes(_)) => match self.take_bytes(io, net, slot) {
@@ -124,6 +168,7 @@ impl Sim {
                 },
                 Some(Arrival::Reset) | None => return,
             }
+            net.step_bufs_left -= 1;
             budget -= 1;
         }
     }
@@ -172,6 +217,7 @@ impl Sim {
             conn.tx_paused = true;
             io.count(Counter::RxPaused, 1);
         }
+        self.soil(slot);
         Ok(())
     }
 
@@ -209,9 +255,13 @@ impl Sim {
         if conn.tx_bytes <= TX_HIGH_BYTES / 2 && conn.tx_bufs <= TX_HIGH_BUFS / 2 {
             conn.tx_paused = false;
         }
-        if conn.tx.is_empty() && conn.close_wanted {
+        let (all_sent, may_go_on) = (conn.tx.is_empty(), net.wires[conn.wire].room() > 0);
+        if all_sent && conn.close_wanted {
             self.close_gracefully(io, net, slot);
+        } else if !all_sent && may_go_on {
+            self.soil(slot);
         }
+        self.arrive(net, slot);
     }
 
     /// All is sent: says so to the peer and waits for it to close.
@@ -240,30 +290,16 @@ impl Sim {
         }
         let wire = &mut net.wires[conn.wire];
         wire.gone = true;
+        wire.slot = None;
         if wire.down_end == End::Not {
             wire.down_end = End::Reset;
         }
         conn.phase = Phase::Free;
+        self.free.push(slot as u32);
         self.open -= 1;
         io.connections -= 1;
         io.count(Counter::Closed, 1);
         self.markers.push_back(Buf::marker(id, kind::CLOSED));
-    }
-
-    /// Whether a connection could move something now.
-    fn is_due(&self, net: &Net, conn: &Conn) -> bool {
-        if conn.phase == Phase::Free {
-            return false;
-        }
-        let wire = &net.wires[conn.wire];
-        let arrival = wire.arrival(net.step);
-        let receives = arrival.is_some() && (conn.receives() || arrival == Some(Arrival::Reset));
-        let sends = !conn.tx.is_empty() && (wire.room() > 0 || self.front_is_marker(conn));
-        receives || conn.phase == Phase::Open && (sends || conn.tx.is_empty() && conn.close_wanted)
-    }
-
-    fn front_is_marker(&self, conn: &Conn) -> bool {
-        self.tx.iter(&conn.tx).next().is_some_and(|buf| buf.is_empty())
     }
 }
 
@@ -294,17 +330,19 @@ impl Transport for Sim {
         let shared = self.net.clone();
         let net = &mut *shared.borrow_mut();
         let before = rx.len();
-        self.notice_resets(io, net);
+        self.look(io, net);
         self.accept(io, net);
         self.take_markers(rx);
-        for _ in 0..self.conns.len() {
-            let slot = self.turn % self.conns.len();
-            let budget = net.faults.part(&mut net.rng, rx.room());
+        for _ in 0..self.arriving.len() {
+            let most = rx.room().min(net.step_bufs_left);
+            let budget = net.faults.part(&mut net.rng, most);
             if budget == 0 {
                 break;
             }
+            let Some(slot) = self.next_in_turn(net) else { break };
             self.receive(io, net, slot, rx, budget);
-            self.turn = slot + 1;
+            net.await_next(self.conns[slot].wire);
+            self.arrive(net, slot);
         }
         rx.len() - before
     }
@@ -324,10 +362,16 @@ impl Transport for Sim {
                 continue;
             };
             match buf.kind() {
-                kind::CLOSE => self.conns[slot].close_wanted = true,
+                kind::CLOSE => {
+                    self.conns[slot].close_wanted = true;
+                    self.soil(slot);
+                }
                 kind::ABORT => self.close_now(io, net, slot),
                 kind::PAUSE => self.conns[slot].held = true,
-                kind::RESUME => self.conns[slot].held = false,
+                kind::RESUME => {
+                    self.conns[slot].held = false;
+                    self.arrive(net, slot);
+                }
                 other if buf.is_empty() && !matches!(other, kind::NOTIFY | kind::FLUSH) => {}
                 _ => {
                     if let Err(buf) = self.queue(io, slot, buf) {
@@ -344,8 +388,11 @@ impl Transport for Sim {
     fn flush(&mut self, io: &mut Io) {
         let shared = self.net.clone();
         let net = &mut *shared.borrow_mut();
-        for slot in 0..self.conns.len() {
-            self.flush_one(io, net, slot);
+        self.look(io, net);
+        for _ in 0..self.dirty.len() {
+            let Some(slot) = self.dirty.pop_front() else { break };
+            self.conns[slot as usize].dirty = false;
+            self.flush_one(io, net, slot as usize);
         }
     }
 
@@ -360,7 +407,9 @@ impl Transport for Sim {
         let net = self.net.borrow();
         !self.markers.is_empty()
             || !net.waiting.is_empty()
-            || self.conns.iter().any(|conn| self.is_due(&net, conn))
+            || net.is_touched()
+            || !self.arriving.is_empty() && net.step_bufs_left > 0
+            || !self.dirty.is_empty()
     }
 
     fn is_polled(&self) -> bool {

@@ -31,6 +31,11 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(pool: Mempool, clock: Clock, uring: Option<UringIo>) -> Self {
+        Self::with_slots(pool, clock, uring, SLOTS)
+    }
+
+    /// One for connections with slots below `slots`.
+    pub fn with_slots(pool: Mempool, clock: Clock, uring: Option<UringIo>, slots: u32) -> Self {
         let counters = Arc::new(LcoreCounters::default());
         let now = clock.now();
         let io = Io {
@@ -38,20 +43,20 @@ impl Rig {
             uring,
             pool: pool.clone(),
             now,
-            timers: TimerWheel::new(SLOTS as usize + 8),
+            timers: TimerWheel::new(slots as usize + 8),
             counters: counters.clone(),
             notices: Vec::new(),
             adoptable: (0..ADOPTED_MAX).rev().collect(),
             generation: 0,
             connections: 0,
-            connections_max: SLOTS - ADOPTED_MAX,
+            connections_max: slots - ADOPTED_MAX,
         };
         let cx = Cx {
             pool: pool.clone(),
             now,
             unix_seconds: 0,
             draining: false,
-            extensions: Extensions::new(SLOTS),
+            extensions: Extensions::new(slots),
             counters: counters.clone(),
         };
         let mailbox = Mailbox::new().unwrap();

@@ -48,7 +48,8 @@ impl Record {
     fn check(&mut self, buf: &Buf) {
         let conn = buf.conn();
         self.mix(&[buf.kind()]);
-        self.mix(conn.to_string().as_bytes());
+        self.mix(&conn.slot().to_le_bytes());
+        self.mix(&conn.generation().to_le_bytes());
         self.mix(buf.bytes());
         let life = self.lives.get(&conn).copied();
         match buf.kind() {

@@ -1,8 +1,11 @@
 //! One model client: what it sends, what it must get for it, and how it goes.
 
+use std::collections::VecDeque;
+
 use ringway::transport::sim::{Peer, Rng, SimNet};
 
-use crate::http::{self, ANY, Reply};
+use crate::http::{self, Kinds};
+use crate::reply::{Reading, Reply};
 
 /// How a client says its last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,7 @@ enum Ending {
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
     pub requests_max: usize,
-    pub body_max: usize,
+    pub kinds: Kinds,
     /// Reads a few bytes now and then, and holds few unread.
     pub slow: bool,
 }
@@ -30,13 +33,13 @@ pub struct Client {
     sent: usize,
     /// Where each request ends in `outgoing`.
     ends: Vec<usize>,
+    /// Where in `outgoing` it waits for `100 Continue`, and in which reply that comes.
+    gates: VecDeque<(usize, usize)>,
     /// An echo's is a single one that may stop anywhere.
     replies: Vec<Reply>,
     /// The reply that is coming in, and how much of it has.
     index: usize,
-    at: usize,
-    plain: bool,
-    closing: bool,
+    reading: Reading,
     ending: Ending,
     slow: bool,
     echo: bool,
@@ -45,6 +48,8 @@ pub struct Client {
     told: bool,
     /// The server was asked to drain: replies may say that it closes.
     draining: bool,
+    /// Bytes of this client that the server had taken until then.
+    taken_before: usize,
     /// All that came.
     pub bytes_got: usize,
 }
@@ -53,21 +58,24 @@ impl Client {
     pub fn http(net: &SimNet, rng: &mut Rng, manner: Manner) -> Self {
         let ending = [Ending::HalfClose, Ending::WhenServed, Ending::ByRequest][rng.below(3)];
         let count = 1 + rng.below(manner.requests_max);
-        let (mut outgoing, mut replies, mut ends) = (Vec::new(), Vec::new(), Vec::new());
-        for n in 1..=count {
-            let close = n == count && ending == Ending::ByRequest;
-            replies.push(http::request(rng, manner.body_max, close, &mut outgoing));
+        let (mut outgoing, mut replies) = (Vec::new(), Vec::new());
+        let (mut ends, mut gates) = (Vec::new(), VecDeque::new());
+        for n in 0..count {
+            let close = n + 1 == count && ending == Ending::ByRequest;
+            let start = outgoing.len();
+            let asked = http::request(rng, manner.kinds, close, &mut outgoing);
+            gates.extend(asked.waits_at.map(|at| (start + at, n)));
+            replies.push(asked.reply);
             ends.push(outgoing.len());
         }
-        Self { ends, ..Self::new(net, manner, ending, outgoing, replies, false) }
+        Self { ends, gates, ..Self::new(net, manner, ending, outgoing, replies, false) }
     }
 
     pub fn echo(net: &SimNet, rng: &mut Rng, manner: Manner) -> Self {
         let ending = [Ending::HalfClose, Ending::WhenServed][rng.below(2)];
-        let bytes = rng.below(manner.requests_max * manner.body_max + 1);
+        let bytes = rng.below(manner.requests_max * manner.kinds.body_max + 1);
         let outgoing: Vec<u8> = (0..bytes).map(|_| rng.next_u64() as u8).collect();
-        let plain: Vec<u16> = outgoing.iter().copied().map(u16::from).collect();
-        let replies = vec![Reply { closing: plain.clone(), plain }];
+        let replies = vec![Reply::bare(outgoing.clone())];
         Self::new(net, manner, ending, outgoing, replies, true)
     }
 
@@ -83,22 +91,23 @@ impl Client {
         if manner.slow {
             peer.set_window(500);
         }
+        let reading = Reading::new(replies.first());
         Self {
             peer,
             outgoing,
             sent: 0,
             ends: Vec::new(),
+            gates: VecDeque::new(),
             replies,
             index: 0,
-            at: 0,
-            plain: true,
-            closing: false,
+            reading,
             ending,
             slow: manner.slow,
             echo,
             finished: false,
             told: false,
             draining: false,
+            taken_before: 0,
             bytes_got: 0,
         }
     }
@@ -106,11 +115,11 @@ impl Client {
     /// From now on the server may close after any reply.
     pub fn expect_drain(&mut self) {
         self.draining = true;
-        self.closing |= self.at == 0;
+        self.taken_before = self.bytes_taken();
     }
 
     /// Bytes of this client that the server has taken.
-    pub fn bytes_taken(&self) -> usize {
+    fn bytes_taken(&self) -> usize {
         self.peer.bytes_taken() as usize
     }
 
@@ -148,12 +157,24 @@ impl Client {
     }
 
     fn send(&mut self, rng: &mut Rng) {
-        let left = self.outgoing.len() - self.sent;
+        let left = self.may_send_to() - self.sent;
         if left > 0 && !self.finished && rng.below(2) == 0 {
             let count = 1 + rng.below(left.min(6000));
             self.peer.send(&self.outgoing[self.sent..self.sent + count]);
             self.sent += count;
         }
+    }
+
+    /// Where it stops until it hears `100 Continue`, or the end.
+    fn may_send_to(&mut self) -> usize {
+        while let Some(&(at, reply)) = self.gates.front() {
+            let open = self.index > reply || self.index == reply && self.reading.continued;
+            if !open {
+                return at;
+            }
+            self.gates.pop_front();
+        }
+        self.outgoing.len()
     }
 
     fn read(&mut self, rng: &mut Rng) {
@@ -171,19 +192,10 @@ impl Client {
     /// Compares one byte of a reply.
     fn take(&mut self, byte: u8) {
         let reply = self.replies.get(self.index).expect("a byte after the last reply");
-        let fits = |of: &[u16]| of.get(self.at).is_some_and(|&b| b == ANY || b == u16::from(byte));
-        self.plain &= fits(&reply.plain);
-        self.closing &= fits(&reply.closing);
-        let (index, at) = (self.index, self.at);
-        assert!(self.plain || self.closing, "reply {index} is wrong at byte {at}: {byte:#04x}");
-        self.at += 1;
-        let whole = |of: &[u16], alive| alive && of.len() == self.at;
-        if whole(&reply.plain, self.plain) || whole(&reply.closing, self.closing) {
-            self.told = self.closing;
+        if self.reading.take(reply, self.draining, byte) {
+            self.told = self.reading.told;
             self.index += 1;
-            self.at = 0;
-            self.plain = true;
-            self.closing = self.draining;
+            self.reading = Reading::new(self.replies.get(self.index));
         }
     }
 
@@ -196,21 +208,23 @@ impl Client {
         if !self.peer.is_lost() {
             assert!(!self.is_reset(), "the server gave up {}", self.describe());
             let (index, all) = (self.index, self.replies.len());
-            assert!(self.is_served(), "{index} of {all} replies came, then {} bytes", self.at);
+            assert!(self.is_served(), "{index} of {all} replies came: {}", self.describe());
         }
     }
 
     /// What came is whole, and at least what the server had taken before it was told to drain.
-    pub fn check_drained(&self, taken_before: usize) {
+    pub fn check_drained(&self) {
+        let taken_before = self.taken_before;
         if self.is_reset() {
             assert!(!self.peer.is_accepted(), "the server gave up {}", self.describe());
             return;
         }
         if self.echo {
-            let got = if self.is_served() { self.outgoing.len() } else { self.at };
+            let got = if self.is_served() { self.outgoing.len() } else { self.reading.bytes() };
             assert!(got >= taken_before, "{got} bytes came back of {taken_before} taken");
         } else {
-            assert_eq!(self.at, 0, "reply {} was cut off", self.index);
+            let all = self.index == self.replies.len();
+            assert!(all || self.reading.is_fresh(), "a reply was cut off: {}", self.describe());
             // A reply that says so ends the connection, whatever the client had sent already.
             let owed = self.ends.iter().filter(|&&end| end <= taken_before).count();
             assert!(self.told || self.index >= owed, "{owed} owed: {}", self.describe());
@@ -220,7 +234,7 @@ impl Client {
     /// For the report of a run that does not end.
     pub fn describe(&self) -> String {
         format!(
-            "echo={} {:?} sent {}/{} taken {} reply {}/{} at {} slow={} finished={} reset={}",
+            "echo={} {:?} sent {}/{} taken {} reply {}/{} {:?} slow={} finished={} reset={}",
             self.echo,
             self.ending,
             self.sent,
@@ -228,7 +242,7 @@ impl Client {
             self.bytes_taken(),
             self.index,
             self.replies.len(),
-            self.at,
+            self.reading,
             self.slow,
             self.finished,
             self.is_reset(),

@@ -1,119 +1,270 @@
-//! Random valid HTTP requests and the replies that `Builtin` owes for them, byte for byte but for
-//! the date.
+//! Random valid HTTP requests of every kind, and the replies that `Served` owes for them, byte for
+//! byte but for the date.
 
 use ringway::transport::sim::Rng;
 
-/// Stands for any byte.
-pub const ANY: u16 = 256;
+use crate::reply::{Framing, Head, Reply};
+use crate::service::{stream_of, sum_of};
 
-/// The reply to one request: as it is, and as it is when the server is about to close.
-pub struct Reply {
-    pub plain: Vec<u16>,
-    pub closing: Vec<u16>,
-}
-
-/// What there is to ask for.
+/// What a request asks for.
 struct Case {
-    line: &'static str,
+    method: &'static str,
+    target: &'static str,
     status: &'static str,
     content_type: &'static str,
     body: &'static str,
     allow: &'static str,
-    /// The body of the reply is that of the request.
-    echoes: bool,
+    /// Where the body of the reply comes from.
+    gives: Gives,
     /// Requests of it carry a body.
     sends: bool,
 }
 
+/// Where the body of a reply comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gives {
+    Text,
+    /// The body of the request.
+    Echo,
+    /// What `Served` makes of the body of the request.
+    Sum,
+    /// Bytes in parts, of a length that the head tells.
+    Sized,
+    /// The same, and their end alone tells.
+    Stream,
+    /// No body, and no length of one.
+    Nothing,
+}
+
 const OK: Case = Case {
-    line: "GET / ",
+    method: "GET",
+    target: "/",
     status: "200 OK",
     content_type: "text/plain",
     body: "hello! I'm go server !",
     allow: "",
-    echoes: false,
+    gives: Gives::Text,
     sends: false,
 };
 const REFUSED: Case = Case {
-    line: "POST / ",
+    method: "POST",
     status: "405 Method Not Allowed",
     body: "method not allowed\n",
     allow: "GET, HEAD, OPTIONS",
     sends: true,
     ..OK
 };
-const UNKNOWN: Case =
-    Case { line: "GET /nowhere?x=1 ", status: "404 Not Found", body: "not found\n", ..OK };
 const ECHO: Case = Case {
-    line: "POST /echo ",
+    method: "POST",
+    target: "/echo",
     content_type: "application/octet-stream",
-    body: "",
-    echoes: true,
+    gives: Gives::Echo,
     sends: true,
     ..OK
 };
+const SUM: Case = Case { target: "/sum", content_type: "text/plain", gives: Gives::Sum, ..ECHO };
+const PING: Case = Case { method: "POST", target: "/ping", body: "pong", ..OK };
+const OPTIONS: Case = Case {
+    method: "OPTIONS",
+    status: "204 No Content",
+    content_type: "",
+    allow: "GET, HEAD, OPTIONS",
+    gives: Gives::Nothing,
+    ..OK
+};
+const UNKNOWN: Case =
+    Case { target: "/nowhere?x=1", status: "404 Not Found", body: "not found\n", ..OK };
 
 /// The cases, those that matter most more often.
-const CASES: [Case; 8] = [
+const CASES: [Case; 17] = [
     OK,
-    Case { line: "POST /ping ", body: "pong", ..OK },
-    Case { line: "POST /ping ", body: "pong", sends: true, ..OK },
+    Case { method: "HEAD", ..OK },
+    PING,
+    Case { sends: true, ..PING },
     ECHO,
     ECHO,
+    ECHO,
+    SUM,
+    SUM,
     UNKNOWN,
+    Case { method: "HEAD", ..UNKNOWN },
     REFUSED,
-    Case { line: "GET /echo ", allow: "POST, OPTIONS", sends: false, ..REFUSED },
+    Case { target: "/echo", method: "GET", allow: "POST, OPTIONS", sends: false, ..REFUSED },
+    OPTIONS,
+    Case { target: "/echo", allow: "POST, OPTIONS", ..OPTIONS },
+    Case { target: "*", allow: "GET, HEAD, POST, OPTIONS", ..OPTIONS },
+    Case {
+        target: "/health",
+        content_type: "application/json",
+        body: "{\"status\":\"ok\"}\n",
+        ..OK
+    },
 ];
 
-/// Appends a random request to `out`, with a body of at most `body_max` bytes; returns the reply
-/// that it must get.
-pub fn request(rng: &mut Rng, body_max: usize, close: bool, out: &mut Vec<u8>) -> Reply {
-    let case = &CASES[rng.below(CASES.len())];
-    let body = if case.sends { random_body(rng, body_max) } else { Vec::new() };
-    out.extend(format!("{}HTTP/1.1\r\nHost: sim\r\n", case.line).bytes());
+/// Those whose replies are made in parts; they hold others up, so they are rarer.
+const STREAMS: [Case; 4] = [
+    Case { target: "/sized", content_type: "", gives: Gives::Sized, ..OK },
+    Case { target: "/stream", content_type: "", gives: Gives::Stream, ..OK },
+    Case { target: "/stream", content_type: "", gives: Gives::Stream, ..OK },
+    Case { method: "HEAD", target: "/stream", content_type: "", gives: Gives::Stream, ..OK },
+];
+
+/// What requests may be like.
+#[derive(Debug, Clone, Copy)]
+pub struct Kinds {
+    pub body_max: usize,
+    /// One in so many is answered in parts.
+    pub streams_one_in: usize,
+}
+
+/// A request on its way.
+pub struct Asked {
+    pub reply: Reply,
+    /// Bytes of it after which the client waits for `100 Continue`.
+    pub waits_at: Option<usize>,
+}
+
+/// How the body of a request is told from what follows it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    Nothing,
+    Length,
+    Chunks,
+}
+
+/// Appends a random request to `out`; the last of its connection when `close`.
+pub fn request(rng: &mut Rng, kinds: Kinds, close: bool, out: &mut Vec<u8>) -> Asked {
+    let case = match rng.below(kinds.streams_one_in) {
+        0 => &STREAMS[rng.below(STREAMS.len())],
+        _ => &CASES[rng.below(CASES.len())],
+    };
+    // A stream of no known length ends the connection of such a peer.
+    let old = rng.below(8) == 0 && (close || case.gives != Gives::Stream);
+    let bytes = rng.below(4 * kinds.body_max + 1);
+    let made_in_parts = matches!(case.gives, Gives::Sized | Gives::Stream);
+    let query = if made_in_parts { format!("?{bytes}") } else { String::new() };
+    let body = if case.sends { random_body(rng, kinds.body_max) } else { Vec::new() };
+    let sent = match (case.sends, rng.below(3)) {
+        (true, 0) if !old => Sent::Chunks,
+        (true, _) => Sent::Length,
+        (false, 0) => Sent::Length,
+        (false, _) => Sent::Nothing,
+    };
+    let has_body = sent == Sent::Chunks || !body.is_empty();
+    let reads = matches!(case.gives, Gives::Echo | Gives::Sum);
+    let expects = has_body && reads && !old && rng.below(4) == 0;
+    let version = if old { "1.0" } else { "1.1" };
+    let start = out.len();
+    out.extend(
+        format!("{} {}{query} HTTP/{version}\r\nHost: sim\r\n", case.method, case.target).bytes(),
+    );
+    fields(rng, kinds, sent, body.len(), out);
+    out.extend(if expects { &b"Expect: 100-continue\r\n"[..] } else { b"" });
+    out.extend(match (old, close) {
+        (true, false) => &b"Connection: keep-alive\r\n"[..],
+        (false, true) => b"Connection: close\r\n",
+        _ => b"",
+    });
+    out.extend(b"\r\n");
+    let head_bytes = out.len() - start;
+    if sent == Sent::Chunks {
+        chunks(rng, &body, out)
+    } else {
+        out.extend(&body)
+    }
+    let given = match case.gives {
+        Gives::Text => case.body.as_bytes().to_vec(),
+        Gives::Echo => body,
+        Gives::Sum => sum_of(&body).into_bytes(),
+        Gives::Sized | Gives::Stream => stream_of(bytes),
+        Gives::Nothing => Vec::new(),
+    };
+    let framing = framing(case, sent, old);
+    let head = |connection| head(case, framing, given.len(), connection);
+    let stays = match (close, old) {
+        (true, _) => "close",
+        (false, true) => "keep-alive",
+        (false, false) => "",
+    };
+    Asked {
+        waits_at: (expects && rng.below(2) == 0).then_some(head_bytes),
+        reply: Reply {
+            plain: head(stays),
+            closing: head("close"),
+            continues: expects,
+            framing: if case.method == "HEAD" { Framing::Length } else { framing },
+            trailers: if case.gives == Gives::Stream {
+                format!("X-Bytes: {bytes}\r\n\r\n")
+            } else {
+                "\r\n".to_owned()
+            },
+            body: if case.method == "HEAD" { Vec::new() } else { given },
+        },
+    }
+}
+
+fn fields(rng: &mut Rng, kinds: Kinds, sent: Sent, body_bytes: usize, out: &mut Vec<u8>) {
     if rng.chance(150_000) {
         // A head that one small slot cannot hold.
-        out.extend(format!("X-Padding: {}\r\n", "p".repeat(rng.below(body_max.max(1)))).bytes());
+        let padding = "p".repeat(rng.below(kinds.body_max.max(1)));
+        out.extend(format!("X-Padding: {padding}\r\n").bytes());
     }
-    if case.sends || rng.chance(100_000) {
-        out.extend(format!("Content-Length: {}\r\n", body.len()).bytes());
+    match sent {
+        Sent::Nothing => {}
+        Sent::Length => out.extend(format!("Content-Length: {body_bytes}\r\n").bytes()),
+        Sent::Chunks => out.extend(b"Transfer-Encoding: chunked\r\n"),
     }
-    if close {
-        out.extend(b"Connection: close\r\n");
+}
+
+fn framing(case: &Case, sent: Sent, old: bool) -> Framing {
+    match case.gives {
+        Gives::Echo if sent == Sent::Chunks => Framing::Chunks,
+        Gives::Stream if old => Framing::UntilClose,
+        Gives::Stream => Framing::Chunks,
+        _ => Framing::Length,
     }
+}
+
+/// `body` as chunks of random sizes, some with an extension, sometimes with trailers.
+fn chunks(rng: &mut Rng, body: &[u8], out: &mut Vec<u8>) {
+    let mut left = body;
+    while !left.is_empty() {
+        let (chunk, rest) = left.split_at(1 + rng.below(left.len()));
+        let extension = ["", "", ";a=b"][rng.below(3)];
+        out.extend(format!("{:x}{extension}\r\n", chunk.len()).bytes());
+        out.extend(chunk);
+        out.extend(b"\r\n");
+        left = rest;
+    }
+    out.extend(b"0\r\n");
+    out.extend(if rng.below(3) == 0 { &b"X-Trailer: t\r\n"[..] } else { b"" });
     out.extend(b"\r\n");
-    out.extend(&body);
-    let body = if case.echoes { &body } else { case.body.as_bytes() };
-    Reply { plain: reply(case, body, close), closing: reply(case, body, true) }
 }
 
 fn random_body(rng: &mut Rng, most: usize) -> Vec<u8> {
     let bytes = match rng.below(4) {
         0 => 0,
-        1 => rng.below(32),
+        1 => rng.below(32.min(most + 1)),
         _ => rng.below(most + 1),
     };
     (0..bytes).map(|_| rng.next_u64() as u8).collect()
 }
 
-fn reply(case: &Case, body: &[u8], close: bool) -> Vec<u16> {
-    let mut out: Vec<u16> = Vec::new();
-    let mut text = |text: &str| out.extend(text.bytes().map(u16::from));
-    text(&format!("HTTP/1.1 {}\r\nDate: ", case.status));
-    let date = "#".repeat(29);
-    text(&date);
-    text(&format!("\r\nContent-Type: {}\r\n", case.content_type));
-    text(&format!("Content-Length: {}\r\n", body.len()));
-    if close {
-        text("Connection: close\r\n");
+fn head(case: &Case, framing: Framing, bytes: usize, connection: &str) -> Head {
+    let mut lines = Vec::new();
+    let mut field = |name: &str, value: &str| {
+        if !value.is_empty() {
+            lines.push(format!("{name}: {value}"));
+        }
+    };
+    field("Content-Type", case.content_type);
+    match framing {
+        _ if case.gives == Gives::Nothing => {}
+        Framing::Length => field("Content-Length", &bytes.to_string()),
+        Framing::Chunks => field("Transfer-Encoding", "chunked"),
+        Framing::UntilClose | Framing::Bare => {}
     }
-    if !case.allow.is_empty() {
-        text(&format!("Allow: {}\r\n", case.allow));
-    }
-    text("\r\n");
-    let at = out.windows(29).position(|bytes| bytes.iter().all(|&b| b == u16::from(b'#')));
-    let at = at.expect("the date was just written");
-    out[at..at + 29].fill(ANY);
-    out.extend(body.iter().copied().map(u16::from));
-    out
+    field("Connection", connection);
+    field("Allow", case.allow);
+    Head::new(format!("HTTP/1.1 {}", case.status), lines)
 }

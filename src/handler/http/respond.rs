@@ -48,8 +48,8 @@ impl Asked {
     fn closes(&self, wants: Wants) -> bool {
         // Whether the peer sends a body that it held back, after an answer that does not want it,
         // nobody can tell (RFC 9110 §10.1.1).
-        let held_back = self.body_whole && self.meta.expects_continue();
-        !self.meta.keep_alive() || held_back && wants == Wants::Nobody
+        let may_hold_back = self.meta.expects_continue() && self.body_whole;
+        !self.meta.keep_alive() || may_hold_back && wants == Wants::Nobody
     }
 
     fn connection(&self, closes: bool) -> Connection<'static> {

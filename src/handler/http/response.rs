@@ -77,6 +77,11 @@ impl Response {
         }
     }
 
+    /// Whether the service has a part in it after its head.
+    pub(super) fn is_service(&self) -> bool {
+        self.reads || matches!(self.body, Body::Stream(_))
+    }
+
     /// A response of this status and text.
     pub fn text(status: u16, text: impl Into<Cow<'static, str>>) -> Self {
         let bytes = match text.into() {

@@ -367,8 +367,8 @@ impl<S: Service> Http<S> {
 
     /// Forgets an exchange that will not come to its end, and what waits behind it.
     pub(super) fn abandon(&mut self, cx: &mut Cx, conn: ConnId) {
-        let exchange = &mut self.exchanges[conn.slot() as usize];
-        if exchange.is_service() {
+        let pending = self.take_pending(conn).is_some_and(|response| response.is_service());
+        if pending || self.exchanges[conn.slot() as usize].is_service() {
             self.service.closed(cx, conn);
         }
         let exchange = &mut self.exchanges[conn.slot() as usize];
@@ -378,7 +378,6 @@ impl<S: Service> Http<S> {
             cx.drop_buf(message, Reason::NotWanted);
         }
         *exchange = Exchange::NONE;
-        self.take_pending(conn);
     }
 }
 

@@ -36,6 +36,10 @@ pub(super) struct Conn {
     pub tx_paused: bool,
     /// Receives nothing until the handler asks for more.
     pub held: bool,
+    /// In the list of connections that something has arrived on.
+    pub arriving: bool,
+    /// In the list of connections that the next flush visits.
+    pub dirty: bool,
 }
 
 impl Conn {
@@ -51,7 +55,15 @@ impl Conn {
         close_wanted: false,
         tx_paused: false,
         held: false,
+        arriving: false,
+        dirty: false,
     };
+
+    /// Begins the next connection of the slot, which keeps its place in the lists.
+    pub fn reuse(&mut self, generation: u32, wire: usize) {
+        let Self { arriving, dirty, .. } = *self;
+        *self = Self { phase: Phase::Open, generation, wire, arriving, dirty, ..Self::FREE };
+    }
 
     /// Whether what arrives is taken.
     pub fn receives(&self) -> bool {

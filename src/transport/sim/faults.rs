@@ -58,6 +58,11 @@ pub struct Faults {
     pub window_bytes: usize,
     /// Bufs that all connections together queue to send.
     pub tx_bufs: usize,
+    /// Bufs that all connections together receive in one step; what is more waits for the next, as
+    /// behind a completion queue that is full.
+    pub step_bufs: usize,
+    /// Whose bytes are received next is left to chance, instead of to turns.
+    pub shuffle: bool,
 }
 
 impl Default for Faults {
@@ -69,6 +74,8 @@ impl Default for Faults {
             short: false,
             window_bytes: 64 * 1024,
             tx_bufs: TX_QUEUE_BUFS,
+            step_bufs: usize::MAX,
+            shuffle: false,
         }
     }
 }

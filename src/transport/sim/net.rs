@@ -1,7 +1,8 @@
 //! The simulated network as a test sees it: peers that connect, send, read and go, in steps.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::rc::Rc;
 
 use super::faults::{Faults, Rng};
@@ -16,9 +17,84 @@ pub(super) struct Net {
     /// Wires that wait to be accepted.
     pub waiting: VecDeque<usize>,
     pub accepting: bool,
+    /// Bufs that may still be received in this step.
+    pub step_bufs_left: usize,
+    /// Wires that something happened to since the transport last looked.
+    touched: Vec<usize>,
+    /// When what is next on a wire arrives, soonest first.
+    under_way: BinaryHeap<Reverse<(u64, usize)>>,
+    /// Wires that can be reset.
+    live: Vec<usize>,
 }
 
 impl Net {
+    /// Has the transport look at a wire, if it still knows it.
+    pub fn touch(&mut self, wire: usize) {
+        let Wire { touched, gone, .. } = &mut self.wires[wire];
+        if !*gone && !std::mem::replace(touched, true) {
+            self.touched.push(wire);
+        }
+    }
+
+    /// A wire that something happened to.
+    pub fn next_touched(&mut self) -> Option<usize> {
+        let wire = self.touched.pop()?;
+        self.wires[wire].touched = false;
+        Some(wire)
+    }
+
+    /// Whether there is such a wire.
+    pub fn is_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    /// Touches a wire when what is next on it arrives, unless that is here.
+    pub fn await_next(&mut self, wire: usize) {
+        let due = self.wires[wire].next_due().filter(|&due| due > self.step);
+        self.under_way.extend(due.map(|due| Reverse((due, wire))));
+    }
+
+    /// Lets a peer act on its wire.
+    fn act(&mut self, wire: usize, act: impl FnOnce(&mut Wire, u64, &Faults, &mut Rng)) {
+        let waits = self.wires[wire].next_due().is_some();
+        act(&mut self.wires[wire], self.step, &self.faults, &mut self.rng);
+        if !waits {
+            self.await_next(wire);
+            self.touch(wire);
+        }
+    }
+
+    fn reset(&mut self, wire: usize) {
+        self.wires[wire].reset();
+        self.touch(wire);
+    }
+
+    fn pass_a_step(&mut self) {
+        self.step += 1;
+        self.step_bufs_left = self.faults.step_bufs;
+        self.reset_some();
+        while let Some(&Reverse((due, wire))) = self.under_way.peek()
+            && due <= self.step
+        {
+            self.under_way.pop();
+            self.touch(wire);
+        }
+    }
+
+    fn reset_some(&mut self) {
+        let chance = self.faults.reset_per_million;
+        if chance == 0 {
+            return;
+        }
+        let wires = &self.wires;
+        self.live.retain(|&wire| !wires[wire].gone && wires[wire].up_end == End::Not);
+        for at in 0..self.live.len() {
+            if self.rng.chance(chance) {
+                self.reset(self.live[at]);
+            }
+        }
+    }
+
     /// Refuses a wire, or cuts it off.
     pub fn refuse(&mut self, wire: usize) {
         self.wires[wire].gone = true;
@@ -41,19 +117,16 @@ impl SimNet {
             wires: Vec::new(),
             waiting: VecDeque::new(),
             accepting: false,
+            step_bufs_left: faults.step_bufs,
+            touched: Vec::new(),
+            under_way: BinaryHeap::new(),
+            live: Vec::new(),
         })))
     }
 
     /// Lets one unit of time pass: what is under way comes nearer, and faults happen.
     pub fn step(&self) {
-        let net = &mut *self.0.borrow_mut();
-        net.step += 1;
-        let chance = net.faults.reset_per_million;
-        for wire in net.wires.iter_mut().filter(|wire| !wire.gone && wire.up_end == End::Not) {
-            if net.rng.chance(chance) {
-                wire.reset();
-            }
-        }
+        self.0.borrow_mut().pass_a_step();
     }
 
     /// A peer that connects. It is refused when nobody listens.
@@ -61,6 +134,7 @@ impl SimNet {
         let net = &mut *self.0.borrow_mut();
         let wire = net.wires.len();
         net.wires.push(Wire::new(net.faults.window_bytes));
+        net.live.push(wire);
         if net.accepting {
             net.waiting.push_back(wire);
         } else {
@@ -88,33 +162,38 @@ impl Peer {
 
     /// Sends; whatever the transport does, the network takes it.
     pub fn send(&self, bytes: &[u8]) {
-        let Net { step, rng, faults, wires, .. } = &mut *self.net.0.borrow_mut();
-        wires[self.wire].send(bytes, *step, faults, rng);
+        let net = &mut *self.net.0.borrow_mut();
+        net.act(self.wire, |wire, step, faults, rng| wire.send(bytes, step, faults, rng));
     }
 
     /// Sends no more, and still reads.
     pub fn finish(&self) {
         let net = &mut *self.net.0.borrow_mut();
-        net.wires[self.wire].finish(net.step);
+        net.act(self.wire, |wire, step, _, _| wire.finish(step));
     }
 
     /// Goes away at once.
     pub fn reset(&self) {
-        self.with(Wire::reset);
+        self.net.0.borrow_mut().reset(self.wire);
     }
 
     /// Appends what arrived to `out`, at most `most` bytes; returns how many.
     pub fn read(&self, most: usize, out: &mut Vec<u8>) -> usize {
-        self.with(|wire| {
-            let count = most.min(wire.down.len());
-            out.extend(wire.down.drain(..count));
-            count
-        })
+        let net = &mut *self.net.0.borrow_mut();
+        let down = &mut net.wires[self.wire].down;
+        let count = most.min(down.len());
+        out.extend(down.drain(..count));
+        if count > 0 {
+            net.touch(self.wire);
+        }
+        count
     }
 
     /// From now on, holds so many bytes unread before it takes no more.
     pub fn set_window(&self, bytes: usize) {
-        self.with(|wire| wire.window = bytes);
+        let net = &mut *self.net.0.borrow_mut();
+        net.wires[self.wire].window = bytes;
+        net.touch(self.wire);
     }
 
     /// The transport said its last, and all of it has been read.

@@ -50,6 +50,10 @@ pub(super) struct Wire {
     pub window: usize,
     /// The transport has accepted it.
     pub accepted: bool,
+    /// The connection slot that it has while the transport knows it.
+    pub slot: Option<u32>,
+    /// In the list of wires that something happened to.
+    pub touched: bool,
     /// The transport knows it no more.
     pub gone: bool,
 }
@@ -65,6 +69,8 @@ impl Wire {
             down_end: End::Not,
             window,
             accepted: false,
+            slot: None,
+            touched: false,
             gone: false,
         }
     }
@@ -112,6 +118,11 @@ impl Wire {
         }
         let flight = self.flights.front().filter(|flight| flight.due <= step)?;
         Some(flight.bytes.map_or(Arrival::Finished, Arrival::Bytes))
+    }
+
+    /// When what is next arrives, or did.
+    pub fn next_due(&self) -> Option<u64> {
+        self.flights.front().map(|flight| flight.due)
     }
 
     /// Takes the front of the piece that arrived, as much as `out` holds; returns how much.
