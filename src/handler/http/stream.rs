@@ -206,7 +206,10 @@ impl<S: Service> Http<S> {
                     }
                 }
                 Pull::Wait => return Err(Stalled),
-                Pull::End => return Ok(self.exchange(conn).answer = Answer::Ending),
+                Pull::End => {
+                    self.exchange(conn).answer = Answer::Ending;
+                    return Ok(());
+                }
                 Pull::Trailers(lines) => {
                     let exchange = self.exchange(conn);
                     exchange.answer = Answer::Ending;
