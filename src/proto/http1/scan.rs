@@ -38,12 +38,18 @@ pub(super) fn target_end(bytes: &[u8]) -> usize {
     run(bytes, not_in_target)
 }
 
-/// Length of the longest prefix of `bytes` without hits.
+/// Length of the longest prefix of `bytes` without hits. Often that is within the first word, which
+/// is looked at before a loop is set up.
 #[inline(always)]
 fn run(bytes: &[u8], hits: fn(u64) -> u64) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut end = 0;
-    for word in words {
+    if let Some(found) = words.first().map(|word| hits(u64::from_le_bytes(*word)))
+        && found != 0
+    {
+        return first(found);
+    }
+    let mut end = 8.min(words.len() * 8);
+    for word in words.iter().skip(1) {
         let found = hits(u64::from_le_bytes(*word));
         if found != 0 {
             return end + first(found);
