@@ -204,7 +204,10 @@ pub const HTTP_TIMEOUT_MS_MAX: u64 = 86_400_000;
 
 /// Messages of one listener that wait behind responses that are not whole; the connection that one
 /// more comes from is closed.
-pub const HTTP_HELD_BUFS: usize = 4096;
+pub const HTTP_HELD_BUFS: usize = 16 * 1024;
+
+/// The same of one connection: what one large receive can hold of the shortest requests, twice.
+pub const HTTP_HELD_BUFS_LIMIT: u32 = 1024;
 
 /// The same of one connection past which it is not received from.
 pub const HTTP_HELD_BUFS_MAX: u32 = 16;

@@ -194,7 +194,8 @@ impl<S: Service> Http<S> {
         let exchange = &self.exchanges[message.conn().slot() as usize];
         match message.kind() {
             HEAD => exchange.is_busy(),
-            BODY | TRAILERS => !exchange.held.is_empty(),
+            BODY | TRAILERS => !exchange.held.is_empty() || exchange.holds_body(),
+            FAULT if exchange.response.is_some() => false,
             // They end a body that is coming, but not a response that is going.
             FAULT | kind::CLOSE => {
                 !exchange.held.is_empty() || exchange.is_busy() && !exchange.may_be_cut()
@@ -214,6 +215,7 @@ impl<S: Service> Http<S> {
             kind::FLUSHED => {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
                 exchange.flushes = exchange.flushes.saturating_sub(1);
+                exchange.late = false;
             }
             kind::DATA => self.service.upgraded(cx, message, out),
             _ => {}
@@ -251,6 +253,10 @@ impl<S: Service> Http<S> {
             Reply::Busy => return Err(message),
             Reply::Response(response) => {
                 let length = if meta.has_body() { request.content_length() } else { Some(0) };
+                if meta.is_chunked() && !meta.expects_continue() && !response.reads {
+                    self.defer(&asked(length), response, out);
+                    return Ok(());
+                }
                 self.respond(cx, &asked(length), response, out)
             }
             Reply::Body if meta.has_body() => {

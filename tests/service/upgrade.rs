@@ -58,7 +58,6 @@ fn an_upgrade_that_is_refused_with_a_stream_does_not_hold_up_the_listener() {
 }
 
 #[test]
-#[ignore = "what follows a begun refusal of an upgrade is refused: Lifecycle stays Held until its end"]
 fn requests_behind_an_upgrade_that_is_refused_with_a_stream_are_answered() {
     let mut bed = Bed::new();
     let conn = bed.open();

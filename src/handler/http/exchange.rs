@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::response::Response;
 use crate::mem::{Buf, BufList, MessageId};
 use crate::pipeline::chain::http1::HeadMeta;
 
@@ -77,6 +78,11 @@ pub(super) struct Exchange {
     pub close: Close,
     pub frame: Frame,
     pub source: Source,
+    /// What the service has answered, while the response waits: for the body of the request to turn
+    /// out well, or for a slot.
+    pub response: Option<Response>,
+    /// It waits for what came with the head to be looked at.
+    pub late: bool,
     /// A part that waits for a slot for its frame, or the trailers.
     pub kept: Option<Buf>,
     pub meta: Option<HeadMeta>,
@@ -99,6 +105,8 @@ impl Exchange {
         close: Close::No,
         frame: Frame::Length(0),
         source: Source::None,
+        response: None,
+        late: false,
         kept: None,
         meta: None,
         message: MessageId::NONE,
@@ -118,6 +126,16 @@ impl Exchange {
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.answer == Answer::Done && self.held.is_empty() && !self.paused
+    }
+
+    /// Whether the body of the request waits for the head of the response, which it is sent behind.
+    pub fn holds_body(&self) -> bool {
+        self.response.is_some() && self.wants == Wants::Response
+    }
+
+    /// Whether the response waited for the request, and need not any more.
+    pub fn may_respond(&self) -> bool {
+        self.response.is_some() && !self.late && (self.wants == Wants::Response || !self.body_open)
     }
 
     /// Whether there is something to ask for more of the response.

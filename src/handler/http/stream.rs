@@ -4,18 +4,18 @@
 use super::exchange::{Answer, Close, Exchange, Frame, Source, Wants};
 use super::output::{Stalled, append, append_bytes, mark_end, push};
 use super::respond::{Asked, CONTINUE};
-use super::response::{Pull, Reply};
+use super::response::{Body, Pull, Reply, Response};
 use super::{Http, ROOM, Service};
 use crate::counters::Reason;
 use crate::limits::{
-    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX,
-    LARGE_SLOT_BYTES,
+    HTTP_HELD_BUFS_LIMIT, HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX,
+    HTTP_TRAILER_BYTES_MAX, LARGE_SLOT_BYTES,
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
 use crate::proto::http1::{
-    self, CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, encode_chunk_size, is_field_line_block,
+    self, CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, Method, encode_chunk_size, is_field_line_block,
 };
 
 /// Times that the transport may owe us the word that all is out: the next part of a body is made
@@ -43,6 +43,7 @@ impl<S: Service> Http<S> {
             Wants::Response => self.echo_part(cx, message, last, out),
             Wants::Service => self.serve_part(cx, message, last, out),
             Wants::Nobody => {
+                // What it leaves to be done, `advance` does.
                 exchange.body_open &= !last;
                 cx.drop_buf(message, Reason::NotWanted);
                 Ok(())
@@ -142,6 +143,7 @@ impl<S: Service> Http<S> {
             let exchange = &self.exchanges[conn.slot() as usize];
             let moved = match exchange.answer {
                 Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
+                Answer::Owed if exchange.may_respond() => self.respond_late(cx, conn, out),
                 Answer::Ending => self.end(cx, conn, out),
                 _ if self.front_may_go(conn) => self.release(cx, conn, out),
                 Answer::Streaming if exchange.is_pulled() => Err(Stalled),
@@ -163,6 +165,37 @@ impl<S: Service> Http<S> {
             }
         }
         self.call_again(conn, out);
+    }
+
+    /// Keeps the response to a request whose body comes in chunks until what is here of them was
+    /// looked at, or, where nobody wants them, all: a peer that breaks their rules is to hear of that,
+    /// and of nothing else.
+    pub(super) fn defer(&mut self, asked: &Asked, response: Response, out: &mut Burst) {
+        let echoes =
+            matches!(response.body, Body::OfRequest) && asked.meta.method() != Method::Head;
+        let exchange = self.exchange(asked.conn);
+        exchange.answer = Answer::Owed;
+        exchange.wants = if echoes { Wants::Response } else { Wants::Nobody };
+        exchange.body_open = true;
+        exchange.meta = Some(asked.meta);
+        exchange.message = asked.message;
+        exchange.response = Some(response);
+        exchange.late = echoes;
+        if echoes {
+            self.flush(asked.conn, out);
+        }
+    }
+
+    fn respond_late(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
+        let exchange = self.exchange(conn);
+        let response = exchange.response.take().expect("the caller saw it");
+        let asked = Asked { body_whole: true, ..self.owed(conn, false) };
+        let asked = Asked { body_open: self.exchange(conn).body_open, ..asked };
+        let done = self.respond(cx, &asked, response, out);
+        if done.is_err() {
+            self.exchange(conn).response = self.take_pending(conn);
+        }
+        done
     }
 
     /// Asks the transport to say when all is out, unless it owes us that already.
@@ -311,7 +344,9 @@ impl<S: Service> Http<S> {
     pub(super) fn hold(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         let conn = message.conn();
         let exchange = &mut self.exchanges[conn.slot() as usize];
-        if let Err(message) = self.held.push(&mut exchange.held, message) {
+        let full = exchange.held_bufs >= HTTP_HELD_BUFS_LIMIT;
+        let held = if full { Err(message) } else { self.held.push(&mut exchange.held, message) };
+        if let Err(message) = held {
             cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::Protocol);
             return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
@@ -329,7 +364,7 @@ impl<S: Service> Http<S> {
         let done = exchange.answer == Answer::Done;
         match self.held.front(&exchange.held).map(Buf::kind) {
             None => false,
-            Some(BODY | TRAILERS) => true,
+            Some(BODY | TRAILERS) => !exchange.holds_body(),
             Some(HEAD) => done,
             Some(_) => done || exchange.may_be_cut(),
         }

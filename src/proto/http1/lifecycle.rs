@@ -165,7 +165,9 @@ impl Lifecycle {
         assert!(self.owed > 0 && ended <= self.owed, "a response to nothing: {ended}, {self:?}");
         self.owed -= ended;
         self.begun = ended == 0;
-        if self.owed == 0 && self.inbound == Inbound::Held {
+        // What has begun is no upgrade.
+        let answered = self.owed == 0 || self.owed == 1 && self.begun;
+        if answered && self.inbound == Inbound::Held {
             self.inbound = if self.last { Inbound::Ignored } else { Inbound::Next };
         }
     }

@@ -7,7 +7,7 @@ use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{StashId, Stashes, join};
 use crate::proto::http1::{
-    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, State, decode_head, resume_head,
+    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, decode_head, resume_head,
 };
 use crate::time::Instant;
 
@@ -85,13 +85,8 @@ impl Session {
                 push(output, buf);
                 Step::Done
             }
-            // The answer is on its way, or waits for a slot, as we do. One that has begun and goes on
-            // may not be waited for: the words that keep it going would come in behind `buf`.
-            Inbound::Held
-                if self.lifecycle.owed() <= 1 && self.lifecycle.state() != State::Writing =>
-            {
-                Step::Stalled(buf)
-            }
+            // The answer is on its way, or waits for a slot, as we do.
+            Inbound::Held if self.lifecycle.owed() <= 1 => Step::Stalled(buf),
             Inbound::Held => self.refuse(cx, 400, buf, output),
             Inbound::Ignored => {
                 cx.drop_buf(buf, Reason::Protocol);
