@@ -206,8 +206,11 @@ pub const HTTP_TIMEOUT_MS_MAX: u64 = 86_400_000;
 /// more comes from is closed.
 pub const HTTP_HELD_BUFS: usize = 16 * 1024;
 
-/// The same of one connection: what one large receive can hold of the shortest requests, twice.
-pub const HTTP_HELD_BUFS_LIMIT: u32 = 1024;
+/// What came on connections that the handler wants nothing more from, per listener: each holds a slot
+/// of its own, and there are fewer of those.
+pub const HTTP_WAITING_BUFS: usize = 8192;
+
+const _: () = assert!(HTTP_WAITING_BUFS >= (SMALL_SLOTS + LARGE_SLOTS) as usize);
 
 /// The same of one connection past which it is not received from.
 pub const HTTP_HELD_BUFS_MAX: u32 = 16;

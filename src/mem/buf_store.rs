@@ -8,6 +8,7 @@ const NIL: u32 = u32::MAX;
 pub struct BufStore {
     nodes: Box<[Node]>,
     free: u32,
+    held: u32,
 }
 
 struct Node {
@@ -43,7 +44,13 @@ impl BufStore {
         let last = capacity as u32 - 1;
         let next = |index| if index == last { NIL } else { index + 1 };
         let nodes = (0..=last).map(|index| Node { buf: nothing(), next: next(index) }).collect();
-        Self { nodes, free: 0 }
+        Self { nodes, free: 0, held: 0 }
+    }
+
+    /// Whether nothing is in any of its queues.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.held == 0
     }
 
     /// Appends to a queue; gives the buf back when the store is full.
@@ -52,6 +59,7 @@ impl BufStore {
         let index = self.free;
         let Some(node) = self.nodes.get_mut(index as usize) else { return Err(buf) };
         self.free = node.next;
+        self.held += 1;
         *node = Node { buf, next: NIL };
         match list.tail {
             NIL => list.head = index,
@@ -66,6 +74,7 @@ impl BufStore {
         let index = self.free;
         let Some(node) = self.nodes.get_mut(index as usize) else { return Err(buf) };
         self.free = node.next;
+        self.held += 1;
         *node = Node { buf, next: list.head };
         list.head = index;
         if list.tail == NIL {
@@ -86,6 +95,7 @@ impl BufStore {
         }
         node.next = self.free;
         self.free = index;
+        self.held -= 1;
         Some(buf)
     }
 
@@ -160,6 +170,7 @@ mod tests {
                 let listed: Vec<u32> = store.iter(&lists[which]).map(|b| b.conn().slot()).collect();
                 prop_assert_eq!(&listed, oracle[which].make_contiguous());
                 prop_assert_eq!(lists[which].is_empty(), listed.is_empty());
+                prop_assert_eq!(store.is_empty(), oracle.iter().all(VecDeque::is_empty));
             }
         }
     }

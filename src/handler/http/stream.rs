@@ -8,8 +8,8 @@ use super::response::{Body, Pull, Reply, Response};
 use super::{Http, ROOM, Service};
 use crate::counters::Reason;
 use crate::limits::{
-    HTTP_HELD_BUFS_LIMIT, HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX,
-    HTTP_TRAILER_BYTES_MAX, LARGE_SLOT_BYTES,
+    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX,
+    LARGE_SLOT_BYTES,
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
@@ -344,9 +344,7 @@ impl<S: Service> Http<S> {
     pub(super) fn hold(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         let conn = message.conn();
         let exchange = &mut self.exchanges[conn.slot() as usize];
-        let full = exchange.held_bufs >= HTTP_HELD_BUFS_LIMIT;
-        let held = if full { Err(message) } else { self.held.push(&mut exchange.held, message) };
-        if let Err(message) = held {
+        if let Err(message) = self.held.push(&mut exchange.held, message) {
             cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::Protocol);
             return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);

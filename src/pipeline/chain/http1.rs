@@ -12,8 +12,9 @@ use session::{Overdue, Session};
 use crate::counters::{Counter, Reason};
 use crate::limits::{
     HTTP_BODY_TIMEOUT_NS, HTTP_HEAD_TIMEOUT_NS, HTTP_KEEP_ALIVE_TIMEOUT_NS, HTTP_STASHES_SHARE,
+    HTTP_WAITING_BUFS,
 };
-use crate::mem::{Buf, Burst, kind};
+use crate::mem::{Buf, BufStore, Burst, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::http1::Limits;
 
@@ -59,6 +60,8 @@ pub struct Http1 {
     settings: Settings,
     stashes: Stashes,
     sessions: SessionTable<Session>,
+    /// What came on connections that the handler wants nothing more from, as it came.
+    waiting: BufStore,
     /// Slots below it have been asked to close.
     drained: u32,
     /// Slots below it have been looked at in this tick.
@@ -78,6 +81,9 @@ enum Step {
 /// Bufs that one look at a buf pushes at most.
 const ROOM: usize = 3;
 
+/// The meta of the `FLUSH` that the chain itself asks for: when it comes back, what waited is taken in.
+const RESUMED: u32 = 1;
+
 /// The status for what took too long.
 const REQUEST_TIMEOUT: u16 = 408;
 
@@ -88,6 +94,7 @@ impl Http1 {
             stashes: Stashes::new(settings.stashes),
             settings,
             sessions: SessionTable::new(slots),
+            waiting: BufStore::new(HTTP_WAITING_BUFS),
             drained: 0,
             ticked: 0,
         }
@@ -117,6 +124,7 @@ impl Http1 {
             kind::CLOSED => {
                 if let Some(mut session) = self.sessions.close(conn) {
                     self.stashes.take(&mut session.stash);
+                    while self.waiting.pop(&mut session.waiting).is_some() {}
                 }
                 push(output, marker);
             }
@@ -132,9 +140,77 @@ impl Http1 {
         }
     }
 
-    /// The same while the dataplane stops: a session closes with its last response.
+    /// Takes a buf in, or keeps it for later. What of it there is no room for now comes back.
+    #[inline]
+    fn take(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Option<Buf> {
+        if self.has_to_wait(&buf) {
+            self.hold_back(cx, buf, output);
+            return None;
+        }
+        self.take_now(cx, buf, output)
+    }
+
+    #[inline]
+    fn take_now(&mut self, cx: &mut Cx, mut buf: Buf, output: &mut Burst) -> Option<Buf> {
+        if buf.kind() != kind::DATA {
+            self.on_marker(cx, buf, output);
+            return None;
+        }
+        loop {
+            match self.receive(cx, buf, output) {
+                Step::Done => return None,
+                Step::Rest(rest) if output.room() >= ROOM => buf = rest,
+                Step::Rest(rest) | Step::Stalled(rest) => return Some(rest),
+            }
+        }
+    }
+
+    /// Whether the handler wants nothing more from a connection, or has not had all that came.
+    #[inline]
+    fn has_to_wait(&mut self, buf: &Buf) -> bool {
+        if !matches!(buf.kind(), kind::DATA | kind::EOF) {
+            return false;
+        }
+        let session = self.sessions.get_mut(buf.conn());
+        session.is_some_and(|session| session.paused || !session.waiting.is_empty())
+    }
+
+    /// Keeps what has to wait as it came. What nobody has room for costs its connection.
     #[cold]
-    fn egress_and_close(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+    fn hold_back(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) {
+        let Some(session) = self.sessions.get_mut(buf.conn()) else { return };
+        if let Err(buf) = self.waiting.push(&mut session.waiting, buf) {
+            session.lifecycle.ignore();
+            push(output, Buf::marker(buf.conn(), kind::ABORT));
+            cx.drop_buf(buf, Reason::Protocol);
+        }
+    }
+
+    /// Takes in what has waited, as far as the handler wants it. Gives `marker` back, which says that
+    /// it does, where there is no room for more.
+    #[cold]
+    fn take_waiting(&mut self, cx: &mut Cx, marker: Buf, output: &mut Burst) -> Result<(), Buf> {
+        while let Some(session) = self.sessions.get_mut(marker.conn())
+            && !session.paused
+            && let Some(buf) = self.waiting.pop(&mut session.waiting)
+        {
+            let left =
+                if output.room() < ROOM { Some(buf) } else { self.take_now(cx, buf, output) };
+            if let Some(left) = left
+                && let Some(session) = self.sessions.get_mut(left.conn())
+            {
+                let back = self.waiting.push_front(&mut session.waiting, left);
+                assert!(back.is_ok(), "it was just popped");
+                return Err(marker);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a handler says while the dataplane stops, when a session closes with its last response, or
+    /// while something waits to be taken in.
+    #[cold]
+    fn egress_one_by_one(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
         while output.room() >= 2
             && let Some(mut buf) = input.pop()
         {
@@ -144,8 +220,13 @@ impl Http1 {
             };
             session.sent(cx.now, &mut buf);
             let conn = buf.conn();
+            let resumes = buf.kind() == kind::RESUME && !session.waiting.is_empty();
             push(output, buf);
-            if session.lifecycle.is_idle() {
+            if resumes {
+                let mut flush = Buf::marker(conn, kind::FLUSH);
+                flush.set_kind(kind::FLUSH, RESUMED);
+                push(output, flush);
+            } else if cx.draining && session.lifecycle.is_idle() {
                 session.lifecycle.ignore();
                 push(output, Buf::linger(conn));
             }
@@ -165,27 +246,26 @@ impl Chain for Http1 {
         while output.room() >= ROOM
             && let Some(mut buf) = input.pop()
         {
-            if buf.kind() != kind::DATA {
-                self.on_marker(cx, buf, output);
+            if buf.kind() == kind::FLUSHED && buf.meta() == RESUMED {
+                match self.take_waiting(cx, buf, output) {
+                    Ok(()) => continue,
+                    Err(marker) => buf = marker,
+                }
+            } else if let Some(rest) = self.take(cx, buf, output) {
+                buf = rest;
+            } else {
                 continue;
             }
-            loop {
-                match self.receive(cx, buf, output) {
-                    Step::Done => break,
-                    Step::Rest(rest) if output.room() >= ROOM => buf = rest,
-                    Step::Rest(rest) | Step::Stalled(rest) => {
-                        let back = input.unpop(rest);
-                        assert!(back.is_ok(), "it was just popped");
-                        return;
-                    }
-                }
-            }
+            let back = input.unpop(buf);
+            assert!(back.is_ok(), "it was just popped");
+            return;
         }
     }
 
     fn egress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
-        if cx.draining {
-            return self.egress_and_close(cx, input, output);
+        // Where something may have to be added to what the handler says, it is looked at one by one.
+        if cx.draining || !self.waiting.is_empty() {
+            return self.egress_one_by_one(cx, input, output);
         }
         let before = output.len();
         output.take_from(input);

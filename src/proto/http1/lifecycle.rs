@@ -73,7 +73,7 @@ pub struct Lifecycle {
     /// No request follows the one that was seen last.
     last: bool,
     /// Requests without a whole response.
-    owed: u32,
+    owed: u16,
 }
 
 /// A connection whose head is being looked at.
@@ -95,7 +95,7 @@ impl Lifecycle {
     /// Requests without a whole response.
     #[inline]
     pub const fn owed(&self) -> u32 {
-        self.owed
+        self.owed as u32
     }
 
     /// Where the connection stands.
@@ -146,8 +146,17 @@ impl Lifecycle {
     pub fn refuse(&mut self) {
         let heard = !matches!(self.inbound, Inbound::Upgraded | Inbound::Ignored);
         assert!(heard, "nobody listens: {self:?}");
-        self.owed += 1;
+        self.owe();
         self.ignore();
+    }
+
+    /// One more response is due.
+    ///
+    /// # Panics
+    /// At 65,536 of them: whoever serves the connection reads on before it answers.
+    #[inline]
+    fn owe(&mut self) {
+        self.owed = self.owed.checked_add(1).expect("responses are owed in bounded number");
     }
 
     /// Nothing more is read.
@@ -162,8 +171,9 @@ impl Lifecycle {
     /// When fewer are owed.
     #[inline]
     pub fn written(&mut self, ended: u32) {
-        assert!(self.owed > 0 && ended <= self.owed, "a response to nothing: {ended}, {self:?}");
-        self.owed -= ended;
+        let legal = self.owed > 0 && ended <= self.owed();
+        assert!(legal, "a response to nothing: {ended}, {self:?}");
+        self.owed -= ended as u16;
         self.begun = ended == 0;
         // What has begun is no upgrade.
         let answered = self.owed == 0 || self.owed == 1 && self.begun;
@@ -204,7 +214,7 @@ impl Parsing<'_> {
     #[inline]
     pub fn head(self, seen: Seen) {
         let connection = self.0;
-        connection.owed += 1;
+        connection.owe();
         connection.last = !seen.keep_alive;
         connection.inbound = match seen {
             Seen { body: true, .. } => Inbound::Body,

@@ -3,7 +3,7 @@
 use super::messages::{BODY, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
 use super::{ROOM, Settings, Step, push};
 use crate::counters::{Counter, Reason};
-use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
+use crate::mem::{Buf, BufList, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{StashId, Stashes, join};
 use crate::proto::http1::{
@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub lifecycle: Lifecycle,
     /// The handler wants nothing more for now.
     pub paused: bool,
+    /// What came nevertheless.
+    pub waiting: BufList,
     /// Of the body that is coming, while one is.
     reader: BodyReader,
     /// The beginning of a head or of trailers whose end is still to come.
@@ -59,6 +61,7 @@ impl Session {
         Self {
             lifecycle: Lifecycle::new(),
             paused: false,
+            waiting: BufList::EMPTY,
             reader: BodyReader::Length(Body::new(0)),
             stash: StashId::NONE,
             requests: 0,
