@@ -1,0 +1,169 @@
+//! Peers by the thousand that hold what they can and give nothing, beside ten honest ones, who are
+//! served all the while and after.
+
+use ringway::sync::Ordering;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::socket::sockopt::RcvBuf;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, connect, setsockopt, socket,
+};
+use ringway::counters::Counter;
+use ringway::sync::AtomicBool;
+
+use crate::common::{Client, Server, Start, pattern, wait_until};
+
+const FLOOD: usize = 2000;
+const HONEST: u64 = 10;
+
+/// HTTP that loses patience within seconds, with room for a flood and the honest.
+pub fn impatient() -> Server {
+    let timeouts = "head_timeout_ms = 1500, body_timeout_ms = 1500, keep_alive_timeout_ms = 60000";
+    let tables = "[dataplane]\nmax_connections = 2100\n";
+    let start = Start::new().listener("http", timeouts).limited("write_timeout_ms = 2000");
+    start.tables(tables).start()
+}
+
+/// Lets honest peers ask while `flood` goes on, and once more behind it; then nothing is missing.
+pub fn stands(server: Server, flood: impl FnOnce(&Server)) {
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (over, server) = (&over, &server);
+        let honest = |peer| scope.spawn(move || ask_until(over, server, peer));
+        let honest: Vec<_> = (0..HONEST).map(honest).collect();
+        // Its failure must not leave the honest ones asking for ever.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| flood(server)));
+        over.store(true, Ordering::Relaxed);
+        let rounds: Vec<u64> = honest.into_iter().map(|peer| peer.join().unwrap()).collect();
+        println!("requests that the honest ones made meanwhile: {rounds:?}");
+        assert!(ended.is_ok() && rounds.iter().all(|&rounds| rounds > 0));
+    });
+    (0..HONEST).for_each(|peer| ask(&mut server.connect(), peer, u64::MAX));
+    server.wait_for_no_connections();
+    server.drain();
+}
+
+/// An honest peer: one connection for all it asks.
+fn ask_until(over: &AtomicBool, server: &Server, peer: u64) -> u64 {
+    let mut client = server.connect();
+    let mut round = 0;
+    while !over.load(Ordering::Relaxed) {
+        ask(&mut client, peer, round);
+        round += 1;
+        thread::sleep(Duration::from_millis(1));
+    }
+    round
+}
+
+fn ask(client: &mut Client, peer: u64, round: u64) {
+    let body = pattern(peer << 32 ^ round, 1 + (round % 5000) as usize);
+    let response = client.post("/echo", &body);
+    assert!(response.status() == 200 && response.body == body, "{}", response.head);
+}
+
+/// Peers that are just connected.
+pub fn connected(server: &Server, count: usize) -> Vec<TcpStream> {
+    let address = server.address(0);
+    let peers: Vec<_> = (0..count).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for peer in &peers {
+        peer.set_read_timeout(crate::common::patience()).unwrap();
+    }
+    peers
+}
+
+#[test]
+fn peers_that_say_nothing_are_shown_out_and_others_are_served_meanwhile() {
+    stands(impatient(), |server| {
+        for peer in connected(server, FLOOD) {
+            assert!(matches!((&peer).read(&mut [0]), Ok(0)), "they get no answer, and the end");
+        }
+        assert_eq!(server.count(Counter::Timeouts), FLOOD as u64);
+    });
+}
+
+/// Heads a byte at a time, never whole: more of them than may be kept.
+#[test]
+fn peers_that_send_heads_byte_by_byte_are_refused_and_others_are_served_meanwhile() {
+    stands(impatient(), |server| {
+        let peers = connected(server, FLOOD);
+        for byte in b"GET /slow HTTP/1.1\r\n".chunks(4) {
+            // Some have been refused already.
+            peers.iter().for_each(|mut peer| drop(peer.write(byte)));
+            thread::sleep(Duration::from_millis(400));
+        }
+        let mut refusals = [0, 0, 0];
+        for mut peer in peers {
+            let mut reply = Vec::new();
+            let _ = peer.read_to_end(&mut reply);
+            match reply.get(9..12) {
+                Some(b"408") => refusals[0] += 1,
+                Some(b"503") => refusals[1] += 1,
+                // A reset: it wrote once more behind the end.
+                None => refusals[2] += 1,
+                Some(_) => panic!("{:?}", String::from_utf8_lossy(&reply)),
+            }
+        }
+        println!("408 to {}, 503 to {}, no word to {}", refusals[0], refusals[1], refusals[2]);
+        assert!(refusals[0] > 0 && refusals[1] > 0);
+    });
+}
+
+/// Bodies a byte at a time, each in time: they are slow, and served.
+#[test]
+fn peers_that_send_bodies_byte_by_byte_are_served_as_the_others_are() {
+    stands(impatient(), |server| {
+        let mut peers = connected(server, FLOOD);
+        let head = b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n";
+        peers.iter_mut().for_each(|peer| peer.write_all(head).unwrap());
+        for byte in b"slowly".chunks(1) {
+            peers.iter_mut().for_each(|peer| peer.write_all(byte).unwrap());
+            thread::sleep(Duration::from_millis(400));
+        }
+        for peer in peers {
+            let response = Client::over(peer).response();
+            assert_eq!((response.status(), &response.body[..]), (200, &b"slowly"[..]));
+        }
+    });
+}
+
+/// A connection that holds next to nothing unread.
+fn narrow(server: &Server) -> TcpStream {
+    let tcp = SockProtocol::Tcp;
+    let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, tcp).unwrap();
+    setsockopt(&fd.as_fd(), RcvBuf, &2048).unwrap();
+    let SocketAddr::V4(address) = server.address(0) else { panic!("it listens on IPv4") };
+    connect(std::os::fd::AsRawFd::as_raw_fd(&fd), &SockaddrIn::from(address)).unwrap();
+    TcpStream::from(fd)
+}
+
+/// They ask for far more than they read, until all slots wait for them.
+#[test]
+fn peers_that_do_not_read_are_given_up_and_others_are_served_in_the_end() {
+    stands(impatient(), |server| {
+        let peers: Vec<_> = (0..FLOOD / 2).map(|_| narrow(server)).collect();
+        let one = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n";
+        let requests = format!("{one}{}", "x".repeat(1000)).repeat(1000);
+        for peer in &peers {
+            peer.set_nonblocking(true).unwrap();
+        }
+        let mut sent = vec![0; peers.len()];
+        wait_until(|| {
+            for (mut peer, sent) in peers.iter().zip(&mut sent) {
+                *sent += peer.write(&requests.as_bytes()[*sent..]).unwrap_or(0);
+            }
+            // Whoever is not given up has had all its replies taken by the kernel.
+            server.count(Counter::StalledPeers) > 0
+        });
+        drop(peers);
+        wait_until(|| server.plane().status().connections() <= HONEST);
+        let (empty, paused) = (server.count(Counter::RxStarved), server.count(Counter::RxPaused));
+        println!(
+            "{} given up, {empty} starved, {paused} paused",
+            server.count(Counter::StalledPeers)
+        );
+    });
+}
