@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -19,6 +19,7 @@ use ringway::config::{Config, CoreMap, IdleMode};
 use ringway::counters::{Counter, LcoreCounters};
 use ringway::dataplane::{Builder, Dataplane, Tuning};
 use ringway::lcore::Lcore;
+use ringway::sync::AtomicU64;
 
 /// Exchanges on each connection.
 const EXCHANGES: usize = 10;
@@ -273,16 +274,34 @@ fn round(cpu: impl Fn() -> u64, calls: impl Fn() -> u64, run: impl Fn(Duration) 
     }
 }
 
-fn dataplane(protocol: &str) -> Dataplane {
+fn dataplane(protocol: &str, idle: IdleMode) -> Dataplane {
     let toml = format!(
         "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\nprotocol = \"{protocol}\"\n"
     );
     let config = Config::from_toml(&toml, "bench").expect("a configuration");
-    Builder::new(config, CoreMap::single(0)).idle(IdleMode::Sleep).start().expect("a dataplane")
+    Builder::new(config, CoreMap::single(0)).idle(idle).start().expect("a dataplane")
 }
 
-fn ringway_round(protocol: &str, at_once: usize, request: &[u8], reply: usize) -> Round {
-    let plane = dataplane(protocol);
+fn ringway_rounds(
+    sides: &mut [Vec<Round>; 3],
+    protocol: &str,
+    at_once: usize,
+    request: &[u8],
+    reply: usize,
+) {
+    for (side, idle) in sides.iter_mut().zip([IdleMode::Adaptive, IdleMode::Sleep]) {
+        side.push(ringway_round(protocol, idle, at_once, request, reply));
+    }
+}
+
+fn ringway_round(
+    protocol: &str,
+    idle: IdleMode,
+    at_once: usize,
+    request: &[u8],
+    reply: usize,
+) -> Round {
+    let plane = dataplane(protocol, idle);
     let address = plane.addresses()[0];
     round(
         || cpu_ns("self", "lcore-0"),
@@ -291,13 +310,13 @@ fn ringway_round(protocol: &str, at_once: usize, request: &[u8], reply: usize) -
     )
 }
 
-fn print_rounds(at_once: usize, names: [&str; 2], sides: &[Vec<Round>; 2]) {
+fn print_rounds(at_once: usize, peer: &str, sides: &[Vec<Round>; 3]) {
     let column = |side: &[Round], of: fn(&Round) -> f64| {
         let [min, _, median, max] =
             support::stats::spread(&mut side.iter().map(of).collect::<Vec<_>>());
         format!("{min:9.1} /{median:9.1} /{max:9.1}")
     };
-    for (name, side) in names.iter().zip(sides) {
+    for (name, side) in ["adaptive", "sleep", peer].iter().zip(sides) {
         println!(
             "  {at_once:>3} at a time  {name:<8} {}   {}   {}",
             column(side, |round| round.rate),
@@ -305,15 +324,17 @@ fn print_rounds(at_once: usize, names: [&str; 2], sides: &[Vec<Round>; 2]) {
             column(side, |round| round.calls)
         );
     }
-    let ratio = |of: fn(&Round, &Round) -> f64| {
-        let pairs = sides[0].iter().zip(&sides[1]).map(|(a, b)| of(a, b));
+    // An lcore that spins uses all of its core: CPU is compared where it sleeps.
+    let ratio = |ours: usize, of: fn(&Round) -> f64| {
+        let pairs = sides[ours].iter().zip(&sides[2]).map(|(a, b)| of(a) / of(b));
         let [min, _, median, max] = support::stats::spread(&mut pairs.collect::<Vec<_>>());
         format!("{min:.2} / {median:.2} / {max:.2}")
     };
     println!(
-        "  paired: rate {}, CPU {}",
-        ratio(|a, b| a.rate / b.rate),
-        ratio(|a, b| a.cpu_us / b.cpu_us)
+        "  paired to {peer}: rate adaptive {}, rate sleep {}, CPU sleep {}",
+        ratio(0, |round| round.rate),
+        ratio(1, |round| round.rate),
+        ratio(1, |round| round.cpu_us)
     );
 }
 
@@ -337,16 +358,16 @@ fn two(rounds: usize) {
     println!("\ntwo cores, echo: connections/s, CPU us, system calls per connection");
     let (address, calls) = epoll_thread();
     for at_once in [1, 8, 50] {
-        let mut sides = [Vec::new(), Vec::new()];
+        let mut sides = [Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..rounds {
-            sides[0].push(ringway_round("echo", at_once, MESSAGE, MESSAGE.len()));
-            sides[1].push(round(
+            ringway_rounds(&mut sides, "echo", at_once, MESSAGE, MESSAGE.len());
+            sides[2].push(round(
                 || cpu_ns("self", "epoll"),
                 || calls.load(Ordering::Relaxed),
                 |time| load(address, at_once, time, MESSAGE, MESSAGE.len()),
             ));
         }
-        print_rounds(at_once, ["ringway", "epoll"], &sides);
+        print_rounds(at_once, "epoll", &sides);
     }
 }
 
@@ -417,20 +438,20 @@ fn http(rounds: usize) {
         "\ntwo cores, GET: connections/s, CPU us, system calls per connection (nginx: not counted)"
     );
     let (worker, their_reply) = (nginx.worker(), reply_bytes(nginx.address));
-    let plane = dataplane("http");
+    let plane = dataplane("http", IdleMode::Sleep);
     let our_reply = reply_bytes(plane.addresses()[0]);
     drop(plane);
     for at_once in [1, 8, 50] {
-        let mut sides = [Vec::new(), Vec::new()];
+        let mut sides = [Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..rounds {
-            sides[0].push(ringway_round("http", at_once, GET, our_reply));
-            sides[1].push(round(
+            ringway_rounds(&mut sides, "http", at_once, GET, our_reply);
+            sides[2].push(round(
                 || cpu_ns(&worker, "nginx"),
                 || 0,
                 |time| load(nginx.address, at_once, time, GET, their_reply),
             ));
         }
-        print_rounds(at_once, ["ringway", "nginx"], &sides);
+        print_rounds(at_once, "nginx", &sides);
     }
 }
 

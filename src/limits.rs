@@ -96,8 +96,8 @@ pub const HTTP_BODY_BYTES_MAX: u64 = 1024 * 1024;
 /// what RFC 9112 §7.1.1 asks for is a bound on their sum.
 pub const HTTP_CHUNK_EXTENSION_BYTES_MAX: u32 = 4 * 1024;
 
-/// Most octets of trailer fields after a chunked body: they are validated and dropped, so they get
-/// less room than a head.
+/// Most octets of trailer fields after a chunked body: whoever wants them joins their pieces in one
+/// buffer, so they get less room than a head.
 pub const HTTP_TRAILER_BYTES_MAX: u32 = 4 * 1024;
 
 const _: () = assert!(HTTP_TARGET_BYTES_MAX + HTTP_METHOD_BYTES_MAX < HTTP_HEAD_BYTES_MAX);

@@ -1,5 +1,7 @@
 //! The contract of `Transport`, sentence by sentence, over every transport there is.
 
+#[path = "conformance/accepting.rs"]
+mod accepting;
 #[path = "conformance/bed.rs"]
 mod bed;
 #[path = "conformance/claims.rs"]

@@ -42,57 +42,94 @@ fn every_list_of_operations_of_the_corpus_holds() {
     replay("http1_chain", http1_chain::check);
 }
 
-/// Pieces of heads, legal and not; `check`'s first byte picks the limits.
+/// Request lines with the first of their fields.
+const REQUESTS: &[&[u8]] = &[
+    b"GET / HTTP/1.1\r\nHost: a\r\n",
+    b"GET / HTTP/1.1\r\nHost: localhost:80\r\nUser-Agent: b\r\n",
+    b"POST /a?b HTTP/1.1\r\nhost:[::1]:80\r\n",
+    b"OPTIONS * HTTP/1.0\r\n",
+    b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n",
+    b"GET http://a:80/b?c HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n",
+];
+
+const FIELDS: &[&[u8]] = &[
+    b"Accept: */*\r\n",
+    b"ACCEPT-encoding: gzip, deflate\r\n",
+    b"Accept-Language:en\r\n",
+    b"user-agent: a/1.0 (b)\r\n",
+    b"Connection: keep-alive\r\n",
+    b"Connection: close, upgrade\r\n",
+    b"Upgrade: websocket\r\n",
+    b"Expect: 100-continue\r\n",
+    b"Content-Length: 3\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Host: b\r\n",
+    b"X_1: y\r\n",
+    b"X-Long-Name-Of-A-Field: and a longer value than a word\r\n",
+];
+
+/// What else may stand in a head, or may not.
+const PIECES: &[&[u8]] = &[
+    b"GET ",
+    b"POST ",
+    b"/a?b",
+    b" HTTP/1.1",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"\r",
+    b" ",
+    b"\t",
+    b":",
+    b",",
+    b"~",
+    b"\0",
+    b"\x1a",
+    b"\x7f",
+    b"\xff",
+];
+
+/// Pieces of heads in any order; `check`'s first byte picks the limits.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let all = [REQUESTS, FIELDS, PIECES].concat();
+    let pieces = prop::collection::vec(prop::sample::select(all), 0..10);
+    (any::<u8>(), pieces).prop_map(|(first, pieces)| [&[first], &*pieces.concat()].concat())
+}
+
+/// Heads that are whole, and legal unless two of their fields contradict each other.
 fn head() -> impl Strategy<Value = Vec<u8>> {
+    let fields = prop::collection::vec(prop::sample::select(FIELDS), 0..5);
+    (prop::sample::select(REQUESTS), fields)
+        .prop_map(|(request, fields)| [&[2], request, &*fields.concat(), b"\r\n"].concat())
+}
+
+/// Pieces of chunked bodies, legal and not; `check`'s first byte says how to cut them.
+fn chunked() -> impl Strategy<Value = Vec<u8>> {
     let pieces = vec![
-        &b"GET / HTTP/1.1\r\nHost: a\r\n"[..],
-        b"GET / HTTP/1.1\r\nHost: localhost:80\r\nUser-Agent: b\r\n",
-        b"OPTIONS * HTTP/1.0\r\n",
-        b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n",
-        b"GET http://a:80/b?c HTTP/1.1\r\nHost: [::1]:80\r\n",
-        b"GET ",
-        b"POST ",
-        b"/a?b",
-        b" HTTP/1.1",
+        &b"1\r\na\r\n"[..],
+        b"5\r\nhello\r\n",
+        b"00A\r\n0123456789\r\n",
+        b"2;a=\"b\"\r\nab\r\n",
+        b"0\r\n",
+        b"0\r\n\r\n",
+        b"X-Sum: 1\r\n",
+        b"y:\r\n",
+        b"Host: a\r\n",
         b"\r\n",
-        b"\r\n\r\n",
         b"\n",
         b"\r",
         b" ",
-        b"\t",
-        b":",
-        b",",
-        b"~",
-        b"\0",
-        b"\x1a",
-        b"\x7f",
-        b"\xff",
-        b"Accept: */*\r\n",
-        b"ACCEPT-encoding: gzip, deflate\r\n",
-        b"Accept-Language:en\r\n",
-        b"user-agent: a/1.0 (b)\r\n",
-        b"Connection: keep-alive\r\n",
-        b"Connection: close, upgrade\r\n",
-        b"Upgrade: websocket\r\n",
-        b"Expect: 100-continue\r\n",
-        b"Content-Length: 3\r\n",
-        b"Transfer-Encoding: chunked\r\n",
-        b"Host: b\r\n",
-        b"X_1: y\r\n",
-        b"X-Long-Name-Of-A-Field: and a longer value than a word\r\n",
+        b";",
+        b"ffffffffffffffff",
     ];
-    let piece = prop_oneof![
-        9 => prop::sample::select(pieces).prop_map(<[u8]>::to_vec),
-        1 => any::<u8>().prop_map(|byte| vec![byte]),
-    ];
-    let limits = prop_oneof![Just(2u8), any::<u8>()];
-    (limits, prop::collection::vec(piece, 0..10))
+    let piece = prop::sample::select(pieces).prop_map(<[u8]>::to_vec);
+    (any::<u8>(), prop::collection::vec(piece, 0..12))
         .prop_map(|(first, pieces)| [vec![first], pieces.concat()].concat())
 }
 
-/// One byte of `bytes` becomes another.
-fn with_a_byte_changed() -> impl Strategy<Value = Vec<u8>> {
-    (head(), any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
+/// The same with one byte changed.
+fn with_a_byte_changed(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    (bytes, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         bytes
@@ -103,13 +140,23 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
 
     #[test]
-    fn heads_of_random_pieces_hold(bytes in head()) {
+    fn heads_of_random_pieces_hold(bytes in pieces()) {
         http1_head::check(&bytes);
     }
 
     #[test]
-    fn heads_with_one_byte_changed_hold(bytes in with_a_byte_changed()) {
+    fn heads_with_one_byte_changed_hold(bytes in with_a_byte_changed(head())) {
         http1_head::check(&bytes);
+    }
+
+    #[test]
+    fn chunked_bodies_of_random_pieces_hold(bytes in chunked()) {
+        http1_chunked::check(&bytes);
+    }
+
+    #[test]
+    fn chunked_bodies_with_one_byte_changed_hold(bytes in with_a_byte_changed(chunked())) {
+        http1_chunked::check(&bytes);
     }
 }
 

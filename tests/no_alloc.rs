@@ -182,3 +182,18 @@ fn messages_and_their_values_allocate_nothing_a_15() {
     while !extensions.begin_message().is_none() {}
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
+
+#[test]
+fn connections_that_are_counted_by_address_allocate_nothing_a_15() {
+    let server = Start::new().listener("http", "").limited("max_connections_per_address = 3");
+    let server = server.start();
+    let address = server.address(0);
+    serves_without_allocating(&server, "counted connections", |_| {
+        let mut client = Client::connect(address);
+        assert_eq!(client.get("/").status(), 200);
+        drop(client);
+        // One stays open for the whole test, and the next one must find its place free.
+        wait_until(|| server.plane().status().connections() == 1);
+    });
+    server.stop();
+}

@@ -9,7 +9,7 @@ mod response;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
-use output::{mark_end, push};
+use output::mark_end;
 pub use request::Request;
 use respond::Asked;
 pub use response::{Body, Pull, Reply, Response};
@@ -117,49 +117,99 @@ impl<S: Service> Http<S> {
         }
     }
 
-    /// Puts a message to its place: to be handled, or held behind those before it. Gives it back
-    /// when the pool has no slot for what it makes.
-    #[inline]
+    /// Answers a request that nothing is before with a response that is whole at once, as nearly all
+    /// are; any other message goes the long way. Gives it back when the pool has no slot for what it
+    /// makes.
+    #[inline(always)]
     fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+        if message.kind() != HEAD
+            || !self.exchanges[message.conn().slot() as usize].is_idle()
+            || !self.pending.is_empty()
+        {
+            return self.on_any_message(cx, message, out);
+        }
+        let request = Request::new(&message);
+        let reply = self.service.call(cx, &request);
+        if let Reply::Response(response) = &reply
+            && request.meta().is_plain()
+            && self.respond_plainly(cx, message.conn(), response, out)
+        {
+            cx.extensions.end_message(message.message());
+            return Ok(());
+        }
+        self.on_reply(cx, message, reply, out)
+    }
+
+    /// Puts a message to its place: to be handled, or held behind those before it.
+    #[inline(never)]
+    fn on_any_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
-        if message.kind() == HEAD && self.exchanges[conn.slot() as usize].is_idle() {
-            self.on_head(cx, message, out)?;
-        } else if self.must_wait(&message) {
+        let over = self.exchanges[conn.slot() as usize].answer == Answer::Over;
+        if over && message.kind() != kind::CLOSED {
+            cx.extensions.end_message(message.message());
+            cx.drop_buf(message, Reason::NotWanted);
+            return Ok(());
+        }
+        if self.must_wait(&message) {
             self.hold(cx, message, out);
             return Ok(());
-        } else {
-            self.handle(cx, message, out)?;
         }
-        if !self.exchanges[conn.slot() as usize].is_idle() {
-            self.advance(cx, conn, out);
+        if let Err(message) = self.handle(cx, message, out) {
+            if message.kind() != BODY
+                || self.exchanges[conn.slot() as usize].wants != Wants::Service
+            {
+                return Err(message);
+            }
+            // The service may have to be pulled from before it takes more: that, and all other
+            // connections, go on meanwhile.
+            self.hold(cx, message, out);
         }
+        self.go_on(cx, conn, out);
         Ok(())
     }
 
+    /// The same for a reply that is at hand.
+    #[inline(never)]
+    fn on_reply(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        reply: Reply,
+        out: &mut Burst,
+    ) -> Result<(), Buf> {
+        let conn = message.conn();
+        self.answer(cx, message, reply, out)?;
+        self.go_on(cx, conn, out);
+        Ok(())
+    }
+
+    fn go_on(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
+        if !self.exchanges[conn.slot() as usize].is_idle() {
+            self.advance(cx, conn, out);
+        }
+    }
+
     /// Whether something before it on its connection is not done.
-    #[inline]
     fn must_wait(&self, message: &Buf) -> bool {
         let exchange = &self.exchanges[message.conn().slot() as usize];
         match message.kind() {
             HEAD => exchange.is_busy(),
             BODY | TRAILERS => !exchange.held.is_empty(),
             // They end a body that is coming, but not a response that is going.
-            FAULT | kind::CLOSE => exchange.is_busy() && !exchange.body_open,
+            FAULT | kind::CLOSE => {
+                !exchange.held.is_empty() || exchange.is_busy() && !exchange.may_be_cut()
+            }
             _ => false,
         }
     }
 
-    #[inline]
     fn handle(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
         match message.kind() {
             HEAD => return self.on_head(cx, message, out),
             BODY | TRAILERS => return self.on_body(cx, message, out),
             FAULT => return self.on_fault(cx, message, out),
-            kind::CLOSE | kind::ABORT => {
-                self.abandon(cx, conn);
-                push(out, message);
-            }
+            kind::CLOSE | kind::ABORT => self.hang_up(cx, message, out),
             kind::CLOSED => self.abandon(cx, conn),
             kind::FLUSHED => {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
@@ -171,26 +221,24 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
-    #[inline]
     fn on_head(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+        let reply = match self.take_pending(message.conn()) {
+            Some(response) => Reply::Response(response),
+            None => self.service.call(cx, &Request::new(&message)),
+        };
+        self.answer(cx, message, reply, out)
+    }
+
+    /// Does what the service says to the request whose head is `message`.
+    fn answer(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        reply: Reply,
+        out: &mut Burst,
+    ) -> Result<(), Buf> {
         let request = Request::new(&message);
         let (conn, meta) = (message.conn(), request.meta());
-        let reply = match self.take_pending(conn) {
-            Some(response) => Reply::Response(response),
-            None => self.service.call(cx, &request),
-        };
-        let reply = match reply {
-            Reply::Response(response) if meta.is_plain() && response.is_small() => {
-                match self.respond_plainly(cx, conn, response, out) {
-                    Ok(()) => {
-                        cx.extensions.end_message(message.message());
-                        return Ok(());
-                    }
-                    Err(response) => Reply::Response(response),
-                }
-            }
-            other => other,
-        };
         let asked = |length| Asked {
             conn,
             message: message.message(),
@@ -227,23 +275,25 @@ impl<S: Service> Http<S> {
     #[cold]
     fn on_fault(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
-        let answer = self.exchanges[conn.slot() as usize].answer;
-        // A response that has begun can only be cut short.
-        if matches!(answer, Answer::Done | Answer::Owed)
-            && self.write_bare(cx, conn, message.meta() as u16, out).is_err()
-        {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        // A response that has begun can only be cut short, and one that is out was the answer.
+        let answer = exchange.answer;
+        let unanswered = match answer {
+            Answer::Owed => true,
+            Answer::Done => !exchange.body_open,
+            _ => false,
+        };
+        if unanswered && self.write_bare(cx, conn, message.meta() as u16, out).is_err() {
             return Err(message);
         }
         if answer == Answer::Owed {
             mark_end(out, conn); // it is the response to the request as well
         }
-        self.abandon(cx, conn);
-        push(out, Buf::linger(conn));
+        self.hang_up(cx, Buf::linger(conn), out);
         Ok(())
     }
 
     /// The response that waits for a slot, if one does.
-    #[inline]
     fn take_pending(&mut self, conn: ConnId) -> Option<Response> {
         if self.pending.is_empty() {
             return None;

@@ -56,6 +56,7 @@ impl Listener {
     pub(super) fn turn(&mut self, io: &mut Io, cx: &mut Cx) -> usize {
         let mut moved = 0;
         for _ in 0..BURSTS_PER_TURN {
+            let room = self.rx.room();
             let received = self.transport.rx_burst(io, &mut self.rx);
             if self.aborting {
                 discard(cx, &mut self.rx);
@@ -64,17 +65,30 @@ impl Listener {
             if self.ticking {
                 self.ticking = self.pipeline.tick(cx, &mut self.messages);
             }
-            self.pipeline.ingress(cx, &mut self.rx, &mut self.messages);
-            self.handler.process(cx, &mut self.messages, &mut self.replies);
-            self.pipeline.egress(cx, &mut self.replies, &mut self.tx);
-            let sent = self.transport.tx_burst(io, &mut self.tx);
+            let sent = self.move_through(io, cx);
             moved += received + sent;
-            if received + sent == 0 {
+            // A burst that was not filled was the last there is.
+            if received + sent == 0 || received < room && self.is_clear() {
                 break;
             }
         }
         self.transport.flush(io);
         moved
+    }
+
+    /// Each step once, where it has something to do; returns how many bufs the transport took.
+    #[inline]
+    fn move_through(&mut self, io: &mut Io, cx: &mut Cx) -> usize {
+        if !self.rx.is_empty() {
+            self.pipeline.ingress(cx, &mut self.rx, &mut self.messages);
+        }
+        if !self.messages.is_empty() {
+            self.handler.process(cx, &mut self.messages, &mut self.replies);
+        }
+        if !self.replies.is_empty() {
+            self.pipeline.egress(cx, &mut self.replies, &mut self.tx);
+        }
+        if self.tx.is_empty() { 0 } else { self.transport.tx_burst(io, &mut self.tx) }
     }
 
     /// Whether a turn may find something to do.

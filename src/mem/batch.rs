@@ -131,6 +131,10 @@ impl<T, const N: usize> Batch<T, N> {
             self.close_gap();
         }
         let count = from.len().min(N - self.end);
+        if count == 1 {
+            // Alone is how most values come when there is little to do.
+            return from.pop().map_or(0, |value| usize::from(self.push(value).is_ok()));
+        }
         let source = from.items[from.start..from.end].as_ptr();
         let target = self.items[self.end..].as_mut_ptr();
         // SAFETY: `source` holds `count` values and `target` has room for them; the batches are
@@ -216,7 +220,11 @@ impl<T, const N: usize> Batch<T, N> {
     /// The newest value.
     #[inline]
     pub fn last_mut(&mut self) -> Option<&mut T> {
-        self.as_mut_slice().last_mut()
+        if self.is_empty() {
+            return None;
+        }
+        // SAFETY: `start < end`, so the value before `end` is initialised.
+        Some(unsafe { self.items[self.end - 1].assume_init_mut() })
     }
 
     /// The values, oldest first.

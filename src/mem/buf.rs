@@ -13,8 +13,8 @@ use crate::limits::SLOT_BYTES_MAX;
 /// What a buf is to the stage that meets it: one byte beside the bytes.
 ///
 /// `OPEN`, `EOF`, `CLOSED` and `FLUSHED` come up from a transport, in order with the data; the others
-/// below [`PROTOCOL`] go down to it, likewise in order. The rest is a protocol's to use between its
-/// own stages.
+/// below [`PROTOCOL`](kind::PROTOCOL) go down to it, likewise in order. The rest is a protocol's to use
+/// between its own stages.
 pub mod kind {
     /// Bytes of the connection.
     pub const DATA: u8 = 0;
@@ -231,6 +231,21 @@ impl Buf {
     pub fn grow(&mut self, bytes: usize) {
         assert!(bytes <= self.tailroom(), "a buf cannot grow past its slot");
         self.len += bytes as u16;
+    }
+
+    /// Lets `write` fill the spare room from its start, and takes as many bytes as it says into the
+    /// range. `None`, and no bytes taken: the slot is shared, or `write` gave up.
+    ///
+    /// # Panics
+    /// When it says more than it was given.
+    #[inline]
+    pub fn fill(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<usize> {
+        let room = self.spare_mut()?;
+        let most = room.len();
+        let written = write(room)?;
+        assert!(written <= most, "more than there is room");
+        self.len += written as u16;
+        Some(written)
     }
 
     /// Copies `bytes` behind the range; `false`, and nothing done, when they do not fit or the slot

@@ -127,11 +127,12 @@ impl Mapping {
         }
         let pages = if request.no_huge { Pages::Base } else { Pages::Transparent };
         Self::memfd(request, pages, 4 * KIB, place).map_err(|e| {
-            Error::new(
-                format!("map {} MiB for {}", request.bytes.div_ceil(MIB), request.name),
-                e,
-                "free memory, or ask for smaller pools in [mempool] of the configuration",
-            )
+            let remedy = match e.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => "raise the limit on open files (`ulimit -n`)",
+                _ => "free memory, or ask for smaller pools in [mempool] of the configuration",
+            };
+            let what = format!("map {} MiB for {}", request.bytes.div_ceil(MIB), request.name);
+            Error::new(what, e, remedy)
         })
     }
 

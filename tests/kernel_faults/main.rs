@@ -4,7 +4,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[path = "../rig/breathing.rs"]
+mod breathing;
+
 mod addresses;
+mod descriptors;
 mod floods;
 mod full;
 mod overflow;

@@ -1,10 +1,14 @@
 //! Peers that do not read: sends that go out in parts, receives that pause, a pool that runs dry.
 
 use std::io::{ErrorKind, Write};
+use std::time::{Duration, Instant};
 
 use ringway::counters::Counter;
+use ringway::dataplane::{Protocol, ProtocolContext};
 use ringway::limits::TX_HIGH_BYTES;
+use ringway::pipeline::{Pipeline, chain};
 
+use crate::breathing::Breathing;
 use crate::common::{Client, Server, Start, pattern, wait_until};
 
 /// Sends until nothing more is taken for a while; returns how much was.
@@ -108,5 +112,78 @@ fn a_pool_that_slow_readers_emptied_serves_them_when_they_read() {
         }
     });
     wait_until(|| server.plane().status().connections() == 0);
+    server.drain();
+}
+
+fn impatient() -> Server {
+    Start::new().listener("echo", "").limited("write_timeout_ms = 1000").start()
+}
+
+#[test]
+fn a_peer_that_takes_nothing_for_longer_than_the_write_timeout_is_given_up() {
+    let server = impatient();
+    let mut other = server.connect();
+    let client = server.connect();
+    let begin = Instant::now();
+    let bytes = pattern(10, 64 << 20);
+    assert!(send_until_it_sticks(&client, &bytes) < bytes.len());
+    wait_until(|| server.count(Counter::StalledPeers) == 1);
+    assert!(begin.elapsed() >= Duration::from_secs(1), "it had a second");
+    wait_until(|| server.plane().status().connections() == 1);
+    // Who has nothing to take is kept, however long.
+    assert_eq!(other.send("x").receive(1), b"x");
+    drop((client, other));
+    server.wait_for_no_connections();
+    server.drain();
+}
+
+#[test]
+fn a_peer_that_reads_slowly_outlives_the_write_timeout() {
+    const PIECE: usize = 1 << 20;
+    let server = impatient();
+    let mut client = server.connect();
+    let bytes = pattern(11, 48 << 20);
+    let sender = client.stream().try_clone().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            Client::over(sender).send(&bytes).finish();
+        });
+        // Four seconds in which it takes something every now and then.
+        for piece in bytes.chunks(PIECE).take(40) {
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(client.receive(piece.len()) == piece, "the echo differs");
+        }
+        assert!(client.receive_all() == bytes[40 * PIECE..], "the echo differs");
+    });
+    assert!(server.count(Counter::ShortSends) > 0, "it was slower than we");
+    assert_eq!(server.count(Counter::StalledPeers), 0);
+    drop(client);
+    server.wait_for_no_connections();
+    server.drain();
+}
+
+#[test]
+fn a_handler_that_pauses_until_all_is_out_loses_nothing_and_holds_little() {
+    let breathing = |context: &mut ProtocolContext<'_>| {
+        let pipeline = Pipeline::Raw(chain::Raw::new(context.slots));
+        Ok(Protocol { pipeline, handler: Box::new(Breathing { every: 2, bufs: 0 }) })
+    };
+    let builder = Start::new().listener("breathing", "").builder();
+    let server = Server::run(builder.protocol("breathing", breathing));
+    let idle = slots_out(&server);
+    std::thread::scope(|scope| {
+        for seed in 0..8 {
+            let server = &server;
+            scope.spawn(move || {
+                let (mut client, bytes) = (server.connect(), pattern(seed, 4 << 20));
+                let sent = send_until_it_sticks(&client, &bytes);
+                client.finish();
+                assert!(client.receive_all() == bytes[..sent], "the echo differs");
+            });
+        }
+    });
+    println!("{} pauses of ours", server.count(Counter::RxPaused));
+    server.wait_for_no_connections();
+    wait_until(|| slots_out(&server) <= idle);
     server.drain();
 }

@@ -2,6 +2,7 @@
 //! What is served on it, the tests say.
 #![allow(dead_code)]
 
+pub mod breathing;
 pub mod witness;
 
 use std::sync::{Arc, mpsc};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringway::counters::{Counter, Totals};
-use ringway::handler::{Builtin, Echo, Http};
+use ringway::handler::{Builtin, Http};
 use ringway::lcore::Mail;
 use ringway::limits::{ADOPTED_MAX, LARGE_SLOT_BYTES, SMALL_SLOT_BYTES};
 use ringway::mem::{Buf, CacheClaim, ClassSize, Mempool};
@@ -19,6 +19,7 @@ use ringway::transport::sim::{Faults, Peer, Rng, Sim, SimNet, Split};
 
 use crate::client::{Client, Manner};
 use crate::http::Kinds;
+use crate::rig::breathing::Breathing;
 use crate::rig::witness::Witness;
 use crate::rig::{Rig, SLOTS};
 use crate::service::Served;
@@ -320,7 +321,7 @@ fn serve(
     let (served, bodies) = Served::new(seed, Builtin::new(status));
     rig.serve(Box::new(planes[0].clone()), http, Box::new(Http::new(slots, served)));
     let raw = Pipeline::Raw(chain::Raw::new(slots));
-    rig.serve(Box::new(planes[1].clone()), raw, Box::new(Echo));
+    rig.serve(Box::new(planes[1].clone()), raw, Box::new(Breathing { every: 3, bufs: 0 }));
     (planes, bodies)
 }
 

@@ -19,6 +19,8 @@ pub(super) enum Answer {
     Ending,
     /// Another protocol has taken over.
     Upgraded,
+    /// The connection was told to close: what still comes is for nobody (RFC 9112 §9.6).
+    Over,
 }
 
 /// Who gets the body of the request.
@@ -116,6 +118,17 @@ impl Exchange {
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.answer == Answer::Done && self.held.is_empty() && !self.paused
+    }
+
+    /// Whether there is something to ask for more of the response.
+    pub fn is_pulled(&self) -> bool {
+        !matches!(self.source, Source::None)
+    }
+
+    /// Whether the end of what the peer sends is the end of it.
+    #[inline]
+    pub fn may_be_cut(&self) -> bool {
+        self.body_open || self.answer == Answer::Upgraded
     }
 
     /// Whether the service has a part in it.

@@ -8,8 +8,29 @@ use crate::pipeline::Cx;
 /// The pool has no room; the message stays where it is.
 pub(super) struct Stalled;
 
-/// Writes up to `bytes` with `encode` behind the last buf of `out`, if that is the connection's and
-/// has room, or else into a fresh one. `false`: `encode` gave up.
+/// The last buf of `out`, if that is the connection's and has room for `bytes`, or else a fresh one
+/// behind it.
+#[inline(always)]
+pub(super) fn tail<'a>(
+    cx: &mut Cx,
+    out: &'a mut Burst,
+    conn: ConnId,
+    bytes: usize,
+) -> Result<&'a mut Buf, Stalled> {
+    let fits = out.last_mut().is_some_and(|last| {
+        last.conn() == conn
+            && last.kind() == kind::DATA
+            && last.tailroom() >= bytes
+            && last.is_unique()
+    });
+    if !fits {
+        let buf = cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn).ok_or(Stalled)?;
+        push(out, buf);
+    }
+    Ok(out.last_mut().expect("it was just seen, or pushed"))
+}
+
+/// Writes up to `bytes` with `encode` to the [`tail`]. `false`: `encode` gave up.
 #[inline]
 pub(super) fn append(
     cx: &mut Cx,
@@ -18,22 +39,8 @@ pub(super) fn append(
     bytes: usize,
     encode: impl FnOnce(&mut [u8]) -> Option<usize>,
 ) -> Result<bool, Stalled> {
-    if let Some(last) = out.last_mut()
-        && last.conn() == conn
-        && last.kind() == kind::DATA
-        && last.tailroom() >= bytes
-        && let Some(room) = last.spare_mut()
-    {
-        let Some(written) = encode(room) else { return Ok(false) };
-        last.grow(written);
-        return Ok(true);
-    }
-    let mut buf = cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn).ok_or(Stalled)?;
-    let room = buf.spare_mut().expect("a fresh buf is nobody else's");
-    let Some(written) = encode(room) else { return Ok(false) };
-    buf.grow(written);
-    push(out, buf);
-    Ok(true)
+    let tail = tail(cx, out, conn, bytes)?;
+    Ok(tail.fill(encode).is_some())
 }
 
 /// The same for bytes that are there.

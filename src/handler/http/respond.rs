@@ -1,14 +1,14 @@
 //! From what a service says to the bytes of a response.
 
 use super::exchange::{Answer, Close, Frame, Source, Wants};
-use super::output::{Stalled, add_meta, append, mark_end, push};
-use super::response::{Body, Response};
+use super::output::{Stalled, add_meta, append, mark_end, push, tail};
+use super::response::{Body, Fields, Response};
 use super::{Http, Service};
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{HeadMeta, UPGRADES};
-use crate::proto::http1::{BodyFrame, Connection, Method, ResponseHead};
+use crate::proto::http1::{BodyFrame, Connection, Encoder, Method, ResponseHead};
 
 /// RFC 9110 §15.2.1.
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -16,6 +16,10 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Most bytes of a body that are written behind the head, into one slot with it.
 const INLINE_BYTES_MAX: usize =
     LARGE_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX - CONTINUE.len();
+
+/// The status, which none has, of what is kept of a response that failed while there was no slot to
+/// say so in.
+const FAILED: u16 = 0;
 
 /// What a response answers.
 pub(super) struct Asked {
@@ -68,7 +72,6 @@ impl Asked {
 
 impl Plan {
     /// `None`: the request does not allow this response.
-    #[inline]
     fn of(asked: &Asked, response: &Response) -> Option<Self> {
         if let Body::Upgrade(protocol) = response.body {
             let allowed = response.status == 101 && asked.meta.upgrade();
@@ -129,40 +132,42 @@ impl Plan {
 }
 
 impl<S: Service> Http<S> {
-    /// Sends a small response to a plain request; gives it back where it takes more than that.
-    #[inline]
+    /// Sends a small response to a plain request. `false`, and nothing done: it takes more than that.
+    #[inline(always)]
     pub(super) fn respond_plainly(
         &mut self,
         cx: &mut Cx,
         conn: ConnId,
-        response: Response,
+        response: &Response,
         out: &mut Burst,
-    ) -> Result<(), Response> {
-        let Body::Bytes(bytes) = &response.body else { return Err(response) };
+    ) -> bool {
+        let Some(bytes) = response.small_body() else { return false };
         let head = ResponseHead {
             status: response.status,
             content_type: response.content_type,
             body: BodyFrame::Length(bytes.len() as u64),
             connection: Connection::Implicit,
-            fields: response.fields.iter(),
+            fields: response.fields.fixed,
         };
-        let encoder = &self.encoder;
-        let written = append(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX, |room| {
-            let head_end = encoder.encode(room, head)?;
+        let encoder = &mut self.encoder;
+        let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
+            return false;
+        };
+        let written = tail.fill(|room| {
+            let head_end = encode(encoder, room, &head, &response.fields)?;
             let end = head_end + bytes.len();
             room.get_mut(head_end..end)?.copy_from_slice(bytes);
             Some(end)
         });
-        if !matches!(written, Ok(true)) {
-            return Err(response);
+        if written.is_none() {
+            return false;
         }
-        mark_end(out, conn);
-        Ok(())
+        add_meta(tail, 1);
+        true
     }
 
     /// Sends `response`, or what of it can be sent now. When there is no slot for its head it is
     /// kept, and the message that it answers has to come again.
-    #[inline]
     pub(super) fn respond(
         &mut self,
         cx: &mut Cx,
@@ -172,7 +177,9 @@ impl<S: Service> Http<S> {
     ) -> Result<(), Stalled> {
         let Some(plan) = Plan::of(asked, &response) else {
             let status = response.status;
-            tracing::error!(status, "a service gave a response that its request does not allow");
+            if status != FAILED {
+                tracing::error!(status, "a service gave a response that its request forbids");
+            }
             return self.fail(cx, asked, out);
         };
         let inline = plan.inline(&response.body);
@@ -184,18 +191,19 @@ impl<S: Service> Http<S> {
             content_type: response.content_type,
             body: plan.frame,
             connection: plan.connection,
-            fields: response.fields.iter(),
+            fields: response.fields.fixed,
         };
-        let encoder = &self.encoder;
-        let encode = |room: &mut [u8]| {
+        let encoder = &mut self.encoder;
+        let write = |room: &mut [u8]| {
             room.get_mut(..before.len())?.copy_from_slice(before);
-            let head_end = before.len() + encoder.encode(&mut room[before.len()..], head)?;
+            let head_room = &mut room[before.len()..];
+            let head_end = before.len() + encode(encoder, head_room, &head, &response.fields)?;
             let end = head_end + inline.len();
             room.get_mut(head_end..end)?.copy_from_slice(inline);
             Some(end)
         };
         let bytes = inline.len() + HTTP_REPLY_HEAD_BYTES_MAX + before.len();
-        match append(cx, out, asked.conn, bytes, encode) {
+        match append(cx, out, asked.conn, bytes, write) {
             Ok(true) => {}
             Ok(false) => {
                 tracing::error!(response.status, "a response has an illegal field, or too many");
@@ -212,7 +220,6 @@ impl<S: Service> Http<S> {
     }
 
     /// The head is written: what follows it?
-    #[inline]
     fn head_is_out(
         &mut self,
         cx: &mut Cx,
@@ -235,14 +242,16 @@ impl<S: Service> Http<S> {
         if whole && !matches!(plan.connection, Connection::Upgrade(_)) {
             mark_end(out, conn);
             cx.extensions.end_message(asked.message);
-            push_close(out, conn, plan.close);
             if asked.meta.has_body() {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
                 exchange.answer = Answer::Done;
                 exchange.body_open = asked.body_open;
                 exchange.wants = plan.wants;
             }
-            return;
+            return self.close(cx, conn, plan.close, out);
+        }
+        if let Connection::Upgrade(_) = plan.connection {
+            cx.extensions.end_message(asked.message);
         }
         self.begin(asked, plan, source, out);
     }
@@ -268,7 +277,8 @@ impl<S: Service> Http<S> {
         exchange.message = asked.message;
     }
 
-    /// Tells the peer that its request failed for a reason of ours, and closes.
+    /// Tells the peer that its request failed for a reason of ours, and closes. When there is no slot
+    /// the message that it answers has to come again, and fails again.
     #[cold]
     pub(super) fn fail(
         &mut self,
@@ -276,13 +286,34 @@ impl<S: Service> Http<S> {
         asked: &Asked,
         out: &mut Burst,
     ) -> Result<(), Stalled> {
-        self.write_bare(cx, asked.conn, 500, out)?;
+        if self.write_bare(cx, asked.conn, 500, out).is_err() {
+            self.pending.push((asked.conn, Response::empty(FAILED)));
+            return Err(Stalled);
+        }
         let exchange = &mut self.exchanges[asked.conn.slot() as usize];
         exchange.answer = Answer::Done;
         exchange.wants = Wants::Nobody;
         cx.extensions.end_message(asked.message);
-        push_close(out, asked.conn, asked.close(true));
+        self.close(cx, asked.conn, asked.close(true), out);
         Ok(())
+    }
+
+    /// Does to the connection what follows a whole response. A service that reads on does so first.
+    #[inline]
+    pub(super) fn close(&mut self, cx: &mut Cx, conn: ConnId, close: Close, out: &mut Burst) {
+        if close == Close::No {
+            return;
+        }
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if exchange.wants == Wants::Service && exchange.body_open {
+            exchange.close = close;
+            return;
+        }
+        let marker = match close {
+            Close::Linger => Buf::linger(conn),
+            _ => Buf::marker(conn, kind::CLOSE),
+        };
+        self.hang_up(cx, marker, out);
     }
 
     /// A response that says its status, and that the connection ends.
@@ -299,11 +330,11 @@ impl<S: Service> Http<S> {
             content_type: Some("text/plain"),
             body: BodyFrame::Length(text.len() as u64),
             connection: Connection::Close,
-            fields: std::iter::empty(),
+            fields: &[],
         };
-        let encoder = &self.encoder;
+        let encoder = &mut self.encoder;
         append(cx, out, conn, HTTP_REPLY_HEAD_BYTES_MAX, |room| {
-            let end = encoder.encode(room, head)?;
+            let end = encoder.encode(room, &head)?;
             room.get_mut(end..end + text.len())?.copy_from_slice(text);
             Some(end + text.len())
         })?;
@@ -312,11 +343,23 @@ impl<S: Service> Http<S> {
     }
 }
 
-pub(super) fn push_close(out: &mut Burst, conn: ConnId, close: Close) {
-    match close {
-        Close::No => {}
-        Close::Plain => push(out, Buf::marker(conn, kind::CLOSE)),
-        Close::Linger => push(out, Buf::linger(conn)),
+/// Writes `head`, with the lines of `fields` behind what it says itself.
+#[inline]
+fn encode(
+    encoder: &mut Encoder,
+    room: &mut [u8],
+    head: &ResponseHead,
+    fields: &Fields,
+) -> Option<usize> {
+    let end = encoder.encode(room, head)?;
+    match fields.lines.as_deref()? {
+        [] => Some(end),
+        lines => {
+            let blank = end - 2 + lines.len();
+            room.get_mut(end - 2..blank)?.copy_from_slice(lines);
+            room.get_mut(blank..blank + 2)?.copy_from_slice(b"\r\n");
+            Some(blank + 2)
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, SMALL_SLOT_BYTES};
 use crate::mem::Buf;
+use crate::proto::http1::is_field;
 
 /// Most bytes of a body that are written into a small slot with the head.
 const SMALL_BYTES_MAX: usize = SMALL_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX;
@@ -26,19 +27,22 @@ pub enum Body {
 
 /// The fields of a response beside those that ringway writes itself.
 #[derive(Debug)]
-pub(super) enum Fields {
-    Static(&'static [(&'static str, &'static [u8])]),
-    Owned(Vec<(Cow<'static, str>, Cow<'static, [u8]>)>),
+pub(super) struct Fields {
+    pub fixed: &'static [(&'static str, &'static [u8])],
+    /// Whole lines, or `None`: one of them was illegal.
+    pub lines: Option<Vec<u8>>,
 }
 
 impl Fields {
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        let (fixed, owned): (&[_], &[_]) = match self {
-            Self::Static(fields) => (fields, &[]),
-            Self::Owned(fields) => (&[], fields),
-        };
-        let owned = owned.iter().map(|(name, value)| (&**name, &**value));
-        fixed.iter().map(|&(name, value)| (name, value)).chain(owned)
+    const NONE: Self = Self { fixed: &[], lines: Some(Vec::new()) };
+
+    fn add(&mut self, name: &[u8], value: &[u8]) {
+        match &mut self.lines {
+            Some(lines) if is_field(name, value) => {
+                lines.extend([name, b": ", value, b"\r\n"].iter().copied().flatten());
+            }
+            lines => *lines = None,
+        }
     }
 }
 
@@ -60,15 +64,17 @@ impl Response {
     /// A response of this status (200 to 599) and body. One that has no body by its status (204,
     /// 304), or answers HEAD, is sent without.
     pub fn new(status: u16, body: Body) -> Self {
-        Self { status, content_type: None, fields: Fields::Static(&[]), reads: false, body }
+        Self { status, content_type: None, fields: Fields::NONE, reads: false, body }
     }
 
-    /// Whether it is of the kind that most are: what nothing but its head and a few bytes make up.
+    /// Its body, if it is of the kind that most are: nothing but a head and a few bytes.
     #[inline]
-    pub(super) fn is_small(&self) -> bool {
-        matches!(&self.body, Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX)
-            && (200..=299).contains(&self.status)
-            && self.status != 204
+    pub(super) fn small_body(&self) -> Option<&[u8]> {
+        let plain = matches!(self.status, 200..=203 | 205..=299);
+        match &self.body {
+            Body::Bytes(bytes) if plain && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+            _ => None,
+        }
     }
 
     /// Whether the service has a part in it after its head.
@@ -104,7 +110,7 @@ impl Response {
 
     /// The same, and what of the request's body is still to come goes on to
     /// [`Service::body`](super::Service::body), whose word then only matters when it is
-    /// [`Reply::Busy`].
+    /// [`Reply::Busy`]: the part comes again, and meanwhile the peer is not received from.
     pub fn reading_on(self) -> Self {
         Self { reads: true, ..self }
     }
@@ -114,24 +120,15 @@ impl Response {
         Self { content_type: Some(content_type), ..self }
     }
 
-    /// The same with these fields and no others.
-    pub fn static_fields(self, fields: &'static [(&'static str, &'static [u8])]) -> Self {
-        Self { fields: Fields::Static(fields), ..self }
+    /// The same with these fields first.
+    pub fn static_fields(mut self, fields: &'static [(&'static str, &'static [u8])]) -> Self {
+        self.fields.fixed = fields;
+        self
     }
 
     /// The same with one more field. It allocates.
-    pub fn header(
-        mut self,
-        name: impl Into<Cow<'static, str>>,
-        value: impl Into<Cow<'static, [u8]>>,
-    ) -> Self {
-        if let Fields::Static(fields) = self.fields {
-            let owned = |&(name, value)| (Cow::Borrowed(name), Cow::Borrowed(value));
-            self.fields = Fields::Owned(fields.iter().map(owned).collect());
-        }
-        if let Fields::Owned(fields) = &mut self.fields {
-            fields.push((name.into(), value.into()));
-        }
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.fields.add(name.as_bytes(), value.as_ref());
         self
     }
 }
@@ -170,6 +167,7 @@ pub enum Pull {
     /// No more.
     End,
     /// No more but trailer fields: whole lines, `name: value` CRLF. They are sent behind a body
-    /// whose length was not known, and dropped behind another.
+    /// whose length was not known, and dropped behind another. Illegal ones are dropped as well, and
+    /// more than [`HTTP_TRAILER_BYTES_MAX`](crate::limits::HTTP_TRAILER_BYTES_MAX).
     Trailers(Buf),
 }

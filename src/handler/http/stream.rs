@@ -1,24 +1,29 @@
 //! Bodies as they come and go: the request's to the service or back to the peer, the response's as
 //! there is room, and the messages that wait behind both.
 
-use super::exchange::{Answer, Exchange, Frame, Source, Wants};
+use super::exchange::{Answer, Close, Exchange, Frame, Source, Wants};
 use super::output::{Stalled, append, append_bytes, mark_end, push};
-use super::respond::{Asked, CONTINUE, push_close};
+use super::respond::{Asked, CONTINUE};
 use super::response::{Pull, Reply};
 use super::{Http, ROOM, Service};
 use crate::counters::Reason;
-use crate::limits::{HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, LARGE_SLOT_BYTES};
+use crate::limits::{
+    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX,
+    LARGE_SLOT_BYTES,
+};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
-use crate::proto::http1::{self, encode_chunk_size, is_field_lines};
+use crate::proto::http1::{
+    self, CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, encode_chunk_size, is_field_line_block,
+};
 
 /// Times that the transport may owe us the word that all is out: the next part of a body is made
 /// while the one before it is being sent.
 const FLUSHES_MAX: u8 = 2;
 
 /// The end of an open chunk, a size, and the end of its line.
-const CHUNK_FRAME_BYTES: usize = 2 + 16 + 2;
+const CHUNK_FRAME_BYTES: usize = 2 + CHUNK_SIZE_BYTES_MAX;
 
 impl<S: Service> Http<S> {
     fn exchange(&mut self, conn: ConnId) -> &mut Exchange {
@@ -84,19 +89,12 @@ impl<S: Service> Http<S> {
             Some(response) => Reply::Response(response),
             None => self.service.body(cx, conn, &message, last),
         };
-        let exchange = self.exchange(conn);
-        let (owed, meta) = (exchange.answer == Answer::Owed, exchange.meta);
-        let asked = Asked {
-            conn,
-            message: exchange.message,
-            meta: meta.expect("it was kept with the request"),
-            length: None,
-            body_open: !last,
-            body_whole: false,
-        };
+        let owed = self.exchange(conn).answer == Answer::Owed;
         match reply {
             Reply::Busy => return Err(message),
             Reply::Response(response) if owed => {
+                let asked = self.owed(conn, last);
+                let exchange = self.exchange(conn);
                 exchange.wants = Wants::Nobody;
                 let answered = self.respond(cx, &asked, response, out);
                 if answered.is_err() {
@@ -106,6 +104,7 @@ impl<S: Service> Http<S> {
             }
             Reply::Body if last && owed => {
                 tracing::error!("a service gave no response to a whole request");
+                let asked = self.owed(conn, last);
                 self.fail(cx, &asked, out).map_err(|Stalled| message)?;
             }
             _ => {}
@@ -114,8 +113,25 @@ impl<S: Service> Http<S> {
         exchange.body_open = !last;
         if last {
             exchange.wants = Wants::Nobody;
+            if exchange.answer == Answer::Done {
+                let close = std::mem::replace(&mut exchange.close, Close::No);
+                self.close(cx, conn, close, out);
+            }
         }
         Ok(())
+    }
+
+    /// The request whose body the service reads before it answers.
+    fn owed(&mut self, conn: ConnId, last: bool) -> Asked {
+        let exchange = self.exchange(conn);
+        Asked {
+            conn,
+            message: exchange.message,
+            meta: exchange.meta.expect("it was kept with the request"),
+            length: None,
+            body_open: !last,
+            body_whole: false,
+        }
     }
 
     /// Goes on with an exchange as far as there is room: the body of its response, its end, and then
@@ -125,17 +141,23 @@ impl<S: Service> Http<S> {
             let exchange = &self.exchanges[conn.slot() as usize];
             let moved = match exchange.answer {
                 Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
-                _ if self.front_may_go(conn) => self.release(cx, conn, out),
-                Answer::Streaming if !matches!(exchange.source, Source::None) => {
-                    if exchange.flushes >= FLUSHES_MAX {
-                        return;
-                    }
-                    self.pull(cx, conn, out)
-                }
                 Answer::Ending => self.end(cx, conn, out),
+                _ if self.front_may_go(conn) => self.release(cx, conn, out),
+                Answer::Streaming if exchange.is_pulled() => Err(Stalled),
                 _ => return self.resume(conn, out),
             };
-            if moved.is_err() {
+            let exchange = &self.exchanges[conn.slot() as usize];
+            if moved.is_ok() {
+                continue;
+            }
+            // Where the request does not go on, the response may.
+            if exchange.answer != Answer::Streaming || !exchange.is_pulled() {
+                break;
+            }
+            if exchange.flushes >= FLUSHES_MAX {
+                return;
+            }
+            if self.pull(cx, conn, out).is_err() {
                 break;
             }
         }
@@ -169,19 +191,25 @@ impl<S: Service> Http<S> {
     fn pull(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
         let (mut bytes, mut parts) = (0, 0);
         while bytes < HTTP_PULL_BYTES && parts < HTTP_PULL_PARTS_MAX && out.room() >= ROOM {
+            parts += 1;
             match self.next_part(cx, conn) {
                 Pull::Part(part) if part.is_empty() => {}
                 Pull::Part(mut part) => {
                     bytes += part.len();
-                    parts += 1;
                     part.set_conn(conn);
                     if let Err(part) = self.send_part(cx, part, out) {
                         self.exchange(conn).kept = Some(part);
                         return Err(Stalled);
                     }
+                    if self.exchange(conn).answer == Answer::Ending {
+                        return Ok(());
+                    }
                 }
                 Pull::Wait => return Err(Stalled),
-                Pull::End => return Ok(self.exchange(conn).answer = Answer::Ending),
+                Pull::End => {
+                    self.exchange(conn).answer = Answer::Ending;
+                    return Ok(());
+                }
                 Pull::Trailers(lines) => {
                     let exchange = self.exchange(conn);
                     exchange.answer = Answer::Ending;
@@ -224,7 +252,7 @@ impl<S: Service> Http<S> {
                 let size = part.len();
                 let framed = append(cx, out, conn, CHUNK_FRAME_BYTES, |room| {
                     let end = if open { put(room, b"\r\n")? } else { 0 };
-                    Some(end + encode_chunk_size(&mut room[end..], size)?)
+                    Some(end + encode_chunk_size(room[end..].first_chunk_mut()?, size))
                 });
                 if framed.is_err() {
                     return Err(part);
@@ -244,11 +272,12 @@ impl<S: Service> Http<S> {
         let mut whole = true;
         match exchange.frame {
             Frame::Chunked { open } => {
-                let trailers = exchange.kept.take().filter(|lines| is_field_lines(lines));
+                let fits = |lines: &Buf| lines.len() <= HTTP_TRAILER_BYTES_MAX as usize;
+                let trailers = exchange.kept.take().filter(|l| fits(l) && is_field_line_block(l));
                 let trailers_len = trailers.as_ref().map_or(0, |lines| lines.len());
                 let ended = append(cx, out, conn, CHUNK_FRAME_BYTES + trailers_len, |room| {
                     let mut end = if open { put(room, b"\r\n")? } else { 0 };
-                    end += put(&mut room[end..], b"0\r\n")?;
+                    end += put(&mut room[end..], LAST_CHUNK)?;
                     end += put(&mut room[end..], trailers.as_deref().unwrap_or_default())?;
                     Some(end + put(&mut room[end..], b"\r\n")?)
                 });
@@ -269,10 +298,10 @@ impl<S: Service> Http<S> {
         cx.extensions.end_message(message);
         if whole {
             mark_end(out, conn);
-            push_close(out, conn, close);
+            self.close(cx, conn, close, out);
         } else {
             tracing::error!("a service gave less or more of a body than it said");
-            push(out, Buf::linger(conn));
+            self.hang_up(cx, Buf::linger(conn), out);
         }
         Ok(())
     }
@@ -282,9 +311,9 @@ impl<S: Service> Http<S> {
         let conn = message.conn();
         let exchange = &mut self.exchanges[conn.slot() as usize];
         if let Err(message) = self.held.push(&mut exchange.held, message) {
+            cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::Protocol);
-            self.abandon(cx, conn);
-            return push(out, Buf::marker(conn, kind::ABORT));
+            return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
         }
         exchange.held_bufs += 1;
         if exchange.held_bufs > HTTP_HELD_BUFS_MAX && !exchange.paused {
@@ -301,7 +330,7 @@ impl<S: Service> Http<S> {
             None => false,
             Some(BODY | TRAILERS) => true,
             Some(HEAD) => done,
-            Some(_) => done || exchange.body_open,
+            Some(_) => done || exchange.may_be_cut(),
         }
     }
 
@@ -325,6 +354,14 @@ impl<S: Service> Http<S> {
             exchange.paused = false;
             push(out, Buf::marker(conn, kind::RESUME));
         }
+    }
+
+    /// Ends the connection with `word`: nobody waits for what has come on it, or still comes.
+    pub(super) fn hang_up(&mut self, cx: &mut Cx, word: Buf, out: &mut Burst) {
+        let conn = word.conn();
+        self.abandon(cx, conn);
+        self.exchange(conn).answer = Answer::Over;
+        push(out, word);
     }
 
     /// Forgets an exchange that will not come to its end, and what waits behind it.

@@ -1,12 +1,13 @@
-//! The chunked transfer coding (RFC 9112 §7.1), read byte by byte and resumable at each of them.
+//! The chunked transfer coding (RFC 9112 §7.1), read and written. Reading is resumable at each byte.
 //!
 //! Stricter than its grammar where readers have been made to disagree: every line ends in CRLF, and
 //! no whitespace stands between a size and its `;`. Extensions are read past, trailer fields are
-//! validated and dropped; both are bounded over the whole body.
+//! validated and told; both are bounded over the whole body.
 
 use std::ops::Range;
 
 use super::fields::{is_token_byte, is_value_byte};
+use super::trailers::TrailerName;
 use super::{Fault, Limits};
 use crate::limits::{HTTP_CHUNK_EXTENSION_BYTES_MAX, HTTP_TRAILER_BYTES_MAX};
 
@@ -21,7 +22,9 @@ pub struct Step {
     pub consumed: usize,
     /// Where in the given bytes the next piece of the body is; it ends at `consumed`, never empty.
     pub data: Option<Range<usize>>,
-    /// t
+    /// Where in the given bytes the next piece of the trailer section is, without the blank line at
+    /// its end. Lines may be cut anywhere: joined, the pieces are a block for
+    /// [`field_lines`](super::field_lines) of at most `HTTP_TRAILER_BYTES_MAX` bytes.
     pub trailers: Option<Range<usize>>,
     /// Whether the body is whole; what follows `consumed` is the next request.
     pub done: bool,
@@ -36,13 +39,18 @@ pub struct Step {
 pub struct ChunkDecoder {
     state: State,
     digits: u8,
+    trailer_name: TrailerName,
     /// Of the current chunk: its size while that is being read, then what is still to come.
     chunk_bytes: u64,
     /// What the limits leave for further chunks, extensions, trailer fields.
     body_bytes_left: u64,
-    extension_bytes_left: u32,
-    trailer_bytes_left: u32,
+    extension_bytes_left: u16,
+    trailer_bytes_left: u16,
 }
+
+const _: () = assert!(HTTP_CHUNK_EXTENSION_BYTES_MAX <= u16::MAX as u32);
+const _: () = assert!(HTTP_TRAILER_BYTES_MAX <= u16::MAX as u32);
+const _: () = assert!(size_of::<ChunkDecoder>() <= 32, "half of what a connection may have");
 
 /// Which byte may come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +77,9 @@ impl ChunkDecoder {
             digits: 0,
             chunk_bytes: 0,
             body_bytes_left: limits.body_bytes,
-            extension_bytes_left: HTTP_CHUNK_EXTENSION_BYTES_MAX,
-            trailer_bytes_left: HTTP_TRAILER_BYTES_MAX,
+            extension_bytes_left: HTTP_CHUNK_EXTENSION_BYTES_MAX as u16,
+            trailer_bytes_left: HTTP_TRAILER_BYTES_MAX as u16,
+            trailer_name: TrailerName::EMPTY,
         }
     }
 
@@ -81,16 +90,44 @@ impl ChunkDecoder {
 
     /// Reads on, up to the end of the first piece of data, of the body, or of `bytes`.
     pub fn decode(&mut self, bytes: &[u8]) -> Result<Step, Fault> {
-        for (at, &byte) in bytes.iter().enumerate() {
+        let mut at = 0;
+        let mut trailers: Option<Range<usize>> = None;
+        while let Some(&byte) = bytes.get(at) {
             match self.state {
                 State::Data => return Ok(self.take_data(at, bytes.len())),
-                State::Done => {
-                    return Ok(Step { consumed: at, data: None, trailers: None, done: true });
+                State::Done => break,
+                State::DataCr if bytes[at..].starts_with(b"\r\n") => {
+                    self.state = State::Size;
+                    at += 2;
+                    continue;
                 }
-                state => self.state = self.after(state, byte)?,
+                State::Size if self.digits == 0 => {
+                    if let Some((size, len)) = plain_size_line(&bytes[at..]) {
+                        self.chunk_bytes = size;
+                        self.state = self.begin_chunk()?;
+                        at += len;
+                        continue;
+                    }
+                }
+                _ => {}
             }
+            if self.is_in_trailers(byte) {
+                let start = trailers.map_or(at, |trailers| trailers.start);
+                trailers = Some(start..at + 1);
+            }
+            self.state = self.after(self.state, byte)?;
+            at += 1;
         }
-        Ok(Step { consumed: bytes.len(), data: None, trailers: None, done: self.is_done() })
+        Ok(Step { consumed: at, data: None, trailers, done: self.is_done() })
+    }
+
+    /// Whether `byte`, which comes next, belongs to the lines of the trailer section.
+    fn is_in_trailers(&self, byte: u8) -> bool {
+        match self.state {
+            State::TrailerStart => byte != b'\r',
+            State::TrailerName | State::TrailerValue | State::TrailerLf => true,
+            _ => false,
+        }
     }
 
     fn take_data(&mut self, start: usize, len: usize) -> Step {
@@ -159,16 +196,51 @@ impl ChunkDecoder {
         let left = self.trailer_bytes_left.checked_sub(1);
         self.trailer_bytes_left = left.ok_or(Fault::TrailersTooLong)?;
         match (state, byte) {
-            (State::TrailerName, b':') => Ok(State::TrailerValue),
+            (State::TrailerName, b':') if self.trailer_name.end() => Ok(State::TrailerValue),
+            (State::TrailerName, b':') => Err(Fault::TrailerForbidden),
             (State::TrailerValue, b'\r') => Ok(State::TrailerLf),
             (State::TrailerLf, b'\n') => Ok(State::TrailerStart),
             (State::TrailerStart | State::TrailerName, _) if is_token_byte(byte) => {
+                self.trailer_name.push(byte);
                 Ok(State::TrailerName)
             }
             (State::TrailerValue, _) if is_value_byte(byte) => Ok(State::TrailerValue),
             _ => Err(Fault::Trailer),
         }
     }
+}
+
+/// The size in a line of nothing but digits and CRLF, and the length of that line. Any other line,
+/// and one that is not whole, is read byte by byte.
+#[inline]
+fn plain_size_line(line: &[u8]) -> Option<(u64, usize)> {
+    let mut size = 0;
+    for (at, &byte) in line.iter().take(usize::from(SIZE_DIGITS_MAX) + 1).enumerate() {
+        match (byte as char).to_digit(16) {
+            Some(digit) if at < usize::from(SIZE_DIGITS_MAX) => size = size << 4 | u64::from(digit),
+            None if at > 0 && line[at..].starts_with(b"\r\n") => return Some((size, at + 2)),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Longest line that [`encode_chunk_size`] writes: a digit for each four bits, and CRLF.
+pub const CHUNK_SIZE_BYTES_MAX: usize = usize::BITS as usize / 4 + 2;
+
+/// The line of the last chunk. Trailer lines may follow it; a blank line ends the body.
+pub const LAST_CHUNK: &[u8; 3] = b"0\r\n";
+
+/// Writes the line before a chunk of `bytes` bytes to the front of `out` and returns its length.
+/// After the data there has to be a CRLF. A chunk of no bytes would be the last.
+#[inline]
+pub fn encode_chunk_size(out: &mut [u8; CHUNK_SIZE_BYTES_MAX], bytes: usize) -> usize {
+    let digits = (bytes.max(1).ilog2() / 4 + 1) as usize;
+    for (at, place) in out[..digits].iter_mut().rev().enumerate() {
+        *place = b"0123456789abcdef"[bytes >> (4 * at) & 15];
+    }
+    out[digits..digits + 2].copy_from_slice(b"\r\n");
+    digits + 2
 }
 
 #[cfg(test)]

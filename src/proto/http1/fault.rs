@@ -63,6 +63,9 @@ pub enum Fault {
     ChunkLineEnd,
     /// A trailer field that is not `name: value` (RFC 9112 §7.1.2).
     Trailer,
+    /// A trailer field that only makes sense before a body, such as one that frames it (RFC 9110
+    /// §6.5.1).
+    TrailerForbidden,
     /// More trailer fields than a body may carry.
     TrailersTooLong,
 }

@@ -12,12 +12,9 @@ use super::{Fault, Stop, scan, target};
 /// Reads `lines`, what follows a request line, through the blank line, and returns how many bytes
 /// that was.
 #[inline(always)]
-pub(super) fn decode(
-    lines: &[u8],
-    fields_max: usize,
-    framing: &mut Framing,
-) -> Result<usize, Stop> {
+pub(super) fn decode(lines: &[u8], fields_max: usize) -> Result<(usize, Framing), Stop> {
     let mut rest = lines;
+    let mut framing = Framing::default();
     let mut fields_left = fields_max;
     loop {
         let start = match rest.first_chunk() {
@@ -26,20 +23,20 @@ pub(super) fn decode(
             None => 0,
         };
         if start as u16 == CRLF {
-            return Ok(lines.len() - rest.len() + 2);
+            return Ok((lines.len() - rest.len() + 2, framing));
         }
         let Some(left) = fields_left.checked_sub(1) else { return Err(too_many(rest)) };
         fields_left = left;
-        rest = match usual(rest, start, framing) {
+        (rest, framing) = match usual(rest, start, framing) {
             Some(after) => after,
             None => other(rest, framing)?,
         };
     }
 }
 
-/// What follows the line at the start of `rest`, if that is one of those that usually come.
+/// What follows the line at the start of `rest` and what is known after it, if that is one of those that usually come.
 #[inline(always)]
-fn usual<'a>(rest: &'a [u8], start: u64, framing: &mut Framing) -> Option<&'a [u8]> {
+fn usual(rest: &[u8], start: u64, framing: Framing) -> Option<(&[u8], Framing)> {
     let value_at = match start as u32 | 0x2020_2020 {
         HOST => return host(rest, framing),
         CONN if is_at(rest, 3, b"nection:") => return keep_alive(&rest[11..], framing),
@@ -50,7 +47,8 @@ fn usual<'a>(rest: &'a [u8], start: u64, framing: &mut Framing) -> Option<&'a [u
         _ => return None,
     };
     let value = &rest[value_at..];
-    value.get(scan::text_end(value)..)?.strip_prefix(b"\r\n")
+    let after = value.get(scan::text_end(value)..)?.strip_prefix(b"\r\n")?;
+    Some((after, framing))
 }
 
 const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
@@ -78,22 +76,22 @@ fn is(word: u64, lower: &[u8; 8]) -> bool {
 }
 
 #[inline(always)]
-fn host<'a>(line: &'a [u8], framing: &mut Framing) -> Option<&'a [u8]> {
+fn host(line: &[u8], mut framing: Framing) -> Option<(&[u8], Framing)> {
     let value = line[4..].strip_prefix(b": ")?;
     let after = value[target::host_and_port_end(value)?..].strip_prefix(b"\r\n")?;
-    framing.first_host().then_some(after)
+    framing.first_host().then_some((after, framing))
 }
 
 #[inline(always)]
-fn keep_alive<'a>(value: &'a [u8], framing: &mut Framing) -> Option<&'a [u8]> {
+fn keep_alive(value: &[u8], mut framing: Framing) -> Option<(&[u8], Framing)> {
     let after = value.strip_prefix(b" keep-alive\r\n")?;
     framing.keep_alive();
-    Some(after)
+    Some((after, framing))
 }
 
 /// What follows the line at the start of `rest`, whatever line that is.
 #[inline(never)]
-fn other<'a>(rest: &'a [u8], framing: &mut Framing) -> Result<&'a [u8], Stop> {
+fn other(rest: &[u8], mut framing: Framing) -> Result<(&[u8], Framing), Stop> {
     let name_len = scan::token_end(rest);
     let (name, from_colon) = rest.split_at(name_len);
     let value = match from_colon {
@@ -107,7 +105,7 @@ fn other<'a>(rest: &'a [u8], framing: &mut Framing) -> Result<&'a [u8], Stop> {
     match end {
         [b'\r', b'\n', after @ ..] => {
             framing.add(name, value)?;
-            Ok(after)
+            Ok((after, framing))
         }
         [] | [b'\r'] => Err(Stop::More),
         [b'\n', ..] => Err(Fault::LineEnd.into()),

@@ -31,24 +31,13 @@ pub(super) fn is_value_byte(byte: u8) -> bool {
 }
 
 /// Whether `value` may be sent as a field value. Eight bytes at a time, since every response asks.
-#[inline]
 pub(super) fn is_value(value: &[u8]) -> bool {
-    let (Some(first), Some(last)) = (value.first_chunk::<8>(), value.last_chunk::<8>()) else {
-        return value.iter().all(|&byte| is_value_byte(byte));
-    };
-    let plain = value.len() <= 16 && is_plain(*first) && is_plain(*last);
-    plain || is_value_long(value)
-}
-
-#[inline(never)]
-fn is_value_long(value: &[u8]) -> bool {
     let (words, rest) = value.as_chunks::<8>();
     words.iter().all(|&word| is_plain(word) || word.iter().all(|&byte| is_value_byte(byte)))
         && rest.iter().all(|&byte| is_value_byte(byte))
 }
 
 /// Whether no byte of the word is below a space or DEL; a tab says no as well.
-#[inline]
 fn is_plain(word: [u8; 8]) -> bool {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let word = u64::from_le_bytes(word);

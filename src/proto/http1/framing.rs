@@ -14,7 +14,7 @@ const EXPECT: u8 = 1 << 6;
 const LENGTH: u8 = 1 << 7;
 
 /// What the fields of one request say about its framing, gathered in one pass.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Framing {
     seen: u8,
     length_bytes: u64,
@@ -94,10 +94,11 @@ impl Framing {
         self.seen & HOST != 0
     }
 
-    /// Whether this is the request that most are: without a body, on a connection that goes on.
+    /// Whether the fields are what most requests have: a Host, and nothing about body or connection
+    /// that HTTP/1.1 does not imply.
     #[inline(always)]
-    pub fn is_plain(&self, version: Version) -> bool {
-        self.seen | KEEP_ALIVE == HOST | KEEP_ALIVE && version == Version::Http11
+    pub fn is_plain(&self) -> bool {
+        self.seen | KEEP_ALIVE == HOST | KEEP_ALIVE
     }
 
     /// RFC 9112 §6.3.

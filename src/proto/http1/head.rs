@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use super::framing::Framing;
 use super::request_line::RequestLine;
 use super::{BodyLength, Fault, Headers, Limits, TargetForm, authority, field_lines};
 use crate::limits::HTTP_HEADERS_MAX;
@@ -150,6 +149,7 @@ impl From<Fault> for Stop {
 /// found, and a limit enforced, at the byte that breaks or passes it: so the answer does not depend
 /// on how the bytes were cut, and a peer cannot make the caller buffer more than
 /// [`Limits::head_bytes`]. One CRLF before the request line is skipped and counted in every offset.
+#[inline(always)]
 pub fn decode_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
     let window = &bytes[..bytes.len().min(limits.head_bytes as usize)];
     match decode(window, limits) {
@@ -163,28 +163,36 @@ pub fn decode_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault>
 #[inline(always)]
 fn decode(bytes: &[u8], limits: &Limits) -> Result<Head, Stop> {
     let line = RequestLine::decode(bytes, limits)?;
-    let mut framing = Framing::default();
     let fields_max = HTTP_HEADERS_MAX.min(limits.headers as usize);
-    let lines_len = field_lines::decode(&bytes[line.end..], fields_max, &mut framing)?;
-    if line.version == Version::Http11 && !framing.has_host() {
-        return Err(Fault::HostMissing.into());
-    }
-    let plain = framing.is_plain(line.version);
-    let body =
-        if plain { BodyLength::None } else { framing.body(line.version, limits.body_bytes)? };
-    Ok(Head {
+    let (lines_len, framing) = field_lines::decode(&bytes[line.end..], fields_max)?;
+    let plain = Head {
         head_len: (line.end + lines_len) as u32,
         target_at: line.target_at as u32,
         target_len: line.target_len as u32,
-        body,
+        body: BodyLength::None,
         method: line.method,
         method_len: line.method_len as u8, // within HTTP_METHOD_BYTES_MAX
-        version: line.version,
+        version: Version::Http11,
         target_form: line.target_form,
-        keep_alive: plain || framing.keeps_alive(line.version),
-        expect_continue: !plain && framing.expects_continue(line.version),
+        keep_alive: true,
+        expect_continue: false,
+        has_host: true,
+        upgrade: false,
+    };
+    if line.version == Version::Http11 && framing.is_plain() {
+        return Ok(plain);
+    }
+    if line.version == Version::Http11 && !framing.has_host() {
+        return Err(Fault::HostMissing.into());
+    }
+    Ok(Head {
+        body: framing.body(line.version, limits.body_bytes)?,
+        version: line.version,
+        keep_alive: framing.keeps_alive(line.version),
+        expect_continue: framing.expects_continue(line.version),
         has_host: framing.has_host(),
-        upgrade: !plain && framing.upgrades(line.version),
+        upgrade: framing.upgrades(line.version),
+        ..plain
     })
 }
 

@@ -6,7 +6,7 @@
 //!    bytes it has seen and go on with [`resume_head`], which does not parse again until the head
 //!    can be complete or a limit is hit.
 //! 2. [`Head::body`] says how the body is delimited: nothing, [`Body`] or [`ChunkDecoder`].
-//! 3. [`encode_head`] writes the head of the answer; the caller sends the body after it.
+//! 3. [`Encoder`] writes the head of the answer; the caller sends the body after it.
 //!
 //! Any [`Fault`] ends the connection after its answer: where the next request would start can no
 //! longer be trusted (RFC 9112 §6.3). Which resource is asked for, which method it has and whether
@@ -24,19 +24,19 @@ mod lifecycle;
 mod request_line;
 mod response;
 mod scan;
-mod shim;
 mod target;
+mod trailers;
 
 pub use body::{Body, BodyLength};
-pub use chunked::{ChunkDecoder, Step};
+pub use chunked::{CHUNK_SIZE_BYTES_MAX, ChunkDecoder, LAST_CHUNK, Step, encode_chunk_size};
 pub use date::http_date;
 pub use fault::Fault;
 pub use fields::{Headers, header, headers};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
 pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen, State};
-pub use response::{Connection, encode_head, reason};
-pub use shim::*;
+pub use response::{BodyFrame, Connection, Encoder, ResponseHead, is_field, reason};
 pub use target::{TargetForm, authority, path};
+pub use trailers::{field_lines, is_field_line_block};
 
 use head::Stop;
 

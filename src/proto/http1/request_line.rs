@@ -23,12 +23,26 @@ impl RequestLine {
     /// Decodes the line at the start of `bytes`, or after the one CRLF that may come before it.
     #[inline(always)]
     pub fn decode(bytes: &[u8], limits: &Limits) -> Result<Self, Stop> {
-        let (skipped, method, method_len) = match bytes.first_chunk() {
-            Some(start) if start == b"GET " => (0, Method::Get, 3),
-            Some(start) if start == b"POST" && bytes.get(4) == Some(&b' ') => (0, Method::Post, 4),
-            _ => unusual_start(bytes)?,
-        };
-        let target_at = skipped + method_len + 1;
+        if bytes.first_chunk() == Some(b"GET ") {
+            return Self::after_method(bytes, 4, Method::Get, 3, limits);
+        }
+        Self::unusual(bytes, limits)
+    }
+
+    #[inline(never)]
+    fn unusual(bytes: &[u8], limits: &Limits) -> Result<Self, Stop> {
+        let (skipped, method, method_len) = unusual_start(bytes)?;
+        Self::after_method(bytes, skipped + method_len + 1, method, method_len, limits)
+    }
+
+    #[inline(always)]
+    fn after_method(
+        bytes: &[u8],
+        target_at: usize,
+        method: Method,
+        method_len: usize,
+        limits: &Limits,
+    ) -> Result<Self, Stop> {
         let target_on = &bytes[target_at..];
         let target_len = scan::target_end(target_on);
         if target_len > limits.target_bytes as usize {
@@ -44,7 +58,6 @@ impl RequestLine {
 
 /// The bytes before the method, the method and its length, where it is neither GET nor POST or
 /// there is something before it (RFC 9112 §2.2).
-#[inline(never)]
 fn unusual_start(bytes: &[u8]) -> Result<(usize, Method, usize), Stop> {
     let (skipped, line) = match bytes {
         [b'\n', ..] | [b'\r', b'\n', b'\r' | b'\n', ..] => return Err(Fault::EmptyLines.into()),

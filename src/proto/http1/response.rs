@@ -1,6 +1,8 @@
 //! From a status and a length to the bytes of a response head (RFC 9112 §4, §6). Bodies are not here.
 
 use super::fields::{is_token_byte, is_value};
+use super::http_date;
+use super::scan::is_text;
 
 /// What the Connection field of a response says (RFC 9112 §9.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,58 +14,169 @@ pub enum Connection<'a> {
     Close,
     /// `keep-alive`: needed to keep a peer that speaks HTTP/1.0.
     KeepAlive,
-    /// u
+    /// `upgrade`, and an Upgrade field with these protocols (RFC 9110 §7.8).
     Upgrade(&'a str),
 }
 
-/// Writes a response head to the front of `out` and returns its length.
-///
-/// `None` when it does not fit in `out`, the status is not three digits, or a field is not legal on
-/// the wire: a name that is no token, a value with CR, LF, NUL or another control character. So no
-/// handler can end a head early. Nor can it contradict the framing: `extra` may hold neither
-/// Content-Length nor Transfer-Encoding. `out` may have been written to in either case.
-///
-/// Content-Length is left out of the responses that must not have one: 1xx and 204 (RFC 9110 §8.6).
-/// Fields come in the order Date, Content-Type, Content-Length, Connection, `extra`.
-pub fn encode_head(
-    out: &mut [u8],
-    status: u16,
-    content_type: Option<&str>,
-    content_length: u64,
-    connection: Connection<'_>,
-    extra: &[(&str, &[u8])],
-    date: Option<&[u8; 29]>,
-) -> Option<usize> {
-    let mut out = Cursor { bytes: out, len: 0 };
-    match status_line(status) {
-        Some(line) => out.put(line)?,
-        None => out.put_plain_status(status)?,
+/// How the body of a response is delimited (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFrame {
+    /// Content-Length with so many bytes. It is left out where it must not stand: 1xx and 204 (RFC
+    /// 9110 §8.6).
+    Length(u64),
+    /// `Transfer-Encoding: chunked`; neither for 1xx and 204, nor for a peer that speaks HTTP/1.0.
+    Chunked,
+    /// By the end of the connection, which [`Connection::Close`] has to announce.
+    UntilClose,
+    /// No body and no word about one: 1xx, 204, an upgrade, a 304 that does not tell the length.
+    None,
+}
+
+/// A response without its body.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseHead<'a> {
+    /// Three digits.
+    pub status: u16,
+    /// The value of Content-Type. That it is always there lets an [`Encoder`] know it again.
+    pub content_type: Option<&'static str>,
+    /// How the body is delimited.
+    pub body: BodyFrame,
+    /// What becomes of the connection.
+    pub connection: Connection<'a>,
+    /// Any other fields.
+    pub fields: &'a [(&'a str, &'a [u8])],
+}
+
+/// `HTTP/1.1 200 OK`, its CRLF with it.
+const OK_BYTES: usize = 17;
+/// `Date: ` and a date, its CRLF with it.
+const DATE_LINE_BYTES: usize = 37;
+const LENGTH_NAME: &[u8; 16] = b"Content-Length: ";
+
+/// Content types for which the usual head is kept ready.
+const READY: usize = 4;
+/// Bytes of one that is, up to the number that is its length; copied whole, since that is a few moves.
+const READY_BYTES: usize = 128;
+
+/// Writes response heads. What is the same in most of them for a second is kept ready.
+#[derive(Debug, Clone)]
+pub struct Encoder {
+    second: u64,
+    ok_and_date: [u8; OK_BYTES + DATE_LINE_BYTES],
+    /// By the length of their content type.
+    ready: [Ready; READY],
+}
+
+/// The head of a response of 200 with this content type, up to its length.
+#[derive(Debug, Clone)]
+struct Ready {
+    /// `None`: nothing is ready.
+    content_type: Option<&'static str>,
+    head: [u8; READY_BYTES],
+    head_bytes: usize,
+}
+
+impl Ready {
+    const NOTHING: Self = Self { content_type: None, head: [0; READY_BYTES], head_bytes: 0 };
+
+    /// Whether it is for this content type: the same bytes at the same place, which do not change.
+    #[inline(always)]
+    fn is_for(&self, content_type: &'static str) -> bool {
+        self.content_type.is_some_and(|ready| std::ptr::eq(ready, content_type))
     }
-    if let Some(date) = date {
-        out.put_date(date)?;
+}
+
+impl Default for Encoder {
+    fn default() -> Self {
+        Self::new()
     }
-    if let Some(content_type) = content_type {
-        out.put(b"Content-Type: ")?;
-        out.put_value(content_type.as_bytes())?;
+}
+
+impl Encoder {
+    /// One whose responses are of 1970, until it is told the time.
+    pub fn new() -> Self {
+        let ok_and_date = *b"HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
+        Self { second: 0, ok_and_date, ready: [const { Ready::NOTHING }; READY] }
     }
-    if status >= 200 && status != 204 && content_length != u64::MAX {
-        out.put_length(content_length)?;
-    }
-    match connection {
-        Connection::Implicit => {}
-        Connection::Upgrade(p) => {
-            out.put(b"Connection: upgrade\r\nUpgrade: ")?;
-            out.put(p.as_bytes())?;
-            out.put(b"\r\n")?;
+
+    /// The responses that follow are of this second (RFC 9110 §6.6.1).
+    #[inline]
+    pub fn set_second(&mut self, unix_seconds: u64) {
+        if unix_seconds != self.second {
+            self.begin_second(unix_seconds);
         }
-        Connection::Close => out.put(b"Connection: close\r\n")?,
-        Connection::KeepAlive => out.put(b"Connection: keep-alive\r\n")?,
     }
-    for (name, value) in extra {
-        out.put_field(name.as_bytes(), value)?;
+
+    #[inline(never)]
+    fn begin_second(&mut self, unix_seconds: u64) {
+        const DATE_AT: usize = OK_BYTES + b"Date: ".len();
+        self.second = unix_seconds;
+        self.ok_and_date[DATE_AT..DATE_AT + 29].copy_from_slice(&http_date(unix_seconds));
+        self.ready = [const { Ready::NOTHING }; READY];
     }
-    out.put(b"\r\n")?;
-    Some(out.len)
+
+    /// Writes a response head to the front of `out` and returns its length.
+    ///
+    /// `None` when it does not fit in `out`, the status is not three digits, or a field is not legal
+    /// on the wire: a name that is no token, a value with CR, LF, NUL or another control character.
+    /// So no handler can end a head early. Nor can it contradict the framing: `fields` may hold
+    /// neither Content-Length nor Transfer-Encoding, and [`BodyFrame`] tells what it cannot be
+    /// combined with. `out` may have been written to in either case.
+    ///
+    /// Fields come in the order Date, Content-Type, the body's, Connection, `fields`.
+    #[inline]
+    pub fn encode(&mut self, out: &mut [u8], head: &ResponseHead) -> Option<usize> {
+        if let (200, BodyFrame::Length(bytes), Connection::Implicit, Some(content_type), []) =
+            (head.status, head.body, head.connection, head.content_type, head.fields)
+            && let ready = &self.ready[content_type.len() % READY]
+            && ready.is_for(content_type)
+            && let Some(start) = out.first_chunk_mut()
+        {
+            *start = ready.head;
+            let room_bytes = out.len();
+            let rest = put(put_number(&mut out[ready.head_bytes..], bytes)?, b"\r\n")?;
+            return Some(room_bytes - rest.len());
+        }
+        self.encode_any(out, head)
+    }
+
+    #[inline(never)]
+    fn encode_any(&mut self, out: &mut [u8], head: &ResponseHead) -> Option<usize> {
+        let room_bytes = out.len();
+        let rest = if head.status == 200 {
+            put(out, &self.ok_and_date)?
+        } else {
+            let date: &[u8; DATE_LINE_BYTES] = self.ok_and_date.last_chunk()?;
+            put(put_status(out, head.status)?, date)?
+        };
+        let head_bytes = room_bytes - put_fields(rest, head)?.len();
+        if let (200, BodyFrame::Length(_), Some(content_type)) =
+            (head.status, head.body, head.content_type)
+        {
+            self.make_ready(content_type, &out[..head_bytes]);
+        }
+        Some(head_bytes)
+    }
+
+    /// Keeps the start of `head`, which is of this content type, for the next of that kind.
+    fn make_ready(&mut self, content_type: &'static str, head: &[u8]) {
+        let before_length =
+            self.ok_and_date.len() + b"Content-Type: \r\n".len() + content_type.len();
+        let head_bytes = before_length + LENGTH_NAME.len();
+        if head_bytes <= READY_BYTES {
+            let ready = &mut self.ready[content_type.len() % READY];
+            ready.content_type = Some(content_type);
+            ready.head[..head_bytes].copy_from_slice(&head[..head_bytes]);
+            ready.head_bytes = head_bytes;
+        }
+    }
+}
+
+/// Whether a response may carry this field: its name is a token, its value has no control character,
+/// and it does not say where the body ends, which is [`BodyFrame`]'s alone to say.
+pub fn is_field(name: &[u8], value: &[u8]) -> bool {
+    let token = !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte));
+    token && !is_framing(name) && is_value(value)
 }
 
 /// The reason phrase of a status (RFC 9110 §15), empty where there is none.
@@ -74,77 +187,146 @@ pub fn reason(status: u16) -> &'static str {
     str::from_utf8(phrase).unwrap_or_default()
 }
 
-/// The part of `out` that has been written.
-struct Cursor<'a> {
-    bytes: &'a mut [u8],
-    len: usize,
+/// Writes a piece of known length, which is a few moves, and returns the room after it. `None`, here
+/// and below, if there is too little.
+#[inline(always)]
+fn put<'a, const N: usize>(room: &'a mut [u8], piece: &[u8; N]) -> Option<&'a mut [u8]> {
+    let (place, room) = room.split_first_chunk_mut()?;
+    *place = *piece;
+    Some(room)
 }
 
-impl Cursor<'_> {
-    #[inline(always)]
-    fn put(&mut self, piece: &[u8]) -> Option<()> {
-        let room = self.bytes.get_mut(self.len..)?.get_mut(..piece.len())?;
-        room.copy_from_slice(piece);
-        self.len += piece.len();
-        Some(())
-    }
+fn put_bytes<'a>(room: &'a mut [u8], piece: &[u8]) -> Option<&'a mut [u8]> {
+    let (place, room) = room.split_at_mut_checked(piece.len())?;
+    place.copy_from_slice(piece);
+    Some(room)
+}
 
-    #[inline]
-    fn put_value(&mut self, value: &[u8]) -> Option<()> {
-        if !is_value(value) {
-            return None;
-        }
-        self.put(value)?;
-        self.put(b"\r\n")
+/// Writes a field value and CRLF, if it is one. Up to 16 bytes go as two words that overlap.
+#[inline(always)]
+fn put_value<'a>(room: &'a mut [u8], value: &[u8]) -> Option<&'a mut [u8]> {
+    if let (Some(first), Some(last), 8..=16) =
+        (value.first_chunk(), value.last_chunk(), value.len())
+        && is_text(first, last)
+    {
+        let (place, room) = room.split_at_mut_checked(value.len())?;
+        *place.first_chunk_mut()? = *first;
+        *place.last_chunk_mut()? = *last;
+        return put(room, b"\r\n");
     }
+    put_any_value(room, value)
+}
 
-    fn put_field(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
-        let token = !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte));
-        if !token || is_framing(name) {
-            return None;
-        }
-        self.put(name)?;
-        self.put(b": ")?;
-        self.put_value(value)
+#[inline(never)]
+fn put_any_value<'a>(room: &'a mut [u8], value: &[u8]) -> Option<&'a mut [u8]> {
+    if !is_value(value) {
+        return None;
     }
+    put(put_bytes(room, value)?, b"\r\n")
+}
 
-    #[inline]
-    fn put_date(&mut self, date: &[u8; 29]) -> Option<()> {
-        let mut line = *b"Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n";
-        line[6..35].copy_from_slice(date);
-        self.put(&line)
-    }
-
-    #[inline]
-    fn put_length(&mut self, mut number: u64) -> Option<()> {
-        self.put(b"Content-Length: ")?;
-        let mut text = *b"00000000000000000000\r\n";
-        let mut start = 20;
-        loop {
-            start -= 1;
-            text[start] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                break self.put(&text[start..]);
-            }
-        }
-    }
-
-    /// RFC 9112 §4: the space stays when there is no phrase after it.
-    #[cold]
-    fn put_plain_status(&mut self, status: u16) -> Option<()> {
-        if !(100..=999).contains(&status) {
-            return None;
-        }
-        let mut line = *b"HTTP/1.1 000 \r\n";
-        for (place, unit) in [(9, 100), (10, 10), (11, 1)] {
-            line[place] += (status / unit % 10) as u8;
-        }
-        self.put(&line)
+/// Writes a number and CRLF.
+#[inline(always)]
+fn put_number(room: &mut [u8], number: u64) -> Option<&mut [u8]> {
+    let digit = |number: u64| b'0' + (number % 10) as u8;
+    match number {
+        0..=9 => put(room, &[digit(number), b'\r', b'\n']),
+        10..=99 => put(room, &[digit(number / 10), digit(number), b'\r', b'\n']),
+        _ => put_long_number(room, number),
     }
 }
 
-/// Whether the field says where a body ends, which is [`encode_head`]'s alone to say.
+#[inline(never)]
+fn put_long_number(room: &mut [u8], mut number: u64) -> Option<&mut [u8]> {
+    let (place, room) = room.split_at_mut_checked(number.ilog10() as usize + 1)?;
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    put(room, b"\r\n")
+}
+
+/// What comes after the Date, to the end of the head.
+#[inline(always)]
+fn put_fields<'a>(mut room: &'a mut [u8], head: &ResponseHead) -> Option<&'a mut [u8]> {
+    if let Some(content_type) = head.content_type {
+        room = put_value(put(room, b"Content-Type: ")?, content_type.as_bytes())?;
+    }
+    match head.body {
+        BodyFrame::Length(bytes) if has_content(head.status) => {
+            room = put_number(put(room, LENGTH_NAME)?, bytes)?;
+        }
+        BodyFrame::Length(_) | BodyFrame::None => {}
+        BodyFrame::Chunked | BodyFrame::UntilClose => room = put_rare_frame(room, head)?,
+    }
+    if head.connection != Connection::Implicit {
+        room = put_connection(room, head.connection)?;
+    }
+    for (name, value) in head.fields {
+        room = put_field(room, name.as_bytes(), value)?;
+    }
+    put(room, b"\r\n")
+}
+
+#[inline(never)]
+fn put_rare_frame<'a>(room: &'a mut [u8], head: &ResponseHead) -> Option<&'a mut [u8]> {
+    match head.body {
+        BodyFrame::Chunked if has_content(head.status) => {
+            put(room, b"Transfer-Encoding: chunked\r\n")
+        }
+        BodyFrame::UntilClose if head.connection == Connection::Close => Some(room),
+        _ => None,
+    }
+}
+
+#[inline(never)]
+fn put_connection<'a>(room: &'a mut [u8], connection: Connection) -> Option<&'a mut [u8]> {
+    match connection {
+        Connection::Implicit => Some(room),
+        Connection::Close => put(room, b"Connection: close\r\n"),
+        Connection::KeepAlive => put(room, b"Connection: keep-alive\r\n"),
+        Connection::Upgrade("") => None,
+        Connection::Upgrade(protocols) => {
+            put_any_value(put(room, b"Connection: upgrade\r\nUpgrade: ")?, protocols.as_bytes())
+        }
+    }
+}
+
+fn put_field<'a>(room: &'a mut [u8], name: &[u8], value: &[u8]) -> Option<&'a mut [u8]> {
+    if !is_field(name, value) {
+        return None;
+    }
+    put(put_bytes(put(put_bytes(room, name)?, b": ")?, value)?, b"\r\n")
+}
+
+#[inline(never)]
+fn put_status(room: &mut [u8], status: u16) -> Option<&mut [u8]> {
+    match status_line(status) {
+        Some(line) => put_bytes(room, line),
+        None => put_plain_status(room, status),
+    }
+}
+
+/// RFC 9112 §4: the space stays when there is no phrase after it.
+fn put_plain_status(room: &mut [u8], status: u16) -> Option<&mut [u8]> {
+    if !(100..=999).contains(&status) {
+        return None;
+    }
+    let mut line = *b"HTTP/1.1 000 \r\n";
+    for (place, unit) in [(9, 100), (10, 10), (11, 1)] {
+        line[place] = b'0' + (status / unit % 10) as u8;
+    }
+    put(room, &line)
+}
+
+/// Whether a response of this status may have content (RFC 9110 §6.4.1); a 304 says how much it
+/// would be. The usual status is asked for first.
+#[inline(always)]
+fn has_content(status: u16) -> bool {
+    status == 200 || (status > 200 && status != 204)
+}
+
+/// Whether the field says where a body ends, which is [`BodyFrame`]'s alone to say.
 fn is_framing(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }

@@ -5,8 +5,10 @@
 
 use super::fields::is_token_byte;
 
-/// Each byte of a word set to 1.
-const EACH: u64 = 0x0101_0101_0101_0101;
+/// A word of eight times the same byte.
+const fn each(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
 
 /// Length of the longest prefix of `bytes` that is a token, which may be none of it.
 #[inline(always)]
@@ -22,6 +24,12 @@ pub(super) fn text_end(bytes: &[u8]) -> usize {
     run(bytes, not_text)
 }
 
+/// Whether both words are visible ASCII and spaces.
+#[inline(always)]
+pub(super) fn is_text(first: &[u8; 8], last: &[u8; 8]) -> bool {
+    not_text(u64::from_le_bytes(*first)) | not_text(u64::from_le_bytes(*last)) == 0
+}
+
 /// Length of the longest prefix of `bytes` that may stand in a request target: visible ASCII, but
 /// for the `#` that would begin a fragment (RFC 9112 §3.2). What else RFC 3986 forbids, such as `|`,
 /// browsers do send.
@@ -30,12 +38,18 @@ pub(super) fn target_end(bytes: &[u8]) -> usize {
     run(bytes, not_in_target)
 }
 
-/// Length of the longest prefix of `bytes` without hits.
+/// Length of the longest prefix of `bytes` without hits. Often that is within the first word, which
+/// is looked at before a loop is set up.
 #[inline(always)]
 fn run(bytes: &[u8], hits: fn(u64) -> u64) -> usize {
     let (words, rest) = bytes.as_chunks::<8>();
-    let mut end = 0;
-    for word in words {
+    if let Some(found) = words.first().map(|word| hits(u64::from_le_bytes(*word)))
+        && found != 0
+    {
+        return first(found);
+    }
+    let mut end = 8.min(words.len() * 8);
+    for word in words.iter().skip(1) {
         let found = hits(u64::from_le_bytes(*word));
         if found != 0 {
             return end + first(found);
@@ -63,27 +77,27 @@ fn first(hits: u64) -> usize {
 /// Hits all but what most field names are made of.
 #[inline(always)]
 fn not_letter_or_hyphen(word: u64) -> u64 {
-    let low = EACH * 0x7f;
-    let lower = (word | EACH * 0x20) & low;
-    let from_a = lower + EACH * (0x80 - b'a' as u64);
-    let past_z = lower + EACH * (0x7f - b'z' as u64);
-    let not_hyphen = ((word ^ EACH * b'-' as u64) & low) + low;
-    (!(from_a ^ past_z) & not_hyphen | word) & EACH * 0x80
+    let low = each(0x7f);
+    let lower = (word | each(0x20)) & low;
+    let from_a = lower + each(0x80 - b'a');
+    let past_z = lower + each(0x7f - b'z');
+    let not_hyphen = ((word ^ each(b'-')) & low) + low;
+    ((!(from_a ^ past_z) & not_hyphen) | word) & each(0x80)
 }
 
 #[inline(always)]
 fn not_text(word: u64) -> u64 {
-    let below_space = word.wrapping_sub(EACH * 0x20);
-    let past_tilde = word.wrapping_add(EACH);
-    (below_space | past_tilde) & EACH * 0x80
+    let below_space = word.wrapping_sub(each(0x20));
+    let past_tilde = word.wrapping_add(each(1));
+    (below_space | past_tilde) & each(0x80)
 }
 
 #[inline(always)]
 fn not_in_target(word: u64) -> u64 {
-    let up_to_space = word.wrapping_sub(EACH * 0x21);
-    let past_tilde = word.wrapping_add(EACH);
-    let fragment = (word ^ EACH * b'#' as u64).wrapping_sub(EACH);
-    (up_to_space | past_tilde | fragment | word) & EACH * 0x80
+    let up_to_space = word.wrapping_sub(each(0x21));
+    let past_tilde = word.wrapping_add(each(1));
+    let fragment = (word ^ each(b'#')).wrapping_sub(each(1));
+    (up_to_space | past_tilde | fragment | word) & each(0x80)
 }
 
 #[cfg(test)]

@@ -46,9 +46,9 @@ impl TargetForm {
 /// The path of a target in origin or absolute form, without its query: `/a` of `/a?b` and of
 /// `http://host/a?b`, `/` of `http://host`. The other two forms have no path and come back whole.
 pub fn path(target: &[u8]) -> &[u8] {
-    let target = match authority_at(target) {
-        Some(at) if target.first() != Some(&b'/') => after_authority(&target[at..]),
-        _ => target,
+    let target = match target {
+        [b'/', ..] => target,
+        _ => authority_at(target).map_or(target, |at| after_authority(&target[at..])),
     };
     let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
     if target.starts_with(b"?") { b"/" } else { &target[..end] }

@@ -41,8 +41,9 @@ pub struct Options {
     pub sq_entries: u32,
     /// Completion entries, a power of two.
     pub cq_entries: u32,
-    /// Direct descriptors: the low `files_reserved` are installed by [`Uring::install_file`], the
-    /// rest are given out by the kernel to accepted connections.
+    /// Direct descriptors: the low `files_reserved` are installed by
+    /// [`Uring::install_file`](super::Uring::install_file), the rest are given out by the kernel to
+    /// accepted connections.
     pub files: u32,
     /// Direct descriptors kept back from the kernel's own allocation.
     pub files_reserved: u32,

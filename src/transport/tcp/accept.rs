@@ -29,12 +29,17 @@ impl Tcp {
             return;
         }
         let Some(listener) = &self.listener else { return };
-        if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
+        if self.is_at_its_limit(io) {
             // The room may be taken by other listeners, whose connections close unseen by us.
             return self.retry_accept(io);
         }
-        for place in (0..ACCEPTS_IN_FLIGHT).filter(|place| all & !self.accepting & 1 << place != 0)
-        {
+        // No more than there is room for, or the surplus would be cancelled again and again.
+        let room = io.connections_max - io.connections;
+        for place in 0..ACCEPTS_IN_FLIGHT {
+            if all & !self.accepting & 1 << place == 0 || self.accepting.count_ones() >= room {
+                continue;
+            }
+            self.accepting |= 1 << place;
             let token = self.accept_token(op::ACCEPT, place);
             let ring = io.uring().ring();
             match self.peers {
@@ -42,7 +47,10 @@ impl Tcp {
                 Some(_) => ring.accept(listener.as_fd(), self.address_place(place), token),
             }
         }
-        self.accepting = all;
+    }
+
+    fn is_at_its_limit(&self, io: &Io) -> bool {
+        io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH
     }
 
     fn accept_token(&self, op: u8, place: usize) -> u64 {
@@ -59,12 +67,14 @@ impl Tcp {
             self.accepting &= !(1 << place);
         }
         match u32::try_from(cqe.result) {
-            Ok(slot) => self.accepted(io, place, slot),
+            Ok(slot) => {
+                self.accepted(io, place, slot);
+                if self.is_at_its_limit(io) {
+                    self.cancel_accept(io);
+                }
+            }
             Err(_) if self.listener.is_none() => {}
             Err(_) => self.on_accept_failure(io, -cqe.result),
-        }
-        if io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH {
-            self.cancel_accept(io);
         }
         self.arm_accept(io);
     }

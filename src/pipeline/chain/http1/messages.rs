@@ -57,6 +57,13 @@ impl HeadMeta {
         )
     }
 
+    /// That of a head without a body on a connection that goes on.
+    #[inline(always)]
+    pub(super) fn plain(head: &Head) -> Self {
+        let http10 = if head.version == Version::Http10 { Self::HTTP10 } else { 0 };
+        Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE | http10)
+    }
+
     /// The meta of a buf of kind [`HEAD`].
     #[inline]
     pub fn of(buf: &Buf) -> Self {

@@ -7,7 +7,7 @@ use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{StashId, Stashes, join};
 use crate::proto::http1::{
-    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, decode_head, resume_head,
+    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, State, decode_head, resume_head,
 };
 use crate::time::Instant;
 
@@ -85,8 +85,13 @@ impl Session {
                 push(output, buf);
                 Step::Done
             }
-            // The answer is on its way, or waits for a slot, as we do.
-            Inbound::Held if self.lifecycle.owed() <= 1 => Step::Stalled(buf),
+            // The answer is on its way, or waits for a slot, as we do. One that has begun and goes on
+            // may not be waited for: the words that keep it going would come in behind `buf`.
+            Inbound::Held
+                if self.lifecycle.owed() <= 1 && self.lifecycle.state() != State::Writing =>
+            {
+                Step::Stalled(buf)
+            }
             Inbound::Held => self.refuse(cx, 400, buf, output),
             Inbound::Ignored => {
                 cx.drop_buf(buf, Reason::Protocol);
@@ -112,15 +117,44 @@ impl Session {
                 Ok(None) => return self.keep(cx, stashes, buf, output),
                 Err(fault) => return self.refuse(cx, fault.status(), buf, output),
             };
-            match self.emit(cx, settings, &head, buf, output) {
-                Step::Rest(rest)
-                    if self.lifecycle.inbound() == Inbound::Next && output.room() >= ROOM =>
-                {
-                    buf = rest;
-                }
-                other => return other,
+            if !self.is_plain(cx, settings, &head) {
+                return self.emit(cx, settings, &head, buf, false, output);
+            }
+            let head_bytes = head.head_len as usize;
+            if buf.len() == head_bytes {
+                self.hand_on_plain(cx, &head, buf, output);
+                return Step::Done;
+            }
+            let message = buf.split_to(head_bytes);
+            self.hand_on_plain(cx, &head, message, output);
+            if output.room() < ROOM {
+                return Step::Rest(buf);
             }
         }
+    }
+
+    /// Whether a head is of the kind that most are: no body behind it, but the next request.
+    #[inline(always)]
+    fn is_plain(&self, cx: &Cx, settings: &Settings, head: &Head) -> bool {
+        head.body == BodyLength::None
+            && head.keep_alive
+            && !head.upgrade
+            && !cx.draining
+            && self.requests < settings.requests_max - 1
+    }
+
+    #[inline(always)]
+    fn hand_on_plain(&mut self, cx: &mut Cx, head: &Head, mut buf: Buf, output: &mut Burst) {
+        self.requests += 1;
+        self.lifecycle.parse().head(Seen { body: false, keep_alive: true, upgrade: false });
+        let skipped = head.method_range().start;
+        if skipped > 0 {
+            buf.advance(skipped);
+        }
+        buf.set_kind(HEAD, HeadMeta::plain(head).0);
+        buf.set_message(cx.extensions.begin_message());
+        push(output, buf);
+        cx.counters.add(Counter::Messages, 1);
     }
 
     /// Part of a head.
@@ -161,7 +195,7 @@ impl Session {
                 let mut rest = buf;
                 rest.advance(head.head_len as usize - seen);
                 stash.truncate(head.head_len as usize);
-                match self.emit(cx, settings, &head, stash, output) {
+                match self.emit(cx, settings, &head, stash, !rest.is_empty(), output) {
                     Step::Done if rest.is_empty() => Step::Done,
                     _ => Step::Rest(rest),
                 }
@@ -175,14 +209,14 @@ impl Session {
         }
     }
 
-    /// Hands the head at the start of `buf` on.
-    #[inline(always)]
+    /// Hands the head at the start of `buf` on, whatever it says; `more`: bytes behind it are elsewhere.
     fn emit(
         &mut self,
         cx: &mut Cx,
         settings: &Settings,
         head: &Head,
         mut buf: Buf,
+        more: bool,
         output: &mut Burst,
     ) -> Step {
         self.requests = self.requests.saturating_add(1);
@@ -195,7 +229,7 @@ impl Session {
             buf.truncate(head_bytes);
             Some(rest)
         };
-        let meta = HeadMeta::new(head, keep_alive, rest.is_none());
+        let meta = HeadMeta::new(head, keep_alive, rest.is_none() && !more);
         if meta.has_body() {
             self.expect_body(cx, settings, head);
         }
@@ -334,8 +368,10 @@ impl Session {
     pub fn overdue(&self, now: Instant, settings: &Settings) -> Option<Overdue> {
         let (timeout_ns, overdue) = match self.lifecycle.inbound() {
             Inbound::First => (settings.head_timeout_ns, Overdue::Request),
+            // The rest may wait where we do not receive it.
+            Inbound::Head | Inbound::Body if self.paused => return None,
             Inbound::Head => (settings.head_timeout_ns, Overdue::Rest),
-            Inbound::Body if !self.paused => (settings.body_timeout_ns, Overdue::Rest),
+            Inbound::Body => (settings.body_timeout_ns, Overdue::Rest),
             Inbound::Next if self.lifecycle.owed() == 0 => {
                 (settings.keep_alive_timeout_ns, Overdue::Request)
             }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::proto::http1::field_lines;
 
 /// Everything a caller does: the body, and how many bytes were not part of it.
 fn decode_in(pieces: &[&[u8]], limits: &Limits) -> Result<(Vec<u8>, usize, bool), Fault> {
@@ -12,6 +13,9 @@ fn decode_in(pieces: &[&[u8]], limits: &Limits) -> Result<(Vec<u8>, usize, bool)
         while !rest.is_empty() && !decoder.is_done() {
             let step = decoder.decode(rest)?;
             assert!(step.consumed > 0 && step.done == decoder.is_done());
+            if let Some(trailers) = &step.trailers {
+                assert!(!trailers.is_empty() && trailers.end <= step.consumed);
+            }
             if let Some(data) = step.data {
                 assert!(!data.is_empty() && data.end == step.consumed);
                 body.extend_from_slice(&rest[data]);
@@ -87,6 +91,17 @@ const REFUSED: &[(&[u8], u16, Fault)] = &[
     (b"0\r\nX: 1\r\r\n\r\n", 400, Fault::Trailer),
     (b"0\r\nX: \x00\r\n\r\n", 400, Fault::Trailer),
     (b"0\r\nX: 1\r\n folded\r\n\r\n", 400, Fault::Trailer),
+    (b"0\r\nContent-Length: 1\r\n\r\n", 400, Fault::TrailerForbidden),
+    (b"0\r\nX: 1\r\ntransfer-ENCODING: chunked\r\n\r\n", 400, Fault::TrailerForbidden),
+    (b"0\r\nHost:", 400, Fault::TrailerForbidden),
+    (b"0\r\nTrailer: X\r\n\r\n", 400, Fault::TrailerForbidden),
+    (b"0\r\nAuthorization: x\r\n\r\n", 400, Fault::TrailerForbidden),
+    (b"1e+3\r\n", 400, Fault::ChunkSize),
+    (b"1\x0b\r\na\r\n", 400, Fault::ChunkSize),
+    (b"1\t\r\na\r\n", 400, Fault::ChunkSize),
+    (b"\xb2\r\n", 400, Fault::ChunkSize),
+    (b"1,1\r\na\r\n", 400, Fault::ChunkSize),
+    (b"1\r\n\r\n0\r\n\r\n", 400, Fault::ChunkLineEnd),
     (b"0\r\nGET / HTTP/1.1\r\n\r\n", 400, Fault::Trailer),
 ];
 
@@ -98,6 +113,36 @@ fn each_broken_body_is_refused_with_its_status_however_it_is_cut() {
         assert_eq!(decode(bytes), Err(*fault), "{text:?}");
         assert_eq!(decode_in(&pieces, &Limits::default()), Err(*fault), "{text:?}");
         assert_eq!(fault.status(), *status, "{text:?}");
+    }
+}
+
+#[test]
+fn trailer_fields_are_told_however_they_are_cut() {
+    let bytes = b"2\r\nab\r\n0\r\nX-Sum: 12\r\ny:\r\n\r\nGET";
+    let section = b"X-Sum: 12\r\ny:\r\n";
+    for cut in 1..=bytes.len() {
+        let mut decoder = ChunkDecoder::new(&Limits::default());
+        let mut told = Vec::new();
+        for mut piece in bytes.chunks(cut) {
+            while !piece.is_empty() && !decoder.is_done() {
+                let step = decoder.decode(piece).expect("legal");
+                told.extend_from_slice(&piece[step.trailers.unwrap_or(0..0)]);
+                piece = &piece[step.consumed..];
+            }
+        }
+        assert_eq!(told, section, "cut at {cut}");
+    }
+    let fields: [(&[u8], &[u8]); 2] = [(b"X-Sum", b"12"), (b"y", b"")];
+    assert!(field_lines(section).eq(fields));
+}
+
+#[test]
+fn a_chunk_size_is_written_as_the_standard_formatter_writes_it() {
+    let sizes = (0..usize::BITS).flat_map(|bit| [1 << bit, (1 << bit) - 1, usize::MAX >> bit]);
+    for bytes in sizes {
+        let mut out = [0; CHUNK_SIZE_BYTES_MAX];
+        let len = encode_chunk_size(&mut out, bytes);
+        assert_eq!(out[..len], *format!("{bytes:x}\r\n").as_bytes());
     }
 }
 

@@ -1,0 +1,120 @@
+//! Random exchanges, cuts, empty pools and turns on several connections, against an oracle that
+//! knows what each request is answered.
+
+use proptest::prelude::*;
+
+use crate::bed::{Bed, get, post, post_chunks};
+use crate::probe::letters;
+
+/// A request, and the oracle's answer.
+#[derive(Debug, Clone)]
+struct Exchange {
+    bytes: Vec<u8>,
+    body: Vec<u8>,
+    calls: usize,
+}
+
+fn exchange() -> impl Strategy<Value = Exchange> {
+    let body = || prop::collection::vec(b'a'..=b'z', 0..6_000);
+    let sizes = || prop::collection::vec(1..2_000usize, 1..6);
+    let of = |bytes, body| Exchange { bytes, body, calls: 1 };
+    prop_oneof![
+        3 => (0..1_000u32).prop_map(move |n| {
+            let path = format!("/text/{n}");
+            of(get(&path), path.into())
+        }),
+        1 => (0..60_000usize).prop_map(move |n| of(get(&format!("/bytes/{n}")), letters(n))),
+        1 => (1..16_000usize).prop_map(move |n| of(get(&format!("/buf/{n}")), letters(n))),
+        1 => (0..90_000usize, 1..16_000usize).prop_map(move |(n, part)| {
+            let part = part.max(n / 500);
+            of(get(&format!("/stream/{n}/{part}")), letters(n))
+        }),
+        1 => (0..90_000usize, 1..16_000usize).prop_map(move |(n, part)| {
+            let part = part.max(n / 500);
+            of(get(&format!("/chunks/{n}/{part}")), letters(n))
+        }),
+        2 => (body(), sizes(), 0..5usize, any::<bool>()).prop_map(move |(body, sizes, what, known)| {
+            let path = ["/echo", "/read", "/turn", "/text", "/on_text"][what];
+            let answer = match what {
+                0 | 1 => body.clone(),
+                2 => body.to_ascii_uppercase(),
+                3 => b"/text".to_vec(),
+                _ => b"at once".to_vec(),
+            };
+            let bytes = if known { post(path, &body) } else { post_chunks(path, &cut(&body, &sizes)) };
+            of(bytes, answer)
+        }),
+    ]
+}
+
+/// `bytes` in pieces of these sizes, again and again.
+fn cut<'a>(mut bytes: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let mut pieces = Vec::new();
+    for size in sizes.iter().cycle() {
+        if bytes.is_empty() {
+            break;
+        }
+        let (piece, rest) = bytes.split_at((*size).min(bytes.len()));
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_request_gets_the_answer_that_the_oracle_knows_in_order(
+        scripts in prop::collection::vec(
+            (prop::collection::vec(exchange(), 1..12), prop::collection::vec(1..2_048usize, 1..9)),
+            1..5,
+        ),
+        starves in prop::collection::vec(prop::bool::weighted(0.3), 1..40),
+    ) {
+        let mut bed = Bed::new();
+        let conns: Vec<_> = scripts.iter().map(|_| bed.open()).collect();
+        let streams: Vec<Vec<u8>> = scripts.iter()
+            .map(|(exchanges, _)| exchanges.iter().flat_map(|e| e.bytes.clone()).collect())
+            .collect();
+        let mut pieces: Vec<_> = streams.iter().zip(&scripts)
+            .map(|(stream, (_, sizes))| cut(stream, sizes).into_iter())
+            .collect();
+        let mut starves = starves.iter().copied().cycle();
+        loop {
+            let mut came = false;
+            for (pieces, &conn) in pieces.iter_mut().zip(&conns) {
+                bed.starve(starves.next().unwrap());
+                // What waits for slots holds those that it came in.
+                if bed.waiting() > 32 || bed.paused(conn) {
+                    bed.starve(false);
+                    bed.run();
+                }
+                if let Some(piece) = pieces.next() {
+                    came = true;
+                    bed.receive(conn, piece);
+                }
+            }
+            if !came {
+                break;
+            }
+        }
+        bed.starve(false);
+        (0..8).for_each(|_| bed.run());
+        let mut calls = 0;
+        for ((exchanges, _), &conn) in scripts.iter().zip(&conns) {
+            let got = bed.responses(conn);
+            prop_assert_eq!(got.len(), exchanges.len());
+            for (got, exchange) in got.iter().zip(exchanges) {
+                let head = String::from_utf8_lossy(&exchange.bytes[..30.min(exchange.bytes.len())]);
+                prop_assert!(got.status == 200 && got.whole, "{} for {}", got.status, head);
+                prop_assert!(got.body == exchange.body, "{} bytes for {}", got.body.len(), head);
+                calls += exchange.calls;
+            }
+            prop_assert!(bed.closed(conn).is_none() && !bed.paused(conn));
+        }
+        prop_assert_eq!(bed.record().calls.len(), calls);
+        prop_assert_eq!((bed.waiting(), bed.values()), (0, 0));
+        bed.finish();
+    }
+}

@@ -1,0 +1,171 @@
+//! Another protocol takes over, or does not.
+
+use ringway::testing::End;
+
+use crate::bed::{Bed, get, post};
+
+fn upgrade(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: caps\r\n\r\n").into()
+}
+
+#[test]
+fn after_101_bytes_pass_both_ways_those_that_came_with_the_request_too() {
+    let bytes = [upgrade("/upgrade"), b"some bytes\r\n\r\nGET / HTTP/1.1".to_vec()].concat();
+    for most in 1..=bytes.len() {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive_cut(conn, &bytes, most);
+        bed.receive(conn, b", more");
+        let got = &bed.responses(conn)[0];
+        assert!(got.has("Upgrade: caps") && got.has("Connection: upgrade"), "{}", got.head);
+        assert!(!got.head.to_lowercase().contains("content-length"), "{}", got.head);
+        let want = "SOME BYTES\r\n\r\nGET / HTTP/1.1, MORE";
+        assert_eq!((got.status, got.body.as_slice()), (101, want.as_bytes()), "cut to {most}");
+        assert_eq!(
+            bed.record().upgraded,
+            want.to_lowercase().replace("get / http", "GET / HTTP").as_bytes()
+        );
+        bed.finish();
+    }
+}
+
+#[test]
+fn an_upgrade_that_is_refused_goes_on_as_http() {
+    let bytes = [upgrade("/text/1"), post("/echo", b"body"), get("/text/2")].concat();
+    for most in 1..=bytes.len() {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive_cut(conn, &bytes, most);
+        let got = bed.responses(conn);
+        let texts: Vec<_> = got.iter().map(|got| got.text()).collect();
+        assert_eq!(texts, [(200, "/text/1"), (200, "body"), (200, "/text/2")], "cut to {most}");
+        bed.finish();
+    }
+}
+
+#[test]
+fn an_upgrade_that_is_refused_with_a_stream_does_not_hold_up_the_listener() {
+    let mut bed = Bed::new();
+    let (conn, other) = (bed.open(), bed.open());
+    bed.receive(conn, upgrade("/wait"));
+    bed.receive(conn, get("/text"));
+    bed.receive(other, get("/text"));
+    assert_eq!(bed.responses(other)[0].status, 200);
+    bed.record_mut().go = true;
+    bed.run();
+    assert!(bed.responses(conn)[0].whole, "the stream ends");
+    bed.finish();
+}
+
+#[test]
+#[ignore = "what follows a begun refusal of an upgrade is refused: Lifecycle stays Held until its end"]
+fn requests_behind_an_upgrade_that_is_refused_with_a_stream_are_answered() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.receive(conn, upgrade("/wait"));
+    bed.receive(conn, get("/text"));
+    bed.record_mut().go = true;
+    bed.run();
+    let statuses: Vec<_> = bed.responses(conn).iter().map(|got| got.status).collect();
+    assert_eq!(statuses, [200, 200]);
+    bed.finish();
+}
+
+#[test]
+fn an_upgrade_that_nobody_asked_for_is_a_500() {
+    let with_body = "POST /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: caps\r\n\
+                     Content-Length: 4\r\n\r\nbody";
+    for request in [get("/upgrade"), post("/upgrade", b"x"), with_body.into()] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive(conn, request);
+        let got = bed.responses(conn);
+        assert_eq!((got.len(), got[0].status), (1, 500));
+        assert!(bed.closed(conn).is_some());
+        bed.finish();
+    }
+}
+
+#[test]
+fn an_upgrade_behind_other_requests_comes_behind_their_responses() {
+    let requests = [get("/text"), get("/text"), upgrade("/upgrade")].concat();
+    for most in [1, 7, requests.len()] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive_cut(conn, &requests, most);
+        bed.receive(conn, b"caps");
+        let got = bed.responses(conn);
+        let statuses: Vec<_> = got.iter().map(|got| got.status).collect();
+        assert_eq!((statuses, got[2].body.as_slice()), (vec![200, 200, 101], &b"CAPS"[..]));
+        bed.finish();
+    }
+}
+
+#[test]
+fn an_upgrade_behind_a_stream_waits_for_it() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.receive(conn, [get("/wait"), upgrade("/upgrade")].concat());
+    assert_eq!(bed.responses(conn).len(), 1);
+    bed.record_mut().go = true;
+    bed.run();
+    bed.receive(conn, b"caps");
+    assert_eq!(bed.responses(conn)[1].body, b"CAPS");
+    bed.finish();
+}
+
+#[test]
+fn bytes_behind_an_upgrade_that_waits_for_a_stream_end_the_connection() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.receive(conn, [get("/wait"), upgrade("/upgrade"), b"caps".to_vec()].concat());
+    bed.record_mut().go = true;
+    bed.run();
+    assert_eq!(bed.closed(conn), Some(End::Linger));
+    assert!(bed.record().upgraded.is_empty());
+    bed.finish();
+}
+
+#[test]
+fn the_peers_end_right_behind_its_wish_to_upgrade_ends_the_connection_behind_101() {
+    for first in [Vec::new(), get("/text"), get("/wait")] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.starve(true); // both are seen before the answer
+        bed.receive(conn, [first, upgrade("/upgrade")].concat());
+        bed.eof(conn);
+        bed.starve(false);
+        bed.record_mut().go = true;
+        bed.run();
+        bed.run();
+        assert_eq!(bed.responses(conn).last().unwrap().status, 101);
+        assert_eq!(bed.closed(conn), Some(End::Close));
+        assert_eq!(bed.record().closed, [conn]);
+        bed.finish();
+    }
+}
+
+#[test]
+fn the_peers_end_after_the_upgrade_ends_the_connection_and_the_service_hears_of_it_once() {
+    for end in [End::Close, End::Reset] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive(conn, upgrade("/upgrade"));
+        bed.receive(conn, b"caps");
+        match end {
+            End::Reset => bed.reset(conn),
+            _ => bed.eof(conn),
+        }
+        assert_eq!((bed.closed(conn), &bed.record().closed[..]), (Some(end), &[conn][..]));
+        bed.finish();
+    }
+}
+
+#[test]
+fn values_of_the_request_are_gone_once_101_is_out() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.receive(conn, upgrade("/upgrade"));
+    assert_eq!(bed.values(), 0);
+    bed.finish();
+}
