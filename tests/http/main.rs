@@ -11,3 +11,5 @@ mod endpoints;
 mod framing;
 mod limits;
 mod settings;
+mod streams;
+mod timeouts;

@@ -26,6 +26,26 @@ fn a_setting_out_of_bounds_is_refused_naming_the_bounds_g_13() {
 }
 
 #[test]
+fn each_limit_on_time_and_number_is_refused_past_its_bounds_and_taken_at_them_g_13() {
+    let day = "from 1 to 86400000";
+    for (name, most, bounds) in [
+        ("head_timeout_ms", 86_400_000u64, day),
+        ("body_timeout_ms", 86_400_000, day),
+        ("keep_alive_timeout_ms", 86_400_000, day),
+        ("max_requests", 4_294_967_295, "from 1 to 4294967295"),
+    ] {
+        for value in ["0", "-1", "1.5", "\"1\"", "true", &(most + 1).to_string()] {
+            let text = Start::new().listener("http", &format!("{name} = {value}")).refusal();
+            assert_has(&text, &[name, value, bounds]);
+        }
+        let settings = format!("{name} = {most}");
+        let server = Start::new().listener("http", &settings).listener("http", "").start();
+        assert_eq!(server.connect().get("/").status(), 200);
+        server.stop();
+    }
+}
+
+#[test]
 fn an_unknown_protocol_is_refused_naming_those_that_exist_g_11() {
     let text = Start::new().listener("gopher", "").refusal();
     assert_has(&text, &["`gopher`", "test.toml:1", "use one of: echo, http"]);

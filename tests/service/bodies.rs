@@ -216,3 +216,20 @@ fn a_service_that_takes_no_more_for_now_holds_up_its_own_peer_and_nobody_else() 
         bed.finish();
     }
 }
+
+#[test]
+fn receiving_goes_on_as_soon_as_the_service_takes_parts_again() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.record_mut().stop = true;
+    let request = post("/turn/2", &[b'x'; 60_000]);
+    let (most, last) = request.split_at(request.len() - 10);
+    bed.receive(conn, most);
+    assert!(bed.paused(conn));
+    bed.record_mut().stop = false;
+    bed.run();
+    assert!(!bed.paused(conn) && !bed.responses(conn)[0].whole);
+    bed.receive(conn, last);
+    assert!(bed.responses(conn)[0].body == [b'X'; 60_000]);
+    bed.finish();
+}

@@ -12,4 +12,5 @@ mod random;
 mod starvation;
 mod streams;
 mod timeouts;
+mod trailers;
 mod upgrade;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use ringway::handler::http::{Body, Pull, Reply, Request, Response, Service};
 use ringway::mem::{Buf, Burst, ConnId};
 use ringway::pipeline::{Cx, MessageKey};
+use ringway::proto::http1::Headers;
 
 /// The bytes that streams are made of.
 pub fn letters(bytes: usize) -> Vec<u8> {
@@ -22,6 +23,8 @@ pub struct Record {
     /// Bytes of bodies, and the parts with the last among them.
     pub body_bytes: usize,
     pub lasts: usize,
+    /// Trailer fields of requests.
+    pub trailers: String,
     /// Parts of streams that it made.
     pub parts: usize,
     /// Streams that it was told are over, by having been asked after the last part.
@@ -85,7 +88,7 @@ impl Probe {
         match (verb, &numbers[..]) {
             ("text", _) => Response::text(200, path.to_owned()).into(),
             ("status", &[status]) => Response::text(status as u16, "some text").into(),
-            ("illegal", _) => Response::text(200, "").header("a", "b\r\nc: d".as_bytes()).into(),
+            ("illegal", _) => Response::text(200, "").header("a", "b\r\nc: d").into(),
             ("echo", _) => Response::echo().into(),
             ("on_text", _) => Response::text(200, "at once").reading_on().into(),
             ("read", at_least) => {
@@ -173,6 +176,13 @@ impl Service for Probe {
         record.body_bytes += part.len();
         record.lasts += usize::from(last);
         reply
+    }
+
+    fn trailers(&mut self, _cx: &mut Cx, _conn: ConnId, fields: Headers<'_>) {
+        for (name, value) in fields {
+            let [name, value] = [name, value].map(String::from_utf8_lossy);
+            self.record.borrow_mut().trailers += &format!("{name}={value};");
+        }
     }
 
     fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {

@@ -1,10 +1,13 @@
 //! Random exchanges, cuts, empty pools and turns on several connections, against an oracle that
 //! knows what each request is answered.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
-use crate::bed::{Bed, get, post, post_chunks};
+use crate::bed::{Bed, Got, get, post, post_chunks};
 use crate::probe::letters;
+use crate::starvation::exchanges;
 
 /// A request, and the oracle's answer.
 #[derive(Debug, Clone)]
@@ -115,6 +118,105 @@ proptest! {
         }
         prop_assert_eq!(bed.record().calls.len(), calls);
         prop_assert_eq!((bed.waiting(), bed.values()), (0, 0));
+        bed.finish();
+    }
+}
+
+/// What happens next to one of the connections.
+#[derive(Debug, Clone)]
+enum Event {
+    /// An exchange of [`kinds`], in pieces of so many bytes.
+    Exchange(usize, usize),
+    /// So many bytes of one, and then others.
+    Part(usize, usize),
+    Eof,
+    Reset,
+    Starve(bool),
+    Go,
+    Second(u64),
+    Run,
+}
+
+/// Also streams that wait.
+fn kinds() -> Vec<Vec<u8>> {
+    [exchanges(), vec![get("/wait"), post("/turn/2", &[b'x'; 9_000])]].concat()
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let kinds = kinds().len();
+    prop_oneof![
+        8 => (0..kinds, 1..200usize).prop_map(|(kind, most)| Event::Exchange(kind, most)),
+        2 => (0..kinds, 1..120usize).prop_map(|(kind, bytes)| Event::Part(kind, bytes)),
+        1 => Just(Event::Eof),
+        1 => Just(Event::Reset),
+        2 => any::<bool>().prop_map(Event::Starve),
+        2 => Just(Event::Go),
+        1 => (1..40u64).prop_map(Event::Second),
+        2 => Just(Event::Run),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn whatever_peers_do_each_gets_responses_in_their_form_and_nothing_is_left_behind(
+        events in prop::collection::vec((0..4usize, event()), 1..60),
+    ) {
+        let exchanges = kinds();
+        let mut bed = Bed::new();
+        let mut conns: Vec<_> = (0..4).map(|_| bed.open()).collect();
+        let mut all = conns.clone();
+        for (which, event) in events {
+            if bed.closed(conns[which]).is_some() {
+                conns[which] = bed.open();
+                all.push(conns[which]);
+            }
+            // A transport stops receiving where nothing is taken.
+            if bed.waiting() > 32 || bed.paused(conns[which]) {
+                bed.starve(false);
+                bed.record_mut().go = true;
+                bed.run();
+            }
+            let conn = conns[which];
+            match event {
+                Event::Exchange(kind, most) => {
+                    let bytes = &exchanges[kind];
+                    bed.receive_cut(conn, bytes, most.max(bytes.len() / 40));
+                }
+                Event::Part(kind, bytes) => {
+                    let whole = &exchanges[kind];
+                    bed.receive(conn, &whole[..bytes.min(whole.len())]);
+                }
+                Event::Eof => bed.eof(conn),
+                Event::Reset => bed.reset(conn),
+                Event::Starve(starves) => bed.starve(starves),
+                Event::Go => {
+                    let go = bed.record().go;
+                    bed.record_mut().go = !go;
+                }
+                Event::Second(seconds) => bed.advance(Duration::from_secs(seconds)),
+                Event::Run => bed.run(),
+            }
+        }
+        bed.starve(false);
+        bed.record_mut().go = true;
+        (0..8).for_each(|_| bed.run());
+        prop_assert_eq!(bed.waiting(), 0);
+        let healthy = bed.ask(get("/text"));
+        prop_assert_eq!(healthy[0].text(), (200, "/text"));
+        for &conn in &all {
+            let ended = bed.closed(conn).is_some();
+            let got = bed.responses(conn);
+            let broken = got.iter().rev().skip(1).find(|got| !got.whole);
+            prop_assert!(broken.is_none(), "cut short in the middle: {:?}", broken);
+            let closes = got.iter().position(Got::closes);
+            prop_assert!(closes.is_none_or(|at| at + 1 == got.len()), "{:?} in {:?}", closes, got);
+            bed.reset(conn);
+            let told = bed.record().closed.iter().filter(|&&other| other == conn).count();
+            prop_assert!(told <= 1, "told {} times of one end, {}", told, ended);
+        }
+        prop_assert_eq!((bed.values(), bed.cx.extensions.unnamed_messages()), (0, 0));
         bed.finish();
     }
 }

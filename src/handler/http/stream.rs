@@ -138,13 +138,14 @@ impl<S: Service> Http<S> {
     /// what waits behind it. Where there is none, the transport is asked to call again.
     pub(super) fn advance(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
         while out.room() >= ROOM {
+            self.resume(conn, out);
             let exchange = &self.exchanges[conn.slot() as usize];
             let moved = match exchange.answer {
                 Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
                 Answer::Ending => self.end(cx, conn, out),
                 _ if self.front_may_go(conn) => self.release(cx, conn, out),
                 Answer::Streaming if exchange.is_pulled() => Err(Stalled),
-                _ => return self.resume(conn, out),
+                _ => return,
             };
             let exchange = &self.exchanges[conn.slot() as usize];
             if moved.is_ok() {

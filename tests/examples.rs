@@ -1,0 +1,109 @@
+//! The programs under `examples/`, started as a user would, spoken to and ended with ctrl-C.
+
+mod common;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use common::{Client, Watchdog};
+
+/// A running example, which does not outlive its test.
+struct Example {
+    child: Child,
+    address: SocketAddr,
+    _watchdog: Watchdog,
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Beside the directory of this test's own binary.
+fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().unwrap().parent().unwrap().join("examples").join(name)
+}
+
+impl Example {
+    /// `None`, having said why: it was not built, or somebody else has its port.
+    fn start(name: &str, port: u16) -> Option<Self> {
+        let (binary, address) = (binary(name), SocketAddr::from(([127, 0, 0, 1], port)));
+        if !binary.exists() {
+            eprintln!("skipped: {name} is not built; see `cargo build --examples`");
+            return None;
+        }
+        if let Err(error) = TcpListener::bind(address) {
+            eprintln!("skipped: {name} needs port {port}: {error}");
+            return None;
+        }
+        let mut command = Command::new(binary);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Some(Self { child, address, _watchdog: Watchdog::start() })
+    }
+
+    /// A connection, once it listens.
+    fn connect(&mut self) -> Client {
+        loop {
+            if let Ok(stream) = TcpStream::connect(self.address) {
+                return Client::over(stream);
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("{status}: {:?}", self.child.stderr.take().map(std::io::read_to_string));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Ends it with SIGINT, which has to leave nothing behind.
+    fn interrupt(mut self) {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT).unwrap();
+        let said = std::io::read_to_string(self.child.stdout.take().unwrap()).unwrap();
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "{status}: {said}");
+        assert!(said.contains("0 bufs missing"), "{said}");
+    }
+}
+
+#[test]
+fn echo_sends_back_what_it_gets_and_ends_with_a_clean_account() {
+    let Some(mut example) = Example::start("echo", 7007) else { return };
+    let mut client = example.connect();
+    let bytes = common::pattern(1, 300_000);
+    for piece in bytes.chunks(10_000) {
+        assert!(client.send(piece).receive(piece.len()) == piece);
+    }
+    assert_eq!(client.finish().receive_all(), b"");
+    example.interrupt();
+}
+
+#[test]
+fn http_hello_greets_by_name_and_ends_with_a_clean_account() {
+    let Some(mut example) = Example::start("http_hello", 8080) else { return };
+    let mut client = example.connect();
+    assert_eq!(client.get("/").body, b"hello, whoever you are\n");
+    assert_eq!(client.get("/hello/you").body, b"hello, you\n");
+    assert_eq!(client.get("/else").status(), 404);
+    example.interrupt();
+    assert_eq!(client.receive_all(), b"", "a connection that waits is closed");
+}
+
+#[test]
+fn custom_protocol_turns_frames_round_and_ends_with_a_clean_account() {
+    let Some(mut example) = Example::start("custom_protocol", 7100) else { return };
+    let mut client = example.connect();
+    for piece in [&b"\0\x05hello\0\0"[..], b"\0", b"\x03ab", b"c"] {
+        client.send(piece);
+    }
+    assert_eq!(client.receive(14), b"\0\x05olleh\0\0\0\x03cba");
+    client.send(b"\x03\xe9"); // 1001, of at most 1000
+    assert_eq!(client.receive_all(), b"");
+    example.interrupt();
+}
