@@ -96,6 +96,8 @@ pub(super) struct Exchange {
     pub held_bufs: u32,
 }
 
+const _: () = assert!(size_of::<Exchange>() <= 128, "two cache lines a connection");
+
 impl Exchange {
     pub const NONE: Self = Self {
         answer: Answer::Done,

@@ -3,7 +3,7 @@
 use super::conn::{Flag, Phase};
 use super::{Tcp, op};
 use crate::counters::{Counter, Reason};
-use crate::limits::{GATHER_MAX, RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX};
+use crate::limits::{GATHER_MAX, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX};
 use crate::mem::{Buf, kind};
 use crate::sys::uring::Cqe;
 use crate::transport::{Io, Notice};
@@ -113,7 +113,8 @@ impl Tcp {
     }
 
     /// Answers the markers at the front of the queue, the only bufs in it without bytes: all before
-    /// them is sent. `false`: the rx queue has no room for an answer, so the next flush goes on.
+    /// them is sent. `false`: the rx queue has no room for an answer, so the next flush goes on. That
+    /// it is long is no reason to wait: what is in it may wait for the slots behind the marker.
     #[inline]
     pub(super) fn settle_front(&mut self, io: &mut Io, slot: u32) -> bool {
         let conn = &mut self.conns[slot as usize];
@@ -122,7 +123,7 @@ impl Tcp {
             && front.is_empty()
         {
             let flush = front.kind() == kind::FLUSH;
-            if flush && self.rx.len() >= RX_QUEUE_HIGH {
+            if flush && self.rx.len() == self.rx.capacity() {
                 self.mark_dirty(slot);
                 return false;
             }
