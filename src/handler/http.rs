@@ -2,6 +2,7 @@
 //! and sends its responses. Which bytes make a head, `proto::http1` knows.
 
 mod exchange;
+mod kept;
 mod output;
 mod request;
 mod respond;
@@ -9,6 +10,7 @@ mod response;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
+use kept::KeptResponses;
 use output::mark_end;
 pub use request::Request;
 use respond::Asked;
@@ -98,8 +100,8 @@ pub struct Http<S> {
     exchanges: Box<[Exchange]>,
     /// Requests behind responses that are not whole.
     held: BufStore,
-    /// Responses that the pool had no slot for, and whose they are: a service is asked once.
-    pending: Vec<(ConnId, Response)>,
+    /// Responses that wait: a service is asked once.
+    kept: KeptResponses,
 }
 
 /// Bufs that one message makes at most.
@@ -113,7 +115,7 @@ impl<S: Service> Http<S> {
             encoder: Encoder::new(),
             exchanges: (0..slots).map(|_| Exchange::NONE).collect(),
             held: BufStore::new(HTTP_HELD_BUFS),
-            pending: Vec::with_capacity(16),
+            kept: KeptResponses::with_capacity(64),
         }
     }
 
@@ -122,10 +124,7 @@ impl<S: Service> Http<S> {
     /// makes.
     #[inline(always)]
     fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
-        if message.kind() != HEAD
-            || !self.exchanges[message.conn().slot() as usize].is_idle()
-            || !self.pending.is_empty()
-        {
+        if message.kind() != HEAD || !self.exchanges[message.conn().slot() as usize].is_idle() {
             return self.on_any_message(cx, message, out);
         }
         let request = Request::new(&message);
@@ -224,7 +223,7 @@ impl<S: Service> Http<S> {
     }
 
     fn on_head(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
-        let reply = match self.take_pending(message.conn()) {
+        let reply = match self.take_kept(message.conn()) {
             Some(response) => Reply::Response(response),
             None => self.service.call(cx, &Request::new(&message)),
         };
@@ -265,7 +264,7 @@ impl<S: Service> Http<S> {
                 exchange.wants = Wants::Service;
                 exchange.body_open = true;
                 exchange.continue_due = meta.expects_continue();
-                exchange.meta = Some(meta);
+                exchange.meta = meta;
                 exchange.message = message.message();
                 Ok(())
             }
@@ -299,13 +298,14 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
-    /// The response that waits for a slot, if one does.
-    fn take_pending(&mut self, conn: ConnId) -> Option<Response> {
-        if self.pending.is_empty() {
-            return None;
-        }
-        let at = self.pending.iter().position(|(owner, _)| *owner == conn)?;
-        Some(self.pending.swap_remove(at).1)
+    /// The response that waits on a connection, if one does.
+    fn take_kept(&mut self, conn: ConnId) -> Option<Response> {
+        self.kept.take(&mut self.exchanges[conn.slot() as usize].response)
+    }
+
+    /// Keeps a response for later.
+    fn keep(&mut self, conn: ConnId, response: Response) {
+        self.exchanges[conn.slot() as usize].response = self.kept.put(response);
     }
 }
 

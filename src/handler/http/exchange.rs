@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::response::Response;
+use super::kept::ResponseId;
 use crate::mem::{Buf, BufList, MessageId};
 use crate::pipeline::chain::http1::HeadMeta;
 
@@ -80,12 +80,12 @@ pub(super) struct Exchange {
     pub source: Source,
     /// What the service has answered, while the response waits: for the body of the request to turn
     /// out well, or for a slot.
-    pub response: Option<Response>,
+    pub response: ResponseId,
     /// It waits for what came with the head to be looked at.
     pub late: bool,
     /// A part that waits for a slot for its frame, or the trailers.
     pub kept: Option<Buf>,
-    pub meta: Option<HeadMeta>,
+    pub meta: HeadMeta,
     pub message: MessageId,
     /// Times that the transport has been asked to say when all is out, and has not said so.
     pub flushes: u8,
@@ -107,10 +107,10 @@ impl Exchange {
         close: Close::No,
         frame: Frame::Length(0),
         source: Source::None,
-        response: None,
+        response: ResponseId::NONE,
         late: false,
         kept: None,
-        meta: None,
+        meta: HeadMeta::NOTHING,
         message: MessageId::NONE,
         flushes: 0,
         paused: false,
@@ -127,7 +127,10 @@ impl Exchange {
     /// Whether it is over, and nothing is left of it to be done.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.answer == Answer::Done && self.held.is_empty() && !self.paused
+        self.answer == Answer::Done
+            && self.held.is_empty()
+            && !self.paused
+            && !self.response.is_some()
     }
 
     /// Whether the body of the request waits for the head of the response, which it is sent behind.

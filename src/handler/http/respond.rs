@@ -210,7 +210,7 @@ impl<S: Service> Http<S> {
                 return self.fail(cx, asked, out);
             }
             Err(Stalled) => {
-                self.pending.push((asked.conn, response));
+                self.keep(asked.conn, response);
                 return Err(Stalled);
             }
         }
@@ -287,7 +287,7 @@ impl<S: Service> Http<S> {
         out: &mut Burst,
     ) -> Result<(), Stalled> {
         if self.write_bare(cx, asked.conn, 500, out).is_err() {
-            self.pending.push((asked.conn, Response::empty(FAILED)));
+            self.keep(asked.conn, Response::empty(FAILED));
             return Err(Stalled);
         }
         let exchange = &mut self.exchanges[asked.conn.slot() as usize];

@@ -86,7 +86,7 @@ impl<S: Service> Http<S> {
             self.service.trailers(cx, conn, http1::field_lines(&message));
             return Ok(());
         }
-        let reply = match self.take_pending(conn) {
+        let reply = match self.take_kept(conn) {
             Some(response) => Reply::Response(response),
             None => self.service.body(cx, conn, &message, last),
         };
@@ -128,7 +128,7 @@ impl<S: Service> Http<S> {
         Asked {
             conn,
             message: exchange.message,
-            meta: exchange.meta.expect("it was kept with the request"),
+            meta: exchange.meta,
             length: None,
             body_open: !last,
             body_whole: false,
@@ -177,25 +177,20 @@ impl<S: Service> Http<S> {
         exchange.answer = Answer::Owed;
         exchange.wants = if echoes { Wants::Response } else { Wants::Nobody };
         exchange.body_open = true;
-        exchange.meta = Some(asked.meta);
+        exchange.meta = asked.meta;
         exchange.message = asked.message;
-        exchange.response = Some(response);
         exchange.late = echoes;
+        self.keep(asked.conn, response);
         if echoes {
             self.flush(asked.conn, out);
         }
     }
 
     fn respond_late(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
-        let exchange = self.exchange(conn);
-        let response = exchange.response.take().expect("the caller saw it");
+        let response = self.take_kept(conn).expect("the caller saw it");
         let asked = Asked { body_whole: true, ..self.owed(conn, false) };
         let asked = Asked { body_open: self.exchange(conn).body_open, ..asked };
-        let done = self.respond(cx, &asked, response, out);
-        if done.is_err() {
-            self.exchange(conn).response = self.take_pending(conn);
-        }
-        done
+        self.respond(cx, &asked, response, out)
     }
 
     /// Asks the transport to say when all is out, unless it owes us that already.
@@ -400,7 +395,7 @@ impl<S: Service> Http<S> {
 
     /// Forgets an exchange that will not come to its end, and what waits behind it.
     pub(super) fn abandon(&mut self, cx: &mut Cx, conn: ConnId) {
-        let pending = self.take_pending(conn).is_some_and(|response| response.is_service());
+        let pending = self.take_kept(conn).is_some_and(|response| response.is_service());
         if pending || self.exchanges[conn.slot() as usize].is_service() {
             self.service.closed(cx, conn);
         }

@@ -39,6 +39,9 @@ impl HeadMeta {
     const UPGRADE: u32 = 16 << Self::FLAGS;
     const EXPECT: u32 = 32 << Self::FLAGS;
 
+    /// Of no head.
+    pub const NOTHING: Self = Self(0);
+
     /// `keep_alive` is what the chain makes of the head's own; `waits`: nothing of the body is here.
     #[inline]
     pub(super) fn new(head: &Head, keep_alive: bool, waits: bool) -> Self {
