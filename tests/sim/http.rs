@@ -132,74 +132,100 @@ enum Sent {
     Chunks,
 }
 
+/// One request before it is written.
+struct Choice {
+    case: &'static Case,
+    /// It is HTTP/1.0.
+    old: bool,
+    /// The last of its connection.
+    close: bool,
+    sent: Sent,
+    body: Vec<u8>,
+    /// Bytes of a reply that is made in parts.
+    bytes: usize,
+    expects: bool,
+}
+
 /// Appends a random request to `out`; the last of its connection when `close`.
 pub fn request(rng: &mut Rng, kinds: Kinds, close: bool, out: &mut Vec<u8>) -> Asked {
-    let case = match rng.below(kinds.streams_one_in) {
-        0 => &STREAMS[rng.below(STREAMS.len())],
-        _ => &CASES[rng.below(CASES.len())],
-    };
-    // A stream of no known length ends the connection of such a peer.
-    let old = rng.below(8) == 0 && (close || case.gives != Gives::Stream);
-    let bytes = rng.below(4 * kinds.body_max + 1);
-    let made_in_parts = matches!(case.gives, Gives::Sized | Gives::Stream);
-    let query = if made_in_parts { format!("?{bytes}") } else { String::new() };
-    let body = if case.sends { random_body(rng, kinds.body_max) } else { Vec::new() };
-    let sent = match (case.sends, rng.below(3)) {
-        (true, 0) if !old => Sent::Chunks,
-        (true, _) => Sent::Length,
-        (false, 0) => Sent::Length,
-        (false, _) => Sent::Nothing,
-    };
-    let has_body = sent == Sent::Chunks || !body.is_empty();
-    let reads = matches!(case.gives, Gives::Echo | Gives::Sum);
-    let expects = has_body && reads && !old && rng.below(4) == 0;
-    let version = if old { "1.0" } else { "1.1" };
+    let choice = Choice::make(rng, kinds, close);
     let start = out.len();
-    out.extend(
-        format!("{} {}{query} HTTP/{version}\r\nHost: sim\r\n", case.method, case.target).bytes(),
-    );
-    fields(rng, kinds, sent, body.len(), out);
-    out.extend(if expects { &b"Expect: 100-continue\r\n"[..] } else { b"" });
-    out.extend(match (old, close) {
-        (true, false) => &b"Connection: keep-alive\r\n"[..],
-        (false, true) => b"Connection: close\r\n",
-        _ => b"",
-    });
-    out.extend(b"\r\n");
+    choice.write_head(rng, kinds, out);
     let head_bytes = out.len() - start;
-    if sent == Sent::Chunks {
-        chunks(rng, &body, out)
+    if choice.sent == Sent::Chunks {
+        chunks(rng, &choice.body, out);
     } else {
-        out.extend(&body)
+        out.extend(&choice.body);
     }
-    let given = match case.gives {
-        Gives::Text => case.body.as_bytes().to_vec(),
-        Gives::Echo => body,
-        Gives::Sum => sum_of(&body).into_bytes(),
-        Gives::Sized | Gives::Stream => stream_of(bytes),
-        Gives::Nothing => Vec::new(),
-    };
-    let framing = framing(case, sent, old);
-    let head = |connection| head(case, framing, given.len(), connection);
-    let stays = match (close, old) {
-        (true, _) => "close",
-        (false, true) => "keep-alive",
-        (false, false) => "",
-    };
-    Asked {
-        waits_at: (expects && rng.below(2) == 0).then_some(head_bytes),
-        reply: Reply {
-            plain: head(stays),
-            closing: head("close"),
+    let waits = choice.expects && rng.below(2) == 0;
+    Asked { waits_at: waits.then_some(head_bytes), reply: choice.reply() }
+}
+
+impl Choice {
+    fn make(rng: &mut Rng, kinds: Kinds, close: bool) -> Self {
+        let case = match rng.below(kinds.streams_one_in) {
+            0 => &STREAMS[rng.below(STREAMS.len())],
+            _ => &CASES[rng.below(CASES.len())],
+        };
+        // A stream of no known length ends the connection of such a peer.
+        let old = rng.below(8) == 0 && (close || case.gives != Gives::Stream);
+        let body = if case.sends { random_body(rng, kinds.body_max) } else { Vec::new() };
+        let sent = match (case.sends, rng.below(3)) {
+            (true, 0) if !old => Sent::Chunks,
+            (true, _) => Sent::Length,
+            (false, 0) => Sent::Length,
+            (false, _) => Sent::Nothing,
+        };
+        let has_body = sent == Sent::Chunks || !body.is_empty();
+        let reads = matches!(case.gives, Gives::Echo | Gives::Sum);
+        let expects = has_body && reads && !old && rng.below(4) == 0;
+        let bytes = rng.below(4 * kinds.body_max + 1);
+        Self { case, old, close, sent, body, bytes, expects }
+    }
+
+    fn write_head(&self, rng: &mut Rng, kinds: Kinds, out: &mut Vec<u8>) {
+        let Case { method, target, gives, .. } = self.case;
+        let in_parts = matches!(gives, Gives::Sized | Gives::Stream);
+        let query = if in_parts { format!("?{}", self.bytes) } else { String::new() };
+        let version = if self.old { "1.0" } else { "1.1" };
+        out.extend(format!("{method} {target}{query} HTTP/{version}\r\nHost: sim\r\n").bytes());
+        fields(rng, kinds, self.sent, self.body.len(), out);
+        if self.expects {
+            out.extend(b"Expect: 100-continue\r\n");
+        }
+        out.extend(match (self.old, self.close) {
+            (true, false) => &b"Connection: keep-alive\r\n"[..],
+            (false, true) => b"Connection: close\r\n",
+            _ => b"",
+        });
+        out.extend(b"\r\n");
+    }
+
+    fn reply(self) -> Reply {
+        let Self { case, old, close, sent, body, bytes, expects } = self;
+        let framing = framing(case, sent, old);
+        let given = match case.gives {
+            Gives::Text => case.body.as_bytes().to_vec(),
+            Gives::Echo => body,
+            Gives::Sum => sum_of(&body).into_bytes(),
+            Gives::Sized | Gives::Stream => stream_of(bytes),
+            Gives::Nothing => Vec::new(),
+        };
+        let stays = match (close, old) {
+            (true, _) => "close",
+            (false, true) => "keep-alive",
+            (false, false) => "",
+        };
+        let streamed = case.gives == Gives::Stream;
+        let silent = case.method == "HEAD";
+        Reply {
+            plain: head(case, framing, given.len(), stays),
+            closing: head(case, framing, given.len(), "close"),
             continues: expects,
-            framing: if case.method == "HEAD" { Framing::Length } else { framing },
-            trailers: if case.gives == Gives::Stream {
-                format!("X-Bytes: {bytes}\r\n\r\n")
-            } else {
-                "\r\n".to_owned()
-            },
-            body: if case.method == "HEAD" { Vec::new() } else { given },
-        },
+            framing: if silent { Framing::Length } else { framing },
+            trailers: if streamed { format!("X-Bytes: {bytes}\r\n\r\n") } else { "\r\n".into() },
+            body: if silent { Vec::new() } else { given },
+        }
     }
 }
 
