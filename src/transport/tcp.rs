@@ -89,6 +89,8 @@ pub struct Tcp {
     dirty: Vec<u32>,
     /// Connections whose receive ended for want of slots.
     starved: Vec<u32>,
+    /// Connections that something came on, and whose receive was not made sure of since.
+    unsure: Vec<u32>,
     /// Connections that do not receive because `rx` is long.
     paused: VecDeque<u32>,
     tx: BufStore,
@@ -120,6 +122,7 @@ impl Tcp {
             rx: VecDeque::with_capacity(RX_QUEUE_HIGH + CQ_ENTRIES as usize),
             dirty: Vec::with_capacity(slots as usize),
             starved: Vec::with_capacity(slots as usize),
+            unsure: Vec::with_capacity(slots as usize),
             paused: VecDeque::with_capacity(slots as usize),
             tx: BufStore::new(TX_QUEUE_BUFS),
             stall_sweeps_max: STALL_SWEEPS_MAX,

@@ -7,6 +7,9 @@ use crate::floods::{http, stands};
 
 const ROUNDS: usize = 1000;
 const PEERS: usize = 4;
+/// No time limit does the work of noticing that a peer is gone.
+const PATIENT: &str =
+    "head_timeout_ms = 3600000, body_timeout_ms = 3600000, keep_alive_timeout_ms = 3600000";
 
 /// Four peers connect, act and reset, again and again.
 fn abort(server: &Server, act: impl Fn(&mut Client, usize) + Sync) {
@@ -25,7 +28,7 @@ fn abort(server: &Server, act: impl Fn(&mut Client, usize) + Sync) {
 
 #[test]
 fn requests_that_are_cut_off_anywhere_leave_nothing_behind() {
-    stands(http(""), |server| {
+    stands(http(PATIENT), |server| {
         let head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         let request = [&head[..], b"400\r\n", &pattern(3, 1024), b"\r\n0\r\n\r\n"].concat();
         abort(server, |client, round| {
@@ -36,7 +39,7 @@ fn requests_that_are_cut_off_anywhere_leave_nothing_behind() {
 
 #[test]
 fn responses_that_are_cut_off_anywhere_leave_nothing_behind() {
-    stands(http(""), |server| {
+    stands(http(PATIENT), |server| {
         let one = [
             &b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n"[..],
             &pattern(4, 3000),

@@ -42,6 +42,10 @@ pub enum Flag {
     Linger = 1 << 7,
     /// Receiving waits until the handler asks for more.
     Held = 1 << 8,
+    /// Something came since the last sweep.
+    Heard = 1 << 9,
+    /// In the list of connections whose receive is to be made sure of.
+    Unsure = 1 << 10,
 }
 
 /// One connection.
@@ -131,10 +135,11 @@ impl Conn {
         self.tx_bytes <= TX_HIGH_BYTES / 2 && self.tx_bufs <= TX_HIGH_BUFS / 2
     }
 
-    /// Makes the slot ready for its next connection. It keeps its place in the list of dirty ones.
+    /// Makes the slot ready for its next connection. It keeps its place in the lists of dirty ones and
+    /// of those to be made sure of.
     pub fn reuse(&mut self) {
         assert!(self.phase == Phase::Closed && self.ops == 0 && self.tx.is_empty());
-        let flags = self.flags & Flag::Dirty as u16;
+        let flags = self.flags & (Flag::Dirty as u16 | Flag::Unsure as u16);
         *self = Self { generation: self.generation, flags, ..Self::FREE };
     }
 }

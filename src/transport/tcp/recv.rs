@@ -62,10 +62,42 @@ impl Tcp {
             (0..bufs).for_each(|_| io.counters.drop_one(Reason::Lingering));
         }
         io.count(Counter::RxBytes, cqe.result as u64);
+        self.heard(slot);
         if self.rx.len() >= RX_QUEUE_HIGH && wanted {
             self.pause_recv(io, slot, Flag::RxPaused);
         }
         self.fit_slots(io, slot, cqe.result as usize);
+    }
+
+    #[inline]
+    fn heard(&mut self, slot: u32) {
+        let conn = self.conn(slot);
+        conn.set(Flag::Heard);
+        if !conn.has(Flag::Unsure) {
+            conn.set(Flag::Unsure);
+            self.unsure.push(slot);
+        }
+    }
+
+    /// Receives anew on connections that have gone quiet, each once. Kernels up to 6.18 at least can
+    /// lose the peer's end where it comes right behind bytes: both wake the one receive, which takes
+    /// the bytes and waits for more (liburing issue 1549). A receive that begins sees the end.
+    pub(super) fn make_sure(&mut self, io: &mut Io) {
+        let mut unsure = std::mem::take(&mut self.unsure);
+        unsure.retain(|&slot| {
+            let conn = self.conn(slot);
+            if conn.has(Flag::Heard) {
+                conn.clear(Flag::Heard);
+                return true;
+            }
+            conn.clear(Flag::Unsure);
+            let receiving = conn.has(Flag::Receiving);
+            if receiving && matches!(conn.phase, Phase::Open | Phase::Lingering) {
+                self.cancel_recv(io, slot);
+            }
+            false
+        });
+        self.unsure = unsure;
     }
 
     /// Receives into large slots while the peer sends much at a time, and into small ones, which

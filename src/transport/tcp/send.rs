@@ -179,6 +179,7 @@ impl Tcp {
                 }
             }
         }
+        self.make_sure(io);
         self.schedule(io, op::SWEEP_TIMER, self.sweep_id, STALL_SWEEP_NS);
     }
 }
