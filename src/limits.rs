@@ -223,8 +223,11 @@ pub const HTTP_PULL_PARTS_MAX: usize = 16;
 
 const _: () = assert!(2 * HTTP_PULL_BYTES <= TX_HIGH_BYTES as usize);
 
-/// Part of an lcore's slots that unfinished heads may hold: one in so many, of each size.
+/// Part of an lcore's slots that unfinished heads may hold: one in so many.
 pub const HTTP_STASHES_SHARE: u32 = 4;
+
+/// The same of its large slots: half of those that are never lent, so that long replies find some.
+pub const HTTP_LARGE_STASHES_SHARE: u32 = 2 * RX_RESERVE_SHARE as u32;
 
 /// How often a listener's protocol looks for what has taken too long, in nanoseconds.
 pub const PROTOCOL_TICK_NS: u64 = 1_000_000_000;

@@ -1,7 +1,7 @@
 //! The chain of any protocol whose messages lie one behind the other in the stream and fit a slot:
 //! what tells where they end is given to it.
 
-use super::stash::{StashBounds, StashId, Stashes, join};
+use super::stash::{NoRoom, StashBounds, StashId, Stashes, portion};
 use crate::counters::{Counter, Reason};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
@@ -33,7 +33,8 @@ pub trait Framing {
 /// that came in pieces, which are copied together.
 ///
 /// The handler gets the markers, and each message as a buf of kind [`MESSAGE`](Framed::MESSAGE). It
-/// also gets a `CLOSE` where the peer broke the framing, or where its message is larger than a slot:
+/// also gets a `CLOSE` where the peer broke the framing, where its message is larger than a slot, or
+/// where there is no slot to put its pieces together:
 /// to be passed on like its own, behind what it has to say. What it pushes is sent as it is.
 pub struct Framed<F> {
     framing: F,
@@ -90,15 +91,18 @@ impl<F: Framing> Framed<F> {
     /// The message goes on in `buf`.
     fn go_on(&mut self, cx: &mut Cx, mut part: Buf, mut buf: Buf, output: &mut Burst) -> Step {
         let seen = part.len();
-        let wanted = buf.len().min(cx.pool.slot_bytes_max() - seen);
+        let wanted = portion(seen, buf.len(), cx.pool.slot_bytes_max());
         if wanted == 0 {
             return self.give_up(cx, buf, output); // larger than any slot
         }
-        if !join(cx, &mut part, &buf[..wanted]) {
-            let conn = part.conn();
-            let session = self.sessions.get_mut(conn).expect("the caller saw it");
-            session.stash = self.stashes.put(part);
-            return Step::Stalled(buf);
+        match self.stashes.join(cx, &mut part, &buf[..wanted]) {
+            Ok(()) => {}
+            Err(NoRoom::ForNow) => {
+                let session = self.sessions.get_mut(part.conn()).expect("the caller saw it");
+                session.stash = self.stashes.put(part);
+                return Step::Stalled(buf);
+            }
+            Err(NoRoom::ForGood) => return self.give_up(cx, buf, output),
         }
         match self.framing.cut(&part) {
             Ok(Some(cut)) => {

@@ -11,8 +11,8 @@ use session::{Overdue, Session};
 
 use crate::counters::{Counter, Reason};
 use crate::limits::{
-    HTTP_BODY_TIMEOUT_NS, HTTP_HEAD_TIMEOUT_NS, HTTP_KEEP_ALIVE_TIMEOUT_NS, HTTP_STASHES_SHARE,
-    HTTP_WAITING_BUFS,
+    HTTP_BODY_TIMEOUT_NS, HTTP_HEAD_TIMEOUT_NS, HTTP_KEEP_ALIVE_TIMEOUT_NS,
+    HTTP_LARGE_STASHES_SHARE, HTTP_STASHES_SHARE, HTTP_WAITING_BUFS,
 };
 use crate::mem::{Buf, BufStore, Burst, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
@@ -47,7 +47,7 @@ impl Settings {
             requests_max: u32::MAX,
             stashes: StashBounds {
                 all: small / HTTP_STASHES_SHARE,
-                large: large / HTTP_STASHES_SHARE,
+                large: large / HTTP_LARGE_STASHES_SHARE,
             },
         }
     }

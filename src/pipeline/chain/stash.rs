@@ -23,6 +23,15 @@ impl StashId {
     pub const NONE: Self = Self(u32::MAX);
 }
 
+/// Why bytes cannot be put behind others.
+pub(super) enum NoRoom {
+    /// No small slot is free. Replies that are being sent hold some, and give them back.
+    ForNow,
+    /// No large slot is free, or the stashes have as many as they may. It is no use to wait: what
+    /// holds them may be behind those bytes in the same queue.
+    ForGood,
+}
+
 /// The stashes of one chain.
 pub(super) struct Stashes {
     bufs: Box<[Option<Buf>]>,
@@ -50,9 +59,22 @@ impl Stashes {
         !self.free.is_empty()
     }
 
-    /// Whether it is no use to wait for a large slot: others hold them, and may keep them.
-    pub fn large_are_taken(&self) -> bool {
-        self.held_large >= self.large_max
+    /// Appends `bytes` to `stash`, in a larger slot where its own is too small or shared; or says why
+    /// not, having done nothing.
+    pub fn join(&self, cx: &mut Cx, stash: &mut Buf, bytes: &[u8]) -> Result<(), NoRoom> {
+        let large = stash.len() + bytes.len() > SMALL_SLOT_BYTES as usize;
+        if large && !is_large(stash) && self.held_large >= self.large_max {
+            return Err(NoRoom::ForGood);
+        }
+        if !stash.append(bytes) {
+            let joined = cx.alloc(stash.len() + bytes.len(), stash.conn());
+            let mut joined = joined.ok_or(if large { NoRoom::ForGood } else { NoRoom::ForNow })?;
+            let fits = joined.append(stash) && joined.append(bytes);
+            assert!(fits, "the slot was allocated for both");
+            *stash = joined;
+        }
+        cx.counters.add(Counter::HeadBytesCopied, bytes.len() as u64);
+        Ok(())
     }
 
     /// Keeps `buf`; the caller has seen that there is room.
@@ -73,17 +95,10 @@ impl Stashes {
     }
 }
 
-/// Appends `bytes` to `stash`, in a larger slot where its own is too small or shared. `false`, and
-/// nothing done: no slot is free.
-pub(super) fn join(cx: &mut Cx, stash: &mut Buf, bytes: &[u8]) -> bool {
-    if !stash.append(bytes) {
-        let Some(mut joined) = cx.alloc(stash.len() + bytes.len(), stash.conn()) else {
-            return false;
-        };
-        let fits = joined.append(stash) && joined.append(bytes);
-        assert!(fits, "the slot was allocated for both");
-        *stash = joined;
-    }
-    cx.counters.add(Counter::HeadBytesCopied, bytes.len() as u64);
-    true
+/// How many of the next bytes go behind the first `seen`, of at most `most`: no more than a small slot
+/// holds, as long as that is not full, since most of what is cut is short.
+pub(super) fn portion(seen: usize, next: usize, most: usize) -> usize {
+    let small = SMALL_SLOT_BYTES as usize;
+    let most = if seen < small { most.min(small) } else { most };
+    next.min(most.saturating_sub(seen))
 }

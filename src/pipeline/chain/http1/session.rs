@@ -5,7 +5,7 @@ use super::{ROOM, Settings, Step, push};
 use crate::counters::{Counter, Reason};
 use crate::mem::{Buf, BufList, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
-use crate::pipeline::chain::stash::{StashId, Stashes, join};
+use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes, portion};
 use crate::proto::http1::{
     Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, decode_head, resume_head,
 };
@@ -180,13 +180,14 @@ impl Session {
         let limits = &settings.limits;
         let mut stash = stashes.take(&mut self.stash).expect("a head that goes on is stashed");
         let seen = stash.len();
-        let wanted = buf.len().min((limits.head_bytes as usize).saturating_sub(seen));
-        if !join(cx, &mut stash, &buf[..wanted]) {
-            if stashes.large_are_taken() {
-                return self.refuse(cx, UNAVAILABLE, buf, output);
+        let wanted = portion(seen, buf.len(), limits.head_bytes as usize);
+        match stashes.join(cx, &mut stash, &buf[..wanted]) {
+            Ok(()) => {}
+            Err(NoRoom::ForNow) => {
+                self.stash = stashes.put(stash);
+                return Step::Stalled(buf);
             }
-            self.stash = stashes.put(stash);
-            return Step::Stalled(buf);
+            Err(NoRoom::ForGood) => return self.refuse(cx, UNAVAILABLE, buf, output),
         }
         match resume_head(&stash, seen, limits) {
             Ok(Some(head)) => {
@@ -201,7 +202,9 @@ impl Session {
             Ok(None) => {
                 self.stash = stashes.put(stash);
                 self.lifecycle.parse().part();
-                Step::Done
+                let mut rest = buf;
+                rest.advance(wanted);
+                if rest.is_empty() { Step::Done } else { Step::Rest(rest) }
             }
             Err(fault) => self.refuse(cx, fault.status(), stash, output),
         }
@@ -284,13 +287,13 @@ impl Session {
             Err(fault) => return self.refuse(cx, fault.status(), buf, output),
         };
         if let Some(lines) = step.trailers.filter(|lines| !lines.is_empty()) {
-            let kept = self.keep_trailers(cx, stashes, buf.conn(), &buf[lines]);
-            if let Err(full) = kept {
-                self.reader = BodyReader::Chunks(before);
-                return match full {
-                    NoRoom::ForNow => Step::Stalled(buf),
-                    NoRoom::InStashes => self.refuse(cx, UNAVAILABLE, buf, output),
-                };
+            match self.keep_trailers(cx, stashes, buf.conn(), &buf[lines]) {
+                Ok(()) => {}
+                Err(NoRoom::ForNow) => {
+                    self.reader = BodyReader::Chunks(before);
+                    return Step::Stalled(buf);
+                }
+                Err(NoRoom::ForGood) => return self.refuse(cx, UNAVAILABLE, buf, output),
             }
         }
         let conn = buf.conn();
@@ -310,6 +313,7 @@ impl Session {
         if buf.is_empty() { Step::Done } else { Step::Rest(buf) }
     }
 
+    /// Puts `lines` behind those that came before.
     fn keep_trailers(
         &mut self,
         cx: &mut Cx,
@@ -319,16 +323,12 @@ impl Session {
     ) -> Result<(), NoRoom> {
         let mut stash = match stashes.take(&mut self.stash) {
             Some(stash) => stash,
-            None if !stashes.has_room() => return Err(NoRoom::InStashes),
+            None if !stashes.has_room() => return Err(NoRoom::ForGood),
             None => cx.alloc(1, conn).ok_or(NoRoom::ForNow)?,
         };
-        let joined = join(cx, &mut stash, lines);
+        let joined = stashes.join(cx, &mut stash, lines);
         self.stash = stashes.put(stash);
-        match joined {
-            true => Ok(()),
-            false if stashes.large_are_taken() => Err(NoRoom::InStashes),
-            false => Err(NoRoom::ForNow),
-        }
+        joined
     }
 
     fn hand_on(&self, mut buf: Buf, kind: u8, meta: u32, output: &mut Burst) {
@@ -418,14 +418,6 @@ pub(super) enum Overdue {
     Request,
     /// The rest of one.
     Rest,
-}
-
-/// Why trailers are not kept.
-enum NoRoom {
-    /// No slot is free.
-    ForNow,
-    /// Others hold all that may be held.
-    InStashes,
 }
 
 /// The bytes from `start` to `end` of `buf`, and what follows them, if anything does.
