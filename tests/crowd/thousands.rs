@@ -42,7 +42,7 @@ fn request(conn: usize, round: usize) -> (Vec<u8>, Vec<u8>) {
 }
 
 /// One round over all of `clients`, each a step of `stride` after the last. All ask before the first
-/// is answered, the second half of what they say behind the first half of many others'.
+/// reads its answer, the second half of what they say behind the first half of many others'.
 fn serve_all(clients: &mut [Client], stride: usize, round: usize) {
     let count = clients.len();
     let order: Vec<usize> = (0..count).map(|n| n * stride % count).collect();
@@ -53,6 +53,10 @@ fn serve_all(clients: &mut [Client], stride: usize, round: usize) {
                 let (first, second) = request.split_at(1 + (conn + round) % (request.len() - 1));
                 clients[conn].send([first, second][half]);
             }
+        }
+        // No more halves are in the server's hands than one chunk has, however slow it is.
+        for &conn in many {
+            clients[conn].stream().peek(&mut [0]).expect("an answer");
         }
     }
     for &conn in order.iter().rev() {
