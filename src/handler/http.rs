@@ -183,7 +183,8 @@ impl<S: Service> Http<S> {
     }
 
     fn go_on(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
-        if !self.exchanges[conn.slot() as usize].is_idle() {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        if !exchange.is_idle() && exchange.answer != Answer::Upgraded {
             self.advance(cx, conn, out);
         }
     }
@@ -194,7 +195,7 @@ impl<S: Service> Http<S> {
         match message.kind() {
             HEAD => exchange.is_busy(),
             BODY | TRAILERS => !exchange.held.is_empty() || exchange.holds_body(),
-            FAULT if exchange.response.is_some() => false,
+            FAULT if exchange.is_at_fault() => false,
             // They end a body that is coming, but not a response that is going.
             FAULT | kind::CLOSE => {
                 !exchange.held.is_empty() || exchange.is_busy() && !exchange.may_be_cut()

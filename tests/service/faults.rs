@@ -184,3 +184,15 @@ fn requests_behind_an_answer_that_closes_are_not_asked_of_the_service() {
         }
     }
 }
+
+#[test]
+fn a_fault_does_not_overtake_the_whole_requests_before_it() {
+    for echo in [post_chunks("/echo", &[b"hi"]), post("/echo", b"hi")] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive(conn, [&echo[..], &get("/text"), b"BAD\x01\r\n\r\n"].concat());
+        assert_eq!(statuses(&bed, conn), [200, 200, 400]);
+        assert_eq!(bed.responses(conn)[0].body, b"hi");
+        bed.finish();
+    }
+}

@@ -114,14 +114,14 @@ fn an_upgrade_behind_a_stream_waits_for_it() {
 }
 
 #[test]
-fn bytes_behind_an_upgrade_that_waits_for_a_stream_end_the_connection() {
+fn bytes_behind_an_upgrade_that_waits_for_a_stream_are_the_other_protocols() {
     let mut bed = Bed::new();
     let conn = bed.open();
     bed.receive(conn, [get("/wait"), upgrade("/upgrade"), b"caps".to_vec()].concat());
+    assert_eq!(bed.responses(conn).len(), 1);
     bed.record_mut().go = true;
-    bed.run();
-    assert_eq!(bed.closed(conn), Some(End::Linger));
-    assert!(bed.record().upgraded.is_empty());
+    (0..2).for_each(|_| bed.run());
+    assert_eq!(bed.responses(conn)[1].body, b"CAPS");
     bed.finish();
 }
 
@@ -167,4 +167,29 @@ fn values_of_the_request_are_gone_once_101_is_out() {
     bed.receive(conn, upgrade("/upgrade"));
     assert_eq!(bed.values(), 0);
     bed.finish();
+}
+
+#[test]
+fn bytes_behind_an_upgrade_that_waits_wait_themselves_and_hold_up_nobody() {
+    // In one segment, so that the first response's end and the second's start share a buf.
+    let first = [get("/text"), upgrade("/wait")].concat();
+    // Held behind a stream, and then without a slot.
+    let second = [get("/wait"), upgrade("/text")].concat();
+    for requests in [first, second] {
+        let mut bed = Bed::new();
+        let (conn, other) = (bed.open(), bed.open());
+        bed.receive(conn, requests);
+        bed.receive(conn, get("/text/2"));
+        bed.receive(other, get("/text"));
+        assert_eq!(bed.responses(other)[0].status, 200, "the other is served meanwhile");
+        bed.starve(true);
+        bed.record_mut().go = true;
+        bed.run();
+        bed.starve(false);
+        (0..4).for_each(|_| bed.run());
+        let statuses: Vec<_> = bed.responses(conn).iter().map(|got| got.status).collect();
+        assert_eq!(statuses, [200, 200, 200]);
+        assert_eq!(bed.waiting(), 0);
+        bed.finish();
+    }
 }

@@ -93,7 +93,9 @@ pub(super) struct Exchange {
     pub paused: bool,
     /// Messages behind this exchange.
     pub held: BufList,
-    pub held_bufs: u32,
+    pub held_bufs: u16,
+    /// Ends of bodies among them.
+    pub held_ends: u16,
 }
 
 const _: () = assert!(size_of::<Exchange>() <= 128, "two cache lines a connection");
@@ -116,6 +118,7 @@ impl Exchange {
         paused: false,
         held: BufList::EMPTY,
         held_bufs: 0,
+        held_ends: 0,
     };
 
     /// Whether the next request has to wait.
@@ -141,6 +144,13 @@ impl Exchange {
     /// Whether the response waited for the request, and need not any more.
     pub fn may_respond(&self) -> bool {
         self.response.is_some() && !self.late && (self.wants == Wants::Response || !self.body_open)
+    }
+
+    /// Whether a broken rule is one of the request that waits for its response, and may be answered in
+    /// its place.
+    pub fn is_at_fault(&self) -> bool {
+        let owed = self.answer == Answer::Owed && self.response.is_some();
+        owed && self.body_open && self.held_ends == 0
     }
 
     /// Whether there is something to ask for more of the response.

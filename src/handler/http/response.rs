@@ -162,7 +162,7 @@ impl From<Option<Response>> for Reply {
 pub enum Pull {
     /// The next bytes.
     Part(Buf),
-    /// Nothing now; ask again.
+    /// Nothing now; ask again. It is asked in every pass, which keeps the lcore awake.
     Wait,
     /// No more.
     End,

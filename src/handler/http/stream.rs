@@ -37,7 +37,7 @@ impl<S: Service> Http<S> {
         message: Buf,
         out: &mut Burst,
     ) -> Result<(), Buf> {
-        let last = message.kind() == BODY && message.meta() != 0;
+        let last = is_end(&message);
         let exchange = self.exchange(message.conn());
         match exchange.wants {
             Wants::Response => self.echo_part(cx, message, last, out),
@@ -339,13 +339,15 @@ impl<S: Service> Http<S> {
     pub(super) fn hold(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         let conn = message.conn();
         let exchange = &mut self.exchanges[conn.slot() as usize];
+        let ends = is_end(&message);
         if let Err(message) = self.held.push(&mut exchange.held, message) {
             cx.extensions.end_message(message.message());
             cx.drop_buf(message, Reason::Protocol);
             return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
         }
         exchange.held_bufs += 1;
-        if exchange.held_bufs > HTTP_HELD_BUFS_MAX && !exchange.paused {
+        exchange.held_ends += u16::from(ends);
+        if u32::from(exchange.held_bufs) > HTTP_HELD_BUFS_MAX && !exchange.paused {
             exchange.paused = true;
             push(out, Buf::marker(conn, kind::PAUSE));
         }
@@ -368,11 +370,14 @@ impl<S: Service> Http<S> {
         let exchange = &mut self.exchanges[conn.slot() as usize];
         let message = self.held.pop(&mut exchange.held).expect("the caller saw it");
         exchange.held_bufs -= 1;
+        exchange.held_ends -= u16::from(is_end(&message));
         self.handle(cx, message, out).map_err(|message| {
+            let ends = is_end(&message);
             let exchange = &mut self.exchanges[conn.slot() as usize];
             let back = self.held.push_front(&mut exchange.held, message);
             assert!(back.is_ok(), "it was just popped");
             exchange.held_bufs += 1;
+            exchange.held_ends += u16::from(ends);
             Stalled
         })
     }
@@ -423,6 +428,11 @@ fn next_bytes(cx: &mut Cx, conn: ConnId, bytes: &[u8], at: &mut usize) -> Pull {
     debug_assert!(fits, "no more than there is room");
     *at += taken;
     Pull::Part(part)
+}
+
+/// Whether a body ends with this message.
+fn is_end(message: &Buf) -> bool {
+    message.kind() == BODY && message.meta() != 0
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {

@@ -147,7 +147,12 @@ impl Http1 {
             self.hold_back(cx, buf, output);
             return None;
         }
-        self.take_now(cx, buf, output)
+        let rest = self.take_now(cx, buf, output)?;
+        if self.has_to_wait(&rest) {
+            self.hold_back(cx, rest, output);
+            return None;
+        }
+        Some(rest)
     }
 
     #[inline]
@@ -159,7 +164,7 @@ impl Http1 {
         loop {
             match self.receive(cx, buf, output) {
                 Step::Done => return None,
-                Step::Rest(rest) if output.room() >= ROOM => buf = rest,
+                Step::Rest(rest) if output.room() >= ROOM && !self.is_held(&rest) => buf = rest,
                 Step::Rest(rest) | Step::Stalled(rest) => return Some(rest),
             }
         }
@@ -172,7 +177,11 @@ impl Http1 {
             return false;
         }
         let session = self.sessions.get_mut(buf.conn());
-        session.is_some_and(|session| session.paused || !session.waiting.is_empty())
+        session.is_some_and(|session| session.is_held() || !session.waiting.is_empty())
+    }
+
+    fn is_held(&mut self, buf: &Buf) -> bool {
+        self.sessions.get_mut(buf.conn()).is_some_and(|session| session.is_held())
     }
 
     /// Keeps what has to wait as it came. What nobody has room for costs its connection.
@@ -191,7 +200,7 @@ impl Http1 {
     #[cold]
     fn take_waiting(&mut self, cx: &mut Cx, marker: Buf, output: &mut Burst) -> Result<(), Buf> {
         while let Some(session) = self.sessions.get_mut(marker.conn())
-            && !session.paused
+            && !session.is_held()
             && let Some(buf) = self.waiting.pop(&mut session.waiting)
         {
             let left =
@@ -201,7 +210,7 @@ impl Http1 {
             {
                 let back = self.waiting.push_front(&mut session.waiting, left);
                 assert!(back.is_ok(), "it was just popped");
-                return Err(marker);
+                return if session.is_held() { Ok(()) } else { Err(marker) };
             }
         }
         Ok(())
@@ -218,9 +227,10 @@ impl Http1 {
                 push(output, buf); // for the transport to account for
                 continue;
             };
+            let held = session.is_held();
             session.sent(cx.now, &mut buf);
             let conn = buf.conn();
-            let resumes = buf.kind() == kind::RESUME && !session.waiting.is_empty();
+            let resumes = held && !session.is_held() && !session.waiting.is_empty();
             push(output, buf);
             if resumes {
                 let mut flush = Buf::marker(conn, kind::FLUSH);

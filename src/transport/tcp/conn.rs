@@ -46,6 +46,8 @@ pub enum Flag {
     Heard = 1 << 9,
     /// In the list of connections whose receive is to be made sure of.
     Unsure = 1 << 10,
+    /// In the list of connections whose receive ended for want of slots.
+    Starved = 1 << 11,
 }
 
 /// One connection.
@@ -135,11 +137,12 @@ impl Conn {
         self.tx_bytes <= TX_HIGH_BYTES / 2 && self.tx_bufs <= TX_HIGH_BUFS / 2
     }
 
-    /// Makes the slot ready for its next connection. It keeps its place in the lists of dirty ones and
-    /// of those to be made sure of.
+    /// Makes the slot ready for its next connection. It keeps its places in the lists that have
+    /// a flag.
     pub fn reuse(&mut self) {
         assert!(self.phase == Phase::Closed && self.ops == 0 && self.tx.is_empty());
-        let flags = self.flags & (Flag::Dirty as u16 | Flag::Unsure as u16);
+        let lists = Flag::Dirty as u16 | Flag::Unsure as u16 | Flag::Starved as u16;
+        let flags = self.flags & lists;
         *self = Self { generation: self.generation, flags, ..Self::FREE };
     }
 }

@@ -37,8 +37,12 @@ impl Tcp {
             result => match -result {
                 libc::ENOBUFS => {
                     io.count(Counter::RxStarved, 1);
-                    self.conn(slot).clear(Flag::Large);
-                    self.starved.push(slot);
+                    let conn = self.conn(slot);
+                    conn.clear(Flag::Large);
+                    if !conn.has(Flag::Starved) {
+                        conn.set(Flag::Starved);
+                        self.starved.push(slot);
+                    }
                 }
                 libc::ECANCELED | libc::EINTR | libc::EAGAIN => self.resume_recv(io, slot),
                 _ => self.abort(io, slot),
@@ -189,7 +193,9 @@ impl Tcp {
         // No more than there are slots, oldest first: the others would starve again at once.
         let revived = self.starved.len().min(io.uring().rx_lent());
         for index in 0..revived {
-            self.resume_recv(io, self.starved[index]);
+            let slot = self.starved[index];
+            self.conn(slot).clear(Flag::Starved);
+            self.resume_recv(io, slot);
         }
         self.starved.drain(..revived);
     }

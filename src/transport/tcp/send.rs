@@ -169,7 +169,7 @@ impl Tcp {
         if self.sends > 0 {
             for slot in 0..self.conns.len() as u32 {
                 let conn = self.conn(slot);
-                if conn.sending == 0 {
+                if conn.sending == 0 || conn.phase == Phase::Closing {
                     continue;
                 }
                 conn.stalled += 1;

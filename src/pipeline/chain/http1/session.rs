@@ -70,6 +70,12 @@ impl Session {
         }
     }
 
+    /// Whether what comes has to wait as it comes.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.paused || self.lifecycle.inbound() == Inbound::Held
+    }
+
     /// Looks at the next bytes; pushes at most three bufs.
     #[inline]
     pub fn receive(
@@ -88,9 +94,8 @@ impl Session {
                 push(output, buf);
                 Step::Done
             }
-            // The answer is on its way, or waits for a slot, as we do.
-            Inbound::Held if self.lifecycle.owed() <= 1 => Step::Stalled(buf),
-            Inbound::Held => self.refuse(cx, 400, buf, output),
+            // What it means, the answer to the request before it will tell.
+            Inbound::Held => Step::Rest(buf),
             Inbound::Ignored => {
                 cx.drop_buf(buf, Reason::Protocol);
                 Step::Done
@@ -160,7 +165,10 @@ impl Session {
         if !stashes.has_room() {
             return self.refuse(cx, UNAVAILABLE, buf, output);
         }
-        self.since = Stamp::of(cx.now);
+        // The first head has its time from the connection's beginning on.
+        if self.lifecycle.inbound() != Inbound::First {
+            self.since = Stamp::of(cx.now);
+        }
         self.stash = stashes.put(buf);
         self.lifecycle.parse().part();
         Step::Done
