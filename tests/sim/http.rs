@@ -231,8 +231,8 @@ impl Choice {
 
 fn fields(rng: &mut Rng, kinds: Kinds, sent: Sent, body_bytes: usize, out: &mut Vec<u8>) {
     if rng.chance(150_000) {
-        // A head that one small slot cannot hold.
-        let padding = "p".repeat(rng.below(kinds.body_max.max(1)));
+        // A long head, but one that a small slot holds: a larger one is refused when there is none.
+        let padding = "p".repeat(rng.below(kinds.body_max.clamp(1, 1500)));
         out.extend(format!("X-Padding: {padding}\r\n").bytes());
     }
     match sent {

@@ -236,7 +236,7 @@ impl Http1 {
                 let mut flush = Buf::marker(conn, kind::FLUSH);
                 flush.set_kind(kind::FLUSH, RESUMED);
                 push(output, flush);
-            } else if cx.draining && session.lifecycle.is_idle() {
+            } else if cx.draining && session.lifecycle.is_idle() && session.waiting.is_empty() {
                 session.lifecycle.ignore();
                 push(output, Buf::linger(conn));
             }
@@ -288,7 +288,7 @@ impl Chain for Http1 {
 
     fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {
         while let Some((conn, session)) = self.sessions.next_from(self.drained) {
-            if session.lifecycle.is_idle() {
+            if session.lifecycle.is_idle() && session.waiting.is_empty() {
                 if output.push(Buf::marker(conn, kind::CLOSE)).is_err() {
                     return;
                 }
