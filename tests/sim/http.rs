@@ -113,6 +113,9 @@ const STREAMS: [Case; 4] = [
 #[derive(Debug, Clone, Copy)]
 pub struct Kinds {
     pub body_max: usize,
+    /// Bytes that a field may be padded with. Past what a small slot holds, a head is refused when
+    /// there is no large one.
+    pub padding_max: usize,
     /// One in so many is answered in parts.
     pub streams_one_in: usize,
 }
@@ -231,8 +234,7 @@ impl Choice {
 
 fn fields(rng: &mut Rng, kinds: Kinds, sent: Sent, body_bytes: usize, out: &mut Vec<u8>) {
     if rng.chance(150_000) {
-        // A long head, but one that a small slot holds: a larger one is refused when there is none.
-        let padding = "p".repeat(rng.below(kinds.body_max.clamp(1, 1500)));
+        let padding = "p".repeat(rng.below(kinds.padding_max.max(1)));
         out.extend(format!("X-Padding: {padding}\r\n").bytes());
     }
     match sent {

@@ -328,11 +328,17 @@ fn serve(
 fn clients(rng: &mut Rng, nets: &[SimNet; 2], variant: Variant, body_max: usize) -> Vec<Client> {
     let client = |_| {
         let slow = variant.slow || rng.below(5) == 0;
-        let kinds = |body_max| Kinds { body_max, streams_one_in: 8 };
+        let large_are_short = variant.hoard || variant.pool_slots < PLAIN.pool_slots;
+        let padding = |most: usize| if large_are_short { most.min(1500) } else { most };
+        let kinds = |body_max| {
+            let padding_max = padding(body_max);
+            Kinds { body_max, padding_max, streams_one_in: 8 }
+        };
         let manner = match rng.below(4) {
             _ if variant.crowd => {
                 let body_max = if rng.below(20) == 0 { 4000 } else { 100 };
-                let kinds = Kinds { body_max, streams_one_in: 60 };
+                let padding_max = body_max.min(1500);
+                let kinds = Kinds { body_max, padding_max, streams_one_in: 60 };
                 Manner { requests_max: 6, kinds, slow }
             }
             // More messages in a slot than there is room for in a burst.
