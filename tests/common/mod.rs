@@ -3,9 +3,11 @@
 #![allow(dead_code, unused_imports)] // no test uses all of it
 
 mod client;
+mod running;
 mod server;
 mod watchdog;
 
 pub use client::{Client, Response, patience, pattern};
+pub use running::{Running, command, configuration};
 pub use server::{Server, Start, cpu, wait_until};
 pub use watchdog::Watchdog;

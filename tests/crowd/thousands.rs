@@ -4,7 +4,7 @@ use std::thread;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use crate::command::{Running, status};
+use crate::command::{end, resident_kib, start, status, wait_until_all_are_gone};
 use ringway::limits::{HTTP_STASHES_SHARE, SMALL_SLOTS};
 
 use crate::common::{Client, pattern};
@@ -85,26 +85,26 @@ fn ten_thousand_connections_are_served_on_one_lcore_and_none_is_dropped_g_4_g_5(
         return eprintln!("skipped: too few files may be open");
     }
     // One more, for the status when they have gone.
-    let server = Running::start(count + 1);
-    let before = server.resident_kib();
+    let server = start(count + 1);
+    let before = resident_kib(&server);
     let mut clients: Vec<Client> = (0..count).map(|_| server.connect()).collect();
     for (round, least) in [1, 7, 4999].into_iter().enumerate() {
         serve_all(&mut clients, stride(count, least), round);
     }
     check_status(&mut clients[0], count);
-    let grown = server.resident_kib() - before;
+    let grown = resident_kib(&server) - before;
     println!("{count} connections: {before} KiB beside the pools before, {grown:+} KiB with them");
     assert!(grown <= GROWTH_KIB_MAX, "{grown} KiB more for {count} connections");
     busy_among_idle(&mut clients);
     serve_all(&mut clients, stride(count, 2999), 9);
     check_status(&mut clients[1], count);
-    let grown_later = server.resident_kib() - before;
+    let grown_later = resident_kib(&server) - before;
     assert!(grown_later <= GROWTH_KIB_MAX, "{grown_later} KiB more after more requests");
     for (conn, client) in clients.into_iter().enumerate() {
         if conn % 2 == 0 { client.reset() } else { drop(client) }
     }
-    server.wait_until_all_are_gone();
-    server.end();
+    wait_until_all_are_gone(&server);
+    end(server);
 }
 
 /// All of them, and nobody else, ever were accepted.

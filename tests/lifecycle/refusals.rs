@@ -7,8 +7,8 @@ use std::process::Command;
 
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::command::{command, configuration};
-use crate::common::Watchdog;
+use super::command::one_listener;
+use crate::common::{Watchdog, command, configuration};
 
 /// Runs a command that has to fail, and gives its one sentence.
 fn refusal(mut command: Command) -> String {
@@ -31,14 +31,14 @@ fn assert_has(text: &str, parts: &[&str]) {
 fn a_port_in_use_is_refused_with_the_line_that_shows_who_has_it() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let dir = configuration(&address, "");
+    let dir = configuration(&one_listener(&address, ""));
     let text = refusal(command(&dir, "port", 1));
     assert_has(&text, &[&address, "in use", "ss -ltnp"]);
 }
 
 #[test]
 fn a_kernel_that_forbids_io_uring_is_named_in_one_sentence() {
-    let dir = configuration("127.0.0.1:0", "");
+    let dir = configuration(&one_listener("127.0.0.1:0", ""));
     let mut command = command(&dir, "seccomp", 1);
     // SAFETY: between fork and exec the closure makes two system calls and allocates nothing.
     unsafe { command.pre_exec(forbid_io_uring) };
@@ -47,7 +47,7 @@ fn a_kernel_that_forbids_io_uring_is_named_in_one_sentence() {
 
 #[test]
 fn too_few_open_files_are_refused_with_the_number_that_is_needed() {
-    let dir = configuration("127.0.0.1:0", "");
+    let dir = configuration(&one_listener("127.0.0.1:0", ""));
     let mut command = command(&dir, "files", 1);
     let limit = || setrlimit(Resource::RLIMIT_NOFILE, 64, 64).map_err(io::Error::from);
     // SAFETY: between fork and exec the closure makes one system call and allocates nothing.

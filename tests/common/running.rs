@@ -1,0 +1,95 @@
+//! `ringway run` as a process of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::{Client, Watchdog, cpu};
+
+/// A directory with this configuration in it, for [`command`].
+pub fn configuration(toml: &str) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("r.toml"), toml).unwrap();
+    dir
+}
+
+/// `ringway run` with a configuration, on `lcores` lcores.
+pub fn command(dir: &TempDir, prefix: &str, lcores: usize) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    let list: Vec<_> = (0..lcores).map(|n| format!("{n}@{}", cpu(n))).collect();
+    command.args(["run", "--no-huge", "--file-prefix", prefix, "-l", &list.join(",")]);
+    command.arg("--config").arg(dir.path().join("r.toml"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A running command, killed if its test fails.
+pub struct Running {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    /// Of its first listener.
+    pub address: SocketAddr,
+    _dir: TempDir,
+    _watchdog: Watchdog,
+}
+
+impl Running {
+    /// Starts it and waits until it is ready.
+    pub fn start(prefix: &str, lcores: usize, toml: &str) -> Self {
+        let watchdog = Watchdog::start();
+        let dir = configuration(toml);
+        let mut child =
+            command(&dir, prefix, lcores).stdout(Stdio::piped()).spawn().expect("ringway starts");
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        let address = "0.0.0.0:0".parse().unwrap();
+        let mut running = Self { child, lines, address, _dir: dir, _watchdog: watchdog };
+        let line = running.line_with("listening on ");
+        running.address = line.split_whitespace().nth(2).unwrap().parse().unwrap();
+        running.line_with("ready");
+        running
+    }
+
+    /// Reads on to a line that starts like this.
+    pub fn line_with(&mut self, start: &str) -> String {
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "it ended before {start:?}");
+            if line.trim_start().starts_with(start) {
+                return line.trim().to_owned();
+            }
+        }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Waits for the end, which has to be a good one; the rest of what it printed.
+    pub fn ended_well(mut self) -> String {
+        let mut text = String::new();
+        self.lines.read_to_string(&mut text).unwrap();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{text}");
+        assert!(text.ends_with("pool: 0 bufs missing\n"), "{text}");
+        text
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
