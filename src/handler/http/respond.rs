@@ -2,7 +2,7 @@
 
 use super::exchange::{Answer, Close, Frame, Source, Wants};
 use super::output::{Stalled, add_meta, append, mark_end, push, tail};
-use super::response::{Body, Fields, Response};
+use super::response::{Body, FAILED, Fields, Response};
 use super::{Http, Service};
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
@@ -16,10 +16,6 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Most bytes of a body that are written behind the head, into one slot with it.
 const INLINE_BYTES_MAX: usize =
     LARGE_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX - CONTINUE.len();
-
-/// The status, which none has, of what is kept of a response that failed while there was no slot to
-/// say so in.
-const FAILED: u16 = 0;
 
 /// What a response answers.
 pub(super) struct Asked {
@@ -142,19 +138,12 @@ impl<S: Service> Http<S> {
         out: &mut Burst,
     ) -> bool {
         let Some(bytes) = response.small_body() else { return false };
-        let head = ResponseHead {
-            status: response.status,
-            content_type: response.content_type,
-            body: BodyFrame::Length(bytes.len() as u64),
-            connection: Connection::Implicit,
-            fields: response.fields.fixed,
-        };
         let encoder = &mut self.encoder;
         let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
             return false;
         };
         let written = tail.fill(|room| {
-            let head_end = encode(encoder, room, &head, &response.fields)?;
+            let head_end = encode_plain(encoder, room, response, bytes.len())?;
             let end = head_end + bytes.len();
             room.get_mut(head_end..end)?.copy_from_slice(bytes);
             Some(end)
@@ -343,8 +332,48 @@ impl<S: Service> Http<S> {
     }
 }
 
+/// Writes the head of a response with a body of so many bytes on a connection that goes on, if it is
+/// a plain one.
+#[inline(always)]
+fn encode_plain(
+    encoder: &mut Encoder,
+    room: &mut [u8],
+    response: &Response,
+    body_bytes: usize,
+) -> Option<usize> {
+    if response.is_usual()
+        && let Some(content_type) = response.content_type
+        && let Some((ready, head_bytes)) = encoder.ready(content_type, body_bytes as u64)
+        && let Some(start) = room.first_chunk_mut()
+    {
+        *start = *ready;
+        return Some(head_bytes);
+    }
+    encode_unusual(encoder, room, response, body_bytes)
+}
+
+#[inline(never)]
+fn encode_unusual(
+    encoder: &mut Encoder,
+    room: &mut [u8],
+    response: &Response,
+    body_bytes: usize,
+) -> Option<usize> {
+    if !response.is_plain() {
+        return None;
+    }
+    let head = ResponseHead {
+        status: response.status,
+        content_type: response.content_type,
+        body: BodyFrame::Length(body_bytes as u64),
+        connection: Connection::Implicit,
+        fields: response.fields.fixed,
+    };
+    encode(encoder, room, &head, &response.fields)
+}
+
 /// Writes `head`, with the lines of `fields` behind what it says itself.
-#[inline]
+#[inline(never)]
 fn encode(
     encoder: &mut Encoder,
     room: &mut [u8],
@@ -352,7 +381,7 @@ fn encode(
     fields: &Fields,
 ) -> Option<usize> {
     let end = encoder.encode(room, head)?;
-    match fields.lines.as_deref()? {
+    match &fields.lines[..] {
         [] => Some(end),
         lines => {
             let blank = end - 2 + lines.len();

@@ -9,6 +9,10 @@ use crate::proto::http1::is_field;
 /// Most bytes of a body that are written into a small slot with the head.
 const SMALL_BYTES_MAX: usize = SMALL_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX;
 
+/// The status, which none has, of a response that failed: one with an illegal field, or what is kept
+/// of one while there is no slot to say so in.
+pub(super) const FAILED: u16 = 0;
+
 /// What a response carries behind its head.
 #[derive(Debug)]
 pub enum Body {
@@ -29,21 +33,12 @@ pub enum Body {
 #[derive(Debug)]
 pub(super) struct Fields {
     pub fixed: &'static [(&'static str, &'static [u8])],
-    /// Whole lines, or `None`: one of them was illegal.
-    pub lines: Option<Vec<u8>>,
+    /// Whole lines.
+    pub lines: Vec<u8>,
 }
 
 impl Fields {
-    const NONE: Self = Self { fixed: &[], lines: Some(Vec::new()) };
-
-    fn add(&mut self, name: &[u8], value: &[u8]) {
-        match &mut self.lines {
-            Some(lines) if is_field(name, value) => {
-                lines.extend([name, b": ", value, b"\r\n"].iter().copied().flatten());
-            }
-            lines => *lines = None,
-        }
-    }
+    const NONE: Self = Self { fixed: &[], lines: Vec::new() };
 }
 
 /// A response to one request. Date, Content-Length, Transfer-Encoding and Connection are ringway's
@@ -70,11 +65,22 @@ impl Response {
     /// Its body, if it is of the kind that most are: nothing but a head and a few bytes.
     #[inline]
     pub(super) fn small_body(&self) -> Option<&[u8]> {
-        let plain = matches!(self.status, 200..=203 | 205..=299);
         match &self.body {
-            Body::Bytes(bytes) if plain && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+            Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
             _ => None,
         }
+    }
+
+    /// Whether it has a head like most, and nothing special about what follows it.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.status, 200..=203 | 205..=299)
+    }
+
+    /// Whether it is of 200 and says nothing but its content type.
+    #[inline]
+    pub(super) fn is_usual(&self) -> bool {
+        self.status == 200 && self.fields.fixed.is_empty() && self.fields.lines.is_empty()
     }
 
     /// Whether the service has a part in it after its head.
@@ -128,7 +134,14 @@ impl Response {
 
     /// The same with one more field. It allocates.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.fields.add(name.as_bytes(), value.as_ref());
+        let (name, value) = (name.as_bytes(), value.as_ref());
+        if is_field(name, value) {
+            let line = [name, b": ", value, b"\r\n"];
+            self.fields.lines.extend(line.iter().copied().flatten());
+        } else {
+            tracing::error!(self.status, "a service gave a response an illegal field");
+            self.status = FAILED;
+        }
         self
     }
 }

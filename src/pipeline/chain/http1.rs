@@ -16,7 +16,7 @@ use crate::limits::{
 };
 use crate::mem::{Buf, BufStore, Burst, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
-use crate::proto::http1::Limits;
+use crate::proto::http1::{HeadDecoder, Limits};
 
 /// What a listener allows its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +58,7 @@ impl Settings {
 /// as it is, and its meta says which responses end with it ([`ENDS`]).
 pub struct Http1 {
     settings: Settings,
+    decoder: HeadDecoder,
     stashes: Stashes,
     sessions: SessionTable<Session>,
     /// What came on connections that the handler wants nothing more from, as it came.
@@ -91,6 +92,7 @@ impl Http1 {
     /// A chain for connections with slots below `slots`.
     pub fn new(slots: u32, settings: Settings) -> Self {
         Self {
+            decoder: HeadDecoder::new(settings.limits),
             stashes: Stashes::new(settings.stashes),
             settings,
             sessions: SessionTable::new(slots),
@@ -106,7 +108,8 @@ impl Http1 {
             cx.drop_buf(buf, Reason::StaleConnection);
             return Step::Done;
         };
-        session.receive(cx, &self.settings, &mut self.stashes, buf, output)
+        let (stashes, decoder) = (&mut self.stashes, &mut self.decoder);
+        session.receive(cx, &self.settings, stashes, decoder, buf, output)
     }
 
     /// Marks of a connection's life.

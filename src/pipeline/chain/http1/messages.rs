@@ -60,11 +60,10 @@ impl HeadMeta {
         )
     }
 
-    /// That of a head without a body on a connection that goes on.
+    /// That of a head of HTTP/1.1 without a body on a connection that goes on.
     #[inline(always)]
     pub(super) fn plain(head: &Head) -> Self {
-        let http10 = if head.version == Version::Http10 { Self::HTTP10 } else { 0 };
-        Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE | http10)
+        Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE)
     }
 
     /// The meta of a buf of kind [`HEAD`].
@@ -96,7 +95,8 @@ impl HeadMeta {
     /// and nothing special about its response.
     #[inline]
     pub fn is_plain(self) -> bool {
-        self.0 >> Self::FLAGS == 1 && self.method() != Method::Head
+        const METHOD: u32 = (1 << HeadMeta::METHOD_BITS) - 1;
+        self.0 >> Self::FLAGS == 1 && self.0 & METHOD != Method::Head as u32
     }
 
     /// Bytes of the request target.
