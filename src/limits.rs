@@ -247,3 +247,25 @@ pub const PENDING_WRITES_MAX: usize = 4096;
 
 /// Largest head of a response: status line, fixed fields, and the handler's own.
 pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
+
+/// Descriptors in each ring of a port: a power of two.
+pub const PORT_RING_SLOTS: usize = 1024;
+
+/// Slots of each size that one queue of a port may hold, messages and supplies together: what it
+/// keeps from others when its process stops, and the slots of an isolated queue.
+pub const PORT_LOANS: [u32; 2] = [448, 40];
+
+/// Empty slots of each size that are kept with the attached process, for what it has to say.
+pub const PORT_SUPPLIES: [u32; 2] = [64, 8];
+
+// A marker for each message still finds room behind all that has slots.
+const _: () = assert!(2 * (PORT_LOANS[0] + PORT_LOANS[1]) <= PORT_RING_SLOTS as u32);
+
+/// Bufs that an attached process may have sent on one connection and that are not out yet.
+pub const PORT_WINDOW_BUFS: u32 = 128;
+
+/// Longest name of a port in bytes.
+pub const PORT_NAME_BYTES_MAX: usize = 32;
+
+/// Most ports of one dataplane: the width of a set.
+pub const PORTS_MAX: usize = 32;

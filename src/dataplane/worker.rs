@@ -139,6 +139,7 @@ impl Worker {
             unix_seconds: 0,
             draining: false,
             extensions: Extensions::new(files),
+            ports: crate::port::PortTable::default(),
             counters: self.counters.clone(),
         };
         let (clock, idle) = (job.clock, job.idle);

@@ -345,6 +345,7 @@ mod tests {
             unix_seconds: 0,
             draining: false,
             extensions: Extensions::new(1),
+            ports: crate::port::PortTable::default(),
             counters: Arc::new(LcoreCounters::default()),
         };
         let mut asked = 0;

@@ -24,6 +24,8 @@ pub struct Listener {
     retired: bool,
     /// The protocol is looking for what has taken too long.
     ticking: bool,
+    /// The handler has messages from elsewhere too.
+    polls: bool,
 }
 
 impl Listener {
@@ -33,7 +35,9 @@ impl Listener {
         pipeline: Pipeline,
         handler: Box<dyn Handler>,
     ) -> Self {
+        let polls = handler.is_polled();
         Self {
+            polls,
             transport,
             pipeline,
             handler,
@@ -84,6 +88,9 @@ impl Listener {
         }
         if !self.messages.is_empty() {
             self.handler.process(cx, &mut self.messages, &mut self.replies);
+        }
+        if self.polls {
+            self.handler.poll(cx, &mut self.replies);
         }
         if !self.replies.is_empty() {
             self.pipeline.egress(cx, &mut self.replies, &mut self.tx);

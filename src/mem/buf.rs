@@ -316,6 +316,12 @@ impl Buf {
         self.class
     }
 
+    /// Where in the slot the range starts.
+    #[inline]
+    pub(super) fn offset(&self) -> usize {
+        usize::from(self.start)
+    }
+
     /// The slot's number in its class.
     #[inline]
     pub(super) fn slot(&self) -> u32 {

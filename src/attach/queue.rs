@@ -1,0 +1,201 @@
+//! The attached process's end of one queue: messages in, messages out, on slots that the dataplane
+//! lends.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::limits::CLASSES_MAX;
+use crate::mem::{ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
+use crate::port::{ResponseMeta, kind};
+use crate::ring::doorbell::Doorbell;
+use crate::ring::spsc::{Consumer, Producer};
+
+/// What passes through a port: something about a connection, with bytes or without. One that is
+/// dropped gives its slot back at the next [`Queue::flush`].
+#[derive(Debug)]
+pub struct Message {
+    /// The connection; a program passes it back as it came.
+    pub conn: ConnId,
+    /// Number of the request, to be repeated in what answers it.
+    pub request: u32,
+    /// What it is: see [`mem::kind`](crate::mem::kind), [`port::kind`](crate::port::kind) and, for
+    /// HTTP, [`chain::http1`](crate::pipeline::chain::http1).
+    pub kind: u8,
+    /// 24 bits that the kind explains.
+    pub meta: u32,
+    lent: Option<Lent>,
+}
+
+impl Message {
+    /// One without bytes.
+    pub fn marker(conn: ConnId, kind: u8) -> Self {
+        Self { conn, request: 0, kind, meta: 0, lent: None }
+    }
+
+    /// The bytes.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        self.lent.as_ref().map_or(&[], Lent::bytes)
+    }
+
+    /// Copies `bytes` behind those that are there; `false`, and nothing done, when they do not fit or
+    /// the message did not come from [`Queue::alloc`].
+    #[inline]
+    pub fn append(&mut self, bytes: &[u8]) -> bool {
+        self.lent.as_mut().is_some_and(|lent| lent.append(bytes))
+    }
+
+    /// The room behind the bytes, to fill before [`grow`](Self::grow).
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        self.lent.as_mut().map_or(&mut [], Lent::spare_mut)
+    }
+
+    /// Takes `bytes` of that room in.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn grow(&mut self, bytes: usize) {
+        self.lent.as_mut().expect("a message with a slot").grow(bytes);
+    }
+
+    /// Drops `bytes` from the front.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn advance(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.lent.as_mut().expect("a message with a slot").advance(bytes);
+        }
+    }
+
+    /// Makes it the response to `request`: its bytes are `fields_bytes` of field lines, and then the
+    /// body, which is `whole` or goes on.
+    ///
+    /// # Panics
+    /// When the message has fewer bytes than fields, or those are more than
+    /// [`FIELDS_BYTES_MAX`](ResponseMeta::FIELDS_BYTES_MAX).
+    pub fn respond(&mut self, request: &Message, status: u16, fields_bytes: usize, whole: bool) {
+        let fits = fields_bytes <= self.bytes().len().min(ResponseMeta::FIELDS_BYTES_MAX.into());
+        assert!(fits, "the fields are bytes of the message, and not too many");
+        let fields_bytes = fields_bytes as u16;
+        (self.conn, self.request) = (request.conn, request.request);
+        self.kind = kind::RESPONSE;
+        self.meta = ResponseMeta { status, whole, fields_bytes }.to_meta();
+    }
+}
+
+/// One queue of a port: what one lcore and this process say to each other. No call blocks but
+/// [`Attachment::wait`](super::Attachment::wait).
+pub struct Queue {
+    out: Producer<Descriptor>,
+    into: Consumer<Descriptor>,
+    theirs: Doorbell,
+    ours: Doorbell,
+    memory: Rc<PeerMemory>,
+    /// Empty slots, by class.
+    stock: [VecDeque<Lent>; CLASSES_MAX],
+    /// Something was sent since the bell was rung.
+    unrung: bool,
+}
+
+impl Queue {
+    pub(super) fn new(ends: QueueEnds, memory: PeerMemory) -> Self {
+        let QueueEnds { out, into, theirs, ours } = ends;
+        let stock = Default::default();
+        Self { out, into, theirs, ours, memory: Rc::new(memory), stock, unrung: false }
+    }
+
+    /// The next message, if there is one.
+    #[inline]
+    pub fn receive(&mut self) -> Option<Message> {
+        while let Some(descriptor) = self.into.dequeue() {
+            let Descriptor { conn, message, tag, .. } = descriptor;
+            let is_supply = tag as u8 == kind::SUPPLY;
+            let lent = match Terms::of(&descriptor) {
+                // Bytes that are not in our memory: the dataplane is broken, and what it says too.
+                Some(terms) => Some(self.memory.lent(&terms, is_supply)?),
+                None => None,
+            };
+            match lent {
+                Some(lent) if is_supply => self.stock[lent.class()].push_back(lent),
+                lent => {
+                    let (kind, meta) = (tag as u8, tag >> 8);
+                    return Some(Message { conn, request: message, kind, meta, lent });
+                }
+            }
+        }
+        None
+    }
+
+    /// An empty message with room for `bytes`, for `conn`. `None` when the dataplane has lent no such
+    /// slot: it does when it has time, and when those that are in use come home.
+    #[inline]
+    pub fn alloc(&mut self, conn: ConnId, bytes: usize) -> Option<Message> {
+        let fits = |class: &usize| self.memory.slot_bytes(*class).is_some_and(|slot| slot >= bytes);
+        let class = (0..CLASSES_MAX).filter(fits).find(|&class| !self.stock[class].is_empty())?;
+        // The last that came is the one whose bytes are still in a cache.
+        let lent = self.stock[class].pop_back();
+        Some(Message { conn, request: 0, kind: crate::mem::kind::DATA, meta: 0, lent })
+    }
+
+    /// Sends a message. It comes back when the ring is full. The dataplane hears of it at the next
+    /// [`flush`](Self::flush), or before.
+    #[inline]
+    pub fn send(&mut self, message: Message) -> Result<(), Message> {
+        if self.out.is_full() {
+            return Err(message);
+        }
+        let Message { conn, request, kind, meta, lent } = message;
+        let terms = lent.map_or(Terms::NONE, Lent::into_terms);
+        self.push(conn, request, terms, meta << 8 | u32::from(kind));
+        Ok(())
+    }
+
+    #[inline]
+    fn push(&mut self, conn: ConnId, message: u32, terms: Terms, tag: u32) {
+        let Terms { loan, slot, start, len } = terms;
+        let descriptor = Descriptor { conn, message, slot, start, len, loan, tag };
+        let sent = self.out.enqueue(descriptor);
+        assert!(sent.is_ok(), "room was checked");
+        self.unrung = true;
+    }
+
+    /// Gives the slots of dropped messages back, and wakes the lcore if it sleeps and something was
+    /// sent.
+    #[inline]
+    pub fn flush(&mut self) {
+        while !self.out.is_full()
+            && let Some(terms) = self.memory.next_dropped()
+        {
+            self.push(ConnId::NONE, 0, terms, u32::from(kind::RETURN));
+        }
+        if self.unrung {
+            self.unrung = false;
+            self.theirs.ring();
+        }
+    }
+
+    /// Messages that are there, supplies of slots among them.
+    pub fn len(&self) -> usize {
+        self.into.len()
+    }
+
+    /// Whether nothing is there.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        !self.into.has_moved()
+    }
+
+    /// Whether the dataplane's end wrote an index that cannot be.
+    pub fn is_broken(&self) -> bool {
+        self.into.peer_fault() || self.out.peer_fault()
+    }
+
+    pub(super) fn sleep_unless_input(&self) -> bool {
+        self.ours.sleep_unless(|| self.into.has_moved())
+    }
+
+    pub(super) fn awake(&self) {
+        self.ours.awake();
+    }
+}
