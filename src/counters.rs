@@ -67,11 +67,15 @@ pub enum Counter {
     AddressFull,
     /// Mails from other threads.
     Mails,
+    /// Connections and requests refused because no process was attached to their port.
+    PortUnattended,
+    /// Attached processes that were cut off because they broke a rule or took nothing.
+    PortFaults,
 }
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 27] = [
+    pub const ALL: [(Self, &'static str); 29] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -99,6 +103,8 @@ impl Counter {
         (Self::AcceptFailures, "accept_failures"),
         (Self::AddressFull, "address_full"),
         (Self::Mails, "mails"),
+        (Self::PortUnattended, "port_unattended"),
+        (Self::PortFaults, "port_faults"),
     ];
 }
 

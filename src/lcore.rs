@@ -476,13 +476,12 @@ impl Lcore {
     pub fn detach(&mut self, port: &str) -> u32 {
         let Some(port) = self.cx.ports.named(port) else { return 0 };
         let token = self.port_token(OP_PORT, port).user_data();
-        let Some(queue) = self.cx.ports.detach(port) else { return 0 };
         if let Some(uring) = &mut self.io.uring {
             let own = Token::new(OP_PORT_CANCEL, Token::LCORE, 0, 0).user_data();
             uring.ring().cancel(token, own);
         }
         self.work |= 1 << self.cx.ports.listener(port);
-        queue.lent()
+        self.cx.ports.detach(port).map_or(0, |queue| queue.lent())
     }
 
     fn port_token(&self, op: u8, port: PortIndex) -> Token {

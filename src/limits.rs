@@ -269,3 +269,9 @@ pub const PORT_NAME_BYTES_MAX: usize = 32;
 
 /// Most ports of one dataplane: the width of a set.
 pub const PORTS_MAX: usize = 32;
+
+/// What came on connections that wait for a process to attach, per listener.
+pub const PORT_PARKED_BUFS: usize = 4096;
+
+/// How long an attached process may take nothing while something waits for it, in nanoseconds.
+pub const PORT_STALL_NS: u64 = 10_000_000_000;

@@ -3,7 +3,9 @@
 mod builtin;
 mod echo;
 pub mod http;
+mod remote;
 
 pub use builtin::Builtin;
 pub use echo::Echo;
 pub use http::Http;
+pub use remote::{Remote, Unattended};

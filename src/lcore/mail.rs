@@ -82,6 +82,11 @@ impl Handle {
         self.sender.post(Mail::Adopt { listener, socket, done })
     }
 
+    /// Whether the lcore has ended, so that nothing reaches it any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
     /// Posts any mail.
     pub fn post(&self, mail: Mail) -> std::result::Result<(), Mail> {
         self.sender.post(mail)

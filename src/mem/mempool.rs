@@ -173,6 +173,11 @@ impl Mempool {
         NonNull::from(self.class(index))
     }
 
+    /// Whether both handles name one pool.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The memory, for a process that may see all of it, and where the slots of each class lie.
     ///
     /// # Errors

@@ -7,10 +7,12 @@
 //! messages in them or empty ([`kind::SUPPLY`]), for what it says, or gives them back
 //! ([`kind::RETURN`]).
 
+mod lifeline;
 mod offer;
 mod queue;
 mod table;
 
+pub use lifeline::Lifeline;
 pub use offer::{Grant, Offer};
 pub use queue::{Fault, Queue, Received};
 pub use table::{PortIndex, PortTable, is_port_name};

@@ -1,8 +1,11 @@
 //! The dataplane's end of one queue, owned by one lcore. What the other end writes is looked at once
 //! and believed only where the book of loans says so.
 
+use std::sync::Arc;
+
 use crate::mem::{Buf, ConnId, Descriptor, Ledger, LoanFault, QueueEnds, Taken, Terms};
 use crate::port::kind;
+use crate::port::lifeline::Lifeline;
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::{Consumer, Producer};
 
@@ -13,8 +16,10 @@ pub enum Fault {
     Ring,
     /// It named a slot that it was not lent.
     Loan(LoanFault),
-    /// It gave a supply or a credit, which are the dataplane's to give.
+    /// It sent something of a kind that is not its to send.
     Kind,
+    /// It took nothing of what it was sent for too long.
+    Stalled,
 }
 
 impl Fault {
@@ -27,7 +32,8 @@ impl Fault {
                 "it named a slot that it was not lent, or gave one back twice"
             }
             Self::Loan(LoanFault::Range) => "it named bytes outside of a slot",
-            Self::Kind => "it sent what the dataplane alone sends",
+            Self::Kind => "it sent something of a kind that is not its to send",
+            Self::Stalled => "it took nothing for too long",
         }
     }
 }
@@ -54,6 +60,7 @@ pub struct Queue {
     ledger: Ledger,
     /// Fetched, and waiting for a slot to copy its bytes to.
     pending: Option<Descriptor>,
+    lifeline: Arc<Lifeline>,
     /// Something was sent since the bell was rung.
     unrung: bool,
     /// Something was taken back: there may be room for supplies.
@@ -62,9 +69,19 @@ pub struct Queue {
 
 impl Queue {
     /// The end of a queue whose book is `ledger`.
-    pub fn new(ends: QueueEnds, ledger: Ledger) -> Self {
+    pub fn new(ends: QueueEnds, ledger: Ledger, lifeline: Arc<Lifeline>) -> Self {
         let QueueEnds { out, into, theirs, ours } = ends;
-        Self { out, into, theirs, ours, ledger, pending: None, unrung: false, unsupplied: true }
+        Self {
+            out,
+            into,
+            theirs,
+            ours,
+            ledger,
+            pending: None,
+            lifeline,
+            unrung: false,
+            unsupplied: true,
+        }
     }
 
     /// Sends a buf, which is the process's from then on, and says that it is of `message`. It comes
@@ -175,6 +192,11 @@ impl Queue {
     /// What wakes this side.
     pub fn bell(&self) -> &Doorbell {
         &self.ours
+    }
+
+    /// What ends when either side does.
+    pub fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
     }
 
     /// Slots that are with the process.

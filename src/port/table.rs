@@ -1,6 +1,6 @@
 //! The ports that an lcore knows by name, and what is attached to each of them now.
 
-use super::Queue;
+use super::{Fault, Queue};
 use crate::error::{Error, Result};
 use crate::limits::{PORT_NAME_BYTES_MAX, PORTS_MAX};
 
@@ -95,6 +95,14 @@ impl PortTable {
     /// Takes the queue of a process away that is gone, or cut off.
     pub fn detach(&mut self, port: PortIndex) -> Option<Box<Queue>> {
         self.seats[usize::from(port.0)].queue.take()
+    }
+
+    /// Cuts the process off that is attached: it hears of it, and so does who looks after attachments.
+    /// All that it was lent is home when this returns.
+    pub fn cut(&mut self, port: PortIndex, fault: Fault) {
+        if let Some(queue) = self.detach(port) {
+            queue.lifeline().cut(fault);
+        }
     }
 
     /// The listeners, one bit each, whose ports have something to say.
