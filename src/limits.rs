@@ -247,3 +247,6 @@ pub const PENDING_WRITES_MAX: usize = 4096;
 
 /// Largest head of a response: status line, fixed fields, and the handler's own.
 pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
+
+/// Longest command of the line protocol, with the newline that ends it.
+pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
