@@ -33,6 +33,16 @@ const _: () = assert!(LISTENERS_MAX <= u32::BITS as usize);
 /// net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// Longest path of a Unix socket: the field of its address has 108 bytes, with the NUL (unix(7)).
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// Times that the lock on a socket's directory is asked for. Whoever makes a socket there holds it
+/// for some system calls; whoever wishes us ill, for ever.
+pub const UNIX_LOCK_TRIES_MAX: u32 = 200;
+
+/// How long to wait between two such times, in nanoseconds.
+pub const UNIX_LOCK_RETRY_NS: u64 = 10_000_000;
+
 /// Size classes of one mempool.
 pub const CLASSES_MAX: usize = 4;
 

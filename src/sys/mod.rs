@@ -7,4 +7,5 @@ pub mod mapping;
 pub mod signal;
 pub mod socket;
 pub mod topology;
+pub mod unix_socket;
 pub mod uring;
