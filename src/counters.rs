@@ -65,13 +65,15 @@ pub enum Counter {
     AcceptFailures,
     /// Connections closed at once because their address has as many as it may.
     AddressFull,
+    /// Connections closed at once because their user may not connect.
+    PeersRefused,
     /// Mails from other threads.
     Mails,
 }
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 27] = [
+    pub const ALL: [(Self, &'static str); 28] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -98,6 +100,7 @@ impl Counter {
         (Self::CqOverflows, "cq_overflows"),
         (Self::AcceptFailures, "accept_failures"),
         (Self::AddressFull, "address_full"),
+        (Self::PeersRefused, "peers_refused"),
         (Self::Mails, "mails"),
     ];
 }

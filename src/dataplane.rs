@@ -5,9 +5,9 @@ mod pools;
 mod protocols;
 mod report;
 mod serve;
+mod sockets;
 mod worker;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,14 +18,14 @@ pub use report::Report;
 pub use serve::StopSignals;
 pub use worker::Tuning;
 
-use crate::config::{Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions};
+use crate::config::{Address, Config, CoreMap, FilePrefix, IdleMode, MemoryOptions};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Mail};
 use crate::limits::ADOPTED_MAX;
-use crate::sys::socket::TcpListener;
 use crate::sys::topology::Topology;
 use crate::time::Clock;
+use sockets::{Sockets, UnixFiles};
 use worker::{Job, Worker};
 
 /// Everything that can be chosen before a dataplane starts.
@@ -94,8 +94,7 @@ impl Builder {
         let lcores = self.cores.lcores().len();
         self.protocols.check(&self.config.listeners)?;
         let connections_max = connections_limit(self.config.dataplane.max_connections)?;
-        let mut sockets = bind_all(&self.config.listeners, lcores)?;
-        let addresses = sockets.iter().map(|group| group[0].address()).collect();
+        let mut sockets = Sockets::bind(&self.config.listeners, lcores)?;
         let topology = Topology::discover()?;
         let pools = NumaPools::create(
             &topology,
@@ -117,7 +116,8 @@ impl Builder {
         });
         let mut dataplane = Dataplane {
             workers: Vec::new(),
-            addresses,
+            addresses: sockets.addresses(),
+            unix: sockets.take_unix(),
             pools,
             status,
             drain_timeout: job.config.dataplane.drain_timeout,
@@ -131,7 +131,7 @@ impl Builder {
                 pool: dataplane.pools.for_cpus(&spec.cpus).clone(),
                 slots_share: dataplane.pools.slots_per_lcore(lcores as u32),
                 counters: counters[index].clone(),
-                sockets: sockets.iter_mut().filter_map(Vec::pop).collect(),
+                sockets: sockets.take_one_of_each(),
                 job: job.clone(),
             };
             dataplane.workers.push(worker.spawn(ready.clone())?);
@@ -145,7 +145,8 @@ impl Builder {
 /// A running dataplane. Dropping it stops it at once.
 pub struct Dataplane {
     workers: Vec<Running>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
+    unix: UnixFiles,
     pools: NumaPools,
     status: Totals,
     drain_timeout: Duration,
@@ -172,7 +173,7 @@ impl Dataplane {
 
     /// The addresses that it listens on, in the order of the configuration, with the ports that the
     /// kernel picked.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
@@ -264,11 +265,6 @@ impl Drop for Dataplane {
         self.stop();
         self.join_workers();
     }
-}
-
-/// A group of sockets, one per lcore, for each listener.
-fn bind_all(listeners: &[ListenerConfig], lcores: usize) -> Result<Vec<Vec<TcpListener>>> {
-    listeners.iter().map(|listener| TcpListener::bind_group(listener.address, lcores)).collect()
 }
 
 /// Raises the soft limit on open files as far as it goes: a file table counts against it whole.

@@ -43,6 +43,14 @@ pub const UNIX_LOCK_TRIES_MAX: u32 = 200;
 /// How long to wait between two such times, in nanoseconds.
 pub const UNIX_LOCK_RETRY_NS: u64 = 10_000_000;
 
+/// Permissions of a listener's Unix socket unless the configuration says otherwise: everybody may
+/// connect, as to a port.
+pub const UNIX_MODE: u32 = 0o666;
+
+/// Groups of a peer that are compared with those that may connect: a user has rarely more than some
+/// dozens, and what they take lies on the stack.
+pub const PEER_GROUPS_MAX: usize = 256;
+
 /// Size classes of one mempool.
 pub const CLASSES_MAX: usize = 4;
 

@@ -105,6 +105,7 @@ impl Dataplane {
                 on_drain();
                 return self.drain_until(signals);
             }
+            self.renew_sockets();
         }
         self.stop();
     }

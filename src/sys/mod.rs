@@ -4,6 +4,7 @@
 pub mod affinity;
 pub mod host;
 pub mod mapping;
+pub mod peer_credentials;
 pub mod signal;
 pub mod socket;
 pub mod topology;
