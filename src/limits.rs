@@ -268,3 +268,21 @@ pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
 
 /// Longest command of the line protocol, with the newline that ends it.
 pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
+
+/// How long a command of the line protocol may take to arrive, in nanoseconds, unless the
+/// configuration says otherwise: a program writes it at once, and a person has typed it before.
+pub const IPC_COMMAND_TIMEOUT_NS: u64 = 10_000_000_000;
+
+/// Most bytes of a reply that its service writes before any is sent. A longer one is streamed.
+pub const IPC_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Room for replies that an lcore keeps from one to the next.
+pub const IPC_REPLY_KEPT_BYTES: usize = 64 * 1024;
+
+/// Bytes of a reply that are made at a time; as many again may be under way.
+pub const IPC_PULL_BYTES: usize = 64 * 1024;
+
+/// Parts of a streamed reply that are made at a time.
+pub const IPC_PULL_PARTS_MAX: usize = 16;
+
+const _: () = assert!(2 * IPC_PULL_BYTES <= TX_HIGH_BYTES as usize);
