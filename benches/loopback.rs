@@ -87,7 +87,8 @@ fn latency(rounds: usize) {
     for _ in 0..rounds {
         // The busy lcore shares core 0 with the epoll thread: it is only there in its own rounds.
         let busy = dataplane("echo", IdleMode::Busy);
-        let a = latency_round(&mut connect(busy.addresses()[0]), 4000);
+        let a =
+            latency_round(&mut connect(busy.addresses()[0].ip().expect("it listens on TCP")), 4000);
         drop(busy);
         let b = latency_round(&mut epoll, 4000);
         ours.push(a);
@@ -133,7 +134,8 @@ fn modes(rounds: usize) {
 
 fn trip(tuning: Tuning) -> f64 {
     let plane = tuned("echo", IdleMode::Busy, tuning);
-    let mut stream = TcpStream::connect(plane.addresses()[0]).expect("a connection");
+    let mut stream = TcpStream::connect(plane.addresses()[0].ip().expect("it listens on TCP"))
+        .expect("a connection");
     stream.set_nodelay(true).expect("TCP_NODELAY");
     stream.set_nonblocking(true).expect("non-blocking");
     latency_round(&mut stream, 2000)
@@ -141,7 +143,8 @@ fn trip(tuning: Tuning) -> f64 {
 
 fn pipelined(tuning: Tuning) -> f64 {
     let plane = tuned("http", IdleMode::Adaptive, tuning);
-    let mut load = Load::new(plane.addresses()[0], 50, 16, Wait::Block);
+    let mut load =
+        Load::new(plane.addresses()[0].ip().expect("it listens on TCP"), 50, 16, Wait::Block);
     load.run(Until::Time(Duration::from_millis(30)));
     let outcome = load.run(Until::Time(Duration::from_millis(150)));
     assert!(outcome.errors == 0, "{} replies were wrong", outcome.errors);

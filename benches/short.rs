@@ -302,7 +302,7 @@ fn ringway_round(
     reply: usize,
 ) -> Round {
     let plane = dataplane(protocol, idle);
-    let address = plane.addresses()[0];
+    let address = plane.addresses()[0].ip().expect("it listens on TCP");
     round(
         || cpu_ns("self", "lcore-0"),
         || plane.status().sum(Counter::Enters),
@@ -439,7 +439,7 @@ fn http(rounds: usize) {
     );
     let (worker, their_reply) = (nginx.worker(), reply_bytes(nginx.address));
     let plane = dataplane("http", IdleMode::Sleep);
-    let our_reply = reply_bytes(plane.addresses()[0]);
+    let our_reply = reply_bytes(plane.addresses()[0].ip().expect("it listens on TCP"));
     drop(plane);
     for at_once in [1, 8, 50] {
         let mut sides = [Vec::new(), Vec::new(), Vec::new()];

@@ -1,13 +1,14 @@
 //! The configuration: parsed, validated, immutable. No system call and no fact about this machine
 //! lives here; what depends on the machine is checked against numbers the caller brings.
 
+mod address;
 mod cores;
 mod file;
 mod options;
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use crate::error::{Error, Result};
 use crate::limits::STALL_SWEEPS_MAX;
 
+pub use address::{Access, Address};
 pub use cores::{CoreMap, LcoreSpec, format_cpus, name_cores};
 pub use options::{FilePrefix, IdleMode, MemoryOptions};
 
@@ -37,7 +39,9 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListenerConfig {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub address: Address,
+    /// Who may connect, where it listens on a Unix socket.
+    pub access: Access,
     /// What carries the bytes.
     pub transport: TransportKind,
     /// The protocol's registered name; whether it exists is the dataplane's to check.
@@ -46,6 +50,8 @@ pub struct ListenerConfig {
     pub write_timeout: Duration,
     /// Most connections that one address may have open on one lcore; `None`: no bound of its own.
     pub connections_per_address: Option<u32>,
+    /// The port whose process handles its messages; `None`: the protocol's own handler does.
+    pub port: Option<PortConfig>,
     /// The protocol's own settings, handed to its factory as they stand.
     pub config: toml::Table,
     /// Where this listener was written, as `file:line`, for the errors of later checks.
@@ -55,16 +61,41 @@ pub struct ListenerConfig {
 impl ListenerConfig {
     /// A TCP listener of `protocol` on `address`, without settings; `origin` names it in errors.
     pub fn tcp(address: SocketAddr, protocol: &str, origin: &str) -> Self {
+        let address = Address::Ip(address);
+        Self::on(address, TransportKind::Tcp, protocol, origin)
+    }
+
+    /// The same on the Unix socket `path`, for everybody.
+    pub fn unix(path: impl Into<PathBuf>, protocol: &str, origin: &str) -> Self {
+        let address = Address::Unix(path.into());
+        Self::on(address, TransportKind::Unix, protocol, origin)
+    }
+
+    fn on(address: Address, transport: TransportKind, protocol: &str, origin: &str) -> Self {
         Self {
             address,
-            transport: TransportKind::Tcp,
+            access: Access::default(),
+            transport,
             protocol: protocol.to_owned(),
             write_timeout: Duration::from_secs(STALL_SWEEPS_MAX.into()),
             connections_per_address: None,
+            port: None,
             config: toml::Table::new(),
             origin: origin.to_owned(),
         }
     }
+}
+
+/// Where processes attach that handle a listener's messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortConfig {
+    /// What they ask for.
+    pub name: String,
+    /// They map memory of the port's own, and never the mempool.
+    pub isolated: bool,
+    /// Connections wait while no process is attached, where the protocol allows that; or else they
+    /// are refused.
+    pub park: bool,
 }
 
 /// The transports a configuration can name.
@@ -73,6 +104,8 @@ impl ListenerConfig {
 pub enum TransportKind {
     /// TCP through the kernel's stack, over io_uring.
     Tcp,
+    /// Unix-domain stream sockets, over io_uring.
+    Unix,
 }
 
 /// Bounds and behaviour of every lcore.

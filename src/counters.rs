@@ -65,6 +65,8 @@ pub enum Counter {
     AcceptFailures,
     /// Connections closed at once because their address has as many as it may.
     AddressFull,
+    /// Connections closed at once because their user may not connect.
+    PeersRefused,
     /// Mails from other threads.
     Mails,
     /// Connections and requests refused because no process was attached to their port.
@@ -75,7 +77,7 @@ pub enum Counter {
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 29] = [
+    pub const ALL: [(Self, &'static str); 30] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -102,6 +104,7 @@ impl Counter {
         (Self::CqOverflows, "cq_overflows"),
         (Self::AcceptFailures, "accept_failures"),
         (Self::AddressFull, "address_full"),
+        (Self::PeersRefused, "peers_refused"),
         (Self::Mails, "mails"),
         (Self::PortUnattended, "port_unattended"),
         (Self::PortFaults, "port_faults"),

@@ -2,30 +2,32 @@
 //! buf at the end.
 
 mod pools;
+mod ports;
 mod protocols;
 mod report;
 mod serve;
+mod sockets;
 mod worker;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 pub use pools::NumaPools;
+pub use ports::{Attached, Attachment, Ports};
 pub use protocols::{Protocol, ProtocolContext, Protocols};
 pub use report::Report;
 pub use serve::StopSignals;
 pub use worker::Tuning;
 
-use crate::config::{Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions};
+use crate::config::{Address, Config, CoreMap, FilePrefix, IdleMode, MemoryOptions};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Mail};
 use crate::limits::ADOPTED_MAX;
-use crate::sys::socket::TcpListener;
 use crate::sys::topology::Topology;
 use crate::time::Clock;
+use sockets::{Sockets, UnixFiles};
 use worker::{Job, Worker};
 
 /// Everything that can be chosen before a dataplane starts.
@@ -94,8 +96,7 @@ impl Builder {
         let lcores = self.cores.lcores().len();
         self.protocols.check(&self.config.listeners)?;
         let connections_max = connections_limit(self.config.dataplane.max_connections)?;
-        let mut sockets = bind_all(&self.config.listeners, lcores)?;
-        let addresses = sockets.iter().map(|group| group[0].address()).collect();
+        let mut sockets = Sockets::bind(&self.config.listeners, lcores)?;
         let topology = Topology::discover()?;
         let pools = NumaPools::create(
             &topology,
@@ -117,12 +118,15 @@ impl Builder {
         });
         let mut dataplane = Dataplane {
             workers: Vec::new(),
-            addresses,
+            addresses: sockets.addresses(),
+            unix: sockets.take_unix(),
             pools,
             status,
             drain_timeout: job.config.dataplane.drain_timeout,
             uring_flags: String::new(),
+            ports: Ports::none(),
         };
+        let mut lcore_pools = Vec::new();
         let (ready, readiness) = mpsc::channel();
         for (index, spec) in self.cores.lcores().iter().enumerate() {
             let worker = Worker {
@@ -131,13 +135,18 @@ impl Builder {
                 pool: dataplane.pools.for_cpus(&spec.cpus).clone(),
                 slots_share: dataplane.pools.slots_per_lcore(lcores as u32),
                 counters: counters[index].clone(),
-                sockets: sockets.iter_mut().filter_map(Vec::pop).collect(),
+                sockets: sockets.take_one_of_each(),
                 job: job.clone(),
             };
+            lcore_pools.push(worker.pool.clone());
             dataplane.workers.push(worker.spawn(ready.clone())?);
         }
         drop(ready);
         dataplane.await_readiness(&readiness)?;
+        let handles = dataplane.workers.iter().map(|worker| worker.handle.clone());
+        let configs = job.config.listeners.iter().filter_map(|listener| listener.port.clone());
+        dataplane.ports =
+            Ports::new(self.prefix.as_str(), configs, handles.zip(lcore_pools).collect());
         Ok(dataplane)
     }
 }
@@ -145,11 +154,13 @@ impl Builder {
 /// A running dataplane. Dropping it stops it at once.
 pub struct Dataplane {
     workers: Vec<Running>,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Address>,
+    unix: UnixFiles,
     pools: NumaPools,
     status: Totals,
     drain_timeout: Duration,
     uring_flags: String,
+    ports: Ports,
 }
 
 /// A worker that was started.
@@ -172,7 +183,7 @@ impl Dataplane {
 
     /// The addresses that it listens on, in the order of the configuration, with the ports that the
     /// kernel picked.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
@@ -192,6 +203,11 @@ impl Dataplane {
     /// What it counts.
     pub fn status(&self) -> &Totals {
         &self.status
+    }
+
+    /// Its ports, to attach processes to.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
     }
 
     /// Its pools.
@@ -264,11 +280,6 @@ impl Drop for Dataplane {
         self.stop();
         self.join_workers();
     }
-}
-
-/// A group of sockets, one per lcore, for each listener.
-fn bind_all(listeners: &[ListenerConfig], lcores: usize) -> Result<Vec<Vec<TcpListener>>> {
-    listeners.iter().map(|listener| TcpListener::bind_group(listener.address, lcores)).collect()
 }
 
 /// Raises the soft limit on open files as far as it goes: a file table counts against it whole.

@@ -21,6 +21,7 @@ use crate::mailbox::Mailbox;
 use crate::mem::Batch;
 use crate::pipeline::Cx;
 use crate::port::{PortIndex, Queue};
+use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 use crate::time::{Clock, Instant};
 use crate::transport::{Io, TimerEvent, Token};
@@ -166,6 +167,14 @@ impl Lcore {
         }
         self.work |= 1 << old;
         Ok(())
+    }
+
+    /// Has the listener under `index` accept from `socket` in place of its own; nothing where there is
+    /// none, or where it accepts no more.
+    pub fn listen_on(&mut self, index: u8, socket: StreamListener) {
+        if let Some(Some(listener)) = self.listeners.get_mut(usize::from(index)) {
+            listener.transport.listen_on(&mut self.io, socket);
+        }
     }
 
     /// Runs until it was told to stop and every connection is closed.

@@ -33,6 +33,24 @@ const _: () = assert!(LISTENERS_MAX <= u32::BITS as usize);
 /// net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// Longest path of a Unix socket: the field of its address has 108 bytes, with the NUL (unix(7)).
+pub const UNIX_PATH_BYTES_MAX: usize = 107;
+
+/// Times that the lock on a socket's directory is asked for. Whoever makes a socket there holds it
+/// for some system calls; whoever wishes us ill, for ever.
+pub const UNIX_LOCK_TRIES_MAX: u32 = 200;
+
+/// How long to wait between two such times, in nanoseconds.
+pub const UNIX_LOCK_RETRY_NS: u64 = 10_000_000;
+
+/// Permissions of a listener's Unix socket unless the configuration says otherwise: everybody may
+/// connect, as to a port.
+pub const UNIX_MODE: u32 = 0o666;
+
+/// Groups of a peer that are compared with those that may connect: a user has rarely more than some
+/// dozens, and what they take lies on the stack.
+pub const PEER_GROUPS_MAX: usize = 256;
+
 /// Size classes of one mempool.
 pub const CLASSES_MAX: usize = 4;
 
@@ -275,3 +293,23 @@ pub const PORT_PARKED_BUFS: usize = 4096;
 
 /// How long an attached process may take nothing while something waits for it, in nanoseconds.
 pub const PORT_STALL_NS: u64 = 10_000_000_000;
+/// Longest command of the line protocol, with the newline that ends it.
+pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
+
+/// How long a command of the line protocol may take to arrive, in nanoseconds, unless the
+/// configuration says otherwise: a program writes it at once, and a person has typed it before.
+pub const IPC_COMMAND_TIMEOUT_NS: u64 = 10_000_000_000;
+
+/// Most bytes of a reply that its service writes before any is sent. A longer one is streamed.
+pub const IPC_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Room for replies that an lcore keeps from one to the next.
+pub const IPC_REPLY_KEPT_BYTES: usize = 64 * 1024;
+
+/// Bytes of a reply that are made at a time; as many again may be under way.
+pub const IPC_PULL_BYTES: usize = 64 * 1024;
+
+/// Parts of a streamed reply that are made at a time.
+pub const IPC_PULL_PARTS_MAX: usize = 16;
+
+const _: () = assert!(2 * IPC_PULL_BYTES <= TX_HIGH_BYTES as usize);

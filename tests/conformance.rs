@@ -13,3 +13,5 @@ mod receiving;
 mod rig;
 #[path = "conformance/sending.rs"]
 mod sending;
+#[path = "conformance/unix.rs"]
+mod unix;

@@ -12,6 +12,8 @@ mod http1_chain;
 mod http1_chunked;
 #[path = "../fuzz/bodies/http1_head.rs"]
 mod http1_head;
+#[path = "../fuzz/bodies/ipc_line.rs"]
+mod ipc_line;
 
 /// Runs `check` over every file of a corpus, and over every prefix of it.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -40,6 +42,11 @@ fn every_chunked_body_of_the_corpus_holds() {
 #[test]
 fn every_list_of_operations_of_the_corpus_holds() {
     replay("http1_chain", http1_chain::check);
+}
+
+#[test]
+fn every_line_of_the_corpus_holds() {
+    replay("ipc_line", ipc_line::check);
 }
 
 /// Request lines with the first of their fields.
@@ -127,6 +134,14 @@ fn chunked() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(first, pieces)| [vec![first], pieces.concat()].concat())
 }
 
+/// Pieces of command lines; `check`'s first byte pads them up to the limit.
+fn lines() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&[u8]> =
+        vec![b"j/", b"echo", b" ", b"\r", b"\n", b"\0", b"\"", b"\\", b"\xc3", b"\xc3\xa9", b"\t"];
+    let pieces = prop::collection::vec(prop::sample::select(pieces), 0..8);
+    (any::<u8>(), pieces).prop_map(|(first, pieces)| [&[first], &*pieces.concat()].concat())
+}
+
 /// The same with one byte changed.
 fn with_a_byte_changed(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (bytes, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
@@ -152,6 +167,16 @@ proptest! {
     #[test]
     fn chunked_bodies_of_random_pieces_hold(bytes in chunked()) {
         http1_chunked::check(&bytes);
+    }
+
+    #[test]
+    fn command_lines_of_random_pieces_hold(bytes in lines()) {
+        ipc_line::check(&bytes);
+    }
+
+    #[test]
+    fn errors_with_any_message_hold(message in any::<String>(), json: bool, code: u16) {
+        ipc_line::check_error(&message, json, code);
     }
 
     #[test]

@@ -71,7 +71,7 @@ pub fn serve(idle: &str) {
         })
         .start()
         .expect("a dataplane");
-    println!("{}", plane.addresses()[0].port());
+    println!("{}", plane.addresses()[0].ip().expect("it listens on TCP").port());
     // Whoever started us is gone when there is no more to read.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
 }

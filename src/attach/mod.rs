@@ -12,7 +12,7 @@
 //!     for queue in port.queues() {
 //!         while let Some(message) = queue.receive() {
 //!             if message.kind == kind::DATA {
-//!                 let _ = queue.send(message); // the same bytes, from the same slot
+//!                 queue.send(message); // the same bytes, from the same slot
 //!             }
 //!         }
 //!         queue.flush();

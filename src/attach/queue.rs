@@ -4,11 +4,14 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::limits::CLASSES_MAX;
-use crate::mem::{ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
+use crate::limits::{CLASSES_MAX, PORT_WINDOW_BUFS};
+use crate::mem::{self, ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
 use crate::port::{ResponseMeta, kind};
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::{Consumer, Producer};
+
+/// Part of a response's body: `chain::http1::BODY`, which lies on another floor.
+const BODY: u8 = mem::kind::PROTOCOL + 1;
 
 /// What passes through a port: something about a connection, with bytes or without. One that is
 /// dropped gives its slot back at the next [`Queue::flush`].
@@ -84,6 +87,23 @@ impl Message {
     }
 }
 
+/// What was sent on a connection and is not out yet.
+struct Flow {
+    conn: ConnId,
+    /// Bufs that the dataplane has.
+    in_flight: u32,
+    /// Those that have to wait until it has fewer. Their slots bound them: what the dataplane has lent.
+    backlog: VecDeque<Message>,
+    /// It was asked to receive nothing more from the peer meanwhile.
+    paused: bool,
+}
+
+impl Flow {
+    const fn new(conn: ConnId) -> Self {
+        Self { conn, in_flight: 0, backlog: VecDeque::new(), paused: false }
+    }
+}
+
 /// One queue of a port: what one lcore and this process say to each other. No call blocks but
 /// [`Attachment::wait`](super::Attachment::wait).
 pub struct Queue {
@@ -93,7 +113,11 @@ pub struct Queue {
     ours: Doorbell,
     memory: Rc<PeerMemory>,
     /// Empty slots, by class.
-    stock: [VecDeque<Lent>; CLASSES_MAX],
+    stock: [Vec<Lent>; CLASSES_MAX],
+    /// By connection slot; grows to the highest that was spoken to.
+    flows: Vec<Flow>,
+    /// What found no room in the ring.
+    overflow: VecDeque<Message>,
     /// Something was sent since the bell was rung.
     unrung: bool,
 }
@@ -101,8 +125,17 @@ pub struct Queue {
 impl Queue {
     pub(super) fn new(ends: QueueEnds, memory: PeerMemory) -> Self {
         let QueueEnds { out, into, theirs, ours } = ends;
-        let stock = Default::default();
-        Self { out, into, theirs, ours, memory: Rc::new(memory), stock, unrung: false }
+        Self {
+            out,
+            into,
+            theirs,
+            ours,
+            memory: Rc::new(memory),
+            stock: Default::default(),
+            flows: Vec::new(),
+            overflow: VecDeque::new(),
+            unrung: false,
+        }
     }
 
     /// The next message, if there is one.
@@ -116,15 +149,50 @@ impl Queue {
                 Some(terms) => Some(self.memory.lent(&terms, is_supply)?),
                 None => None,
             };
-            match lent {
-                Some(lent) if is_supply => self.stock[lent.class()].push_back(lent),
-                lent => {
-                    let (kind, meta) = (tag as u8, tag >> 8);
+            let (kind, meta) = (tag as u8, tag >> 8);
+            match (lent, kind) {
+                (Some(lent), kind::SUPPLY) => self.stock[lent.class()].push(lent),
+                (_, kind::CREDIT) => self.on_credit(conn, meta),
+                (lent, _) => {
+                    if kind == mem::kind::CLOSED {
+                        *self.flow(conn) = Flow::new(conn);
+                    }
                     return Some(Message { conn, request: message, kind, meta, lent });
                 }
             }
         }
         None
+    }
+
+    /// The flow of a connection, afresh if another had its slot.
+    fn flow(&mut self, conn: ConnId) -> &mut Flow {
+        let slot = conn.slot() as usize;
+        if slot >= self.flows.len() {
+            self.flows.resize_with(slot + 1, || Flow::new(ConnId::NONE));
+        }
+        let flow = &mut self.flows[slot];
+        if flow.conn != conn {
+            *flow = Flow::new(conn);
+        }
+        flow
+    }
+
+    /// So many bufs of a connection are out: as many more may follow.
+    fn on_credit(&mut self, conn: ConnId, bufs: u32) {
+        let flow = self.flow(conn);
+        flow.in_flight = flow.in_flight.saturating_sub(bufs);
+        while let flow = self.flow(conn)
+            && flow.in_flight < PORT_WINDOW_BUFS
+            && let Some(message) = flow.backlog.pop_front()
+        {
+            flow.in_flight += u32::from(is_counted(&message));
+            self.post(message);
+        }
+        let flow = self.flow(conn);
+        if flow.paused && flow.backlog.is_empty() {
+            flow.paused = false;
+            self.post(Message::marker(conn, mem::kind::RESUME));
+        }
     }
 
     /// An empty message with room for `bytes`, for `conn`. `None` when the dataplane has lent no such
@@ -134,21 +202,57 @@ impl Queue {
         let fits = |class: &usize| self.memory.slot_bytes(*class).is_some_and(|slot| slot >= bytes);
         let class = (0..CLASSES_MAX).filter(fits).find(|&class| !self.stock[class].is_empty())?;
         // The last that came is the one whose bytes are still in a cache.
-        let lent = self.stock[class].pop_back();
-        Some(Message { conn, request: 0, kind: crate::mem::kind::DATA, meta: 0, lent })
+        let lent = self.stock[class].pop();
+        Some(Message { conn, request: 0, kind: mem::kind::DATA, meta: 0, lent })
     }
 
-    /// Sends a message. It comes back when the ring is full. The dataplane hears of it at the next
-    /// [`flush`](Self::flush), or before.
+    /// Sends a message, in order with those before it on its connection. What has no room yet, because
+    /// the peer is slow or the ring full, waits here on its slot; while something of a connection does,
+    /// its peer is not received from. The dataplane hears of it at the next [`flush`](Self::flush), or
+    /// before.
     #[inline]
-    pub fn send(&mut self, message: Message) -> Result<(), Message> {
-        if self.out.is_full() {
-            return Err(message);
+    pub fn send(&mut self, message: Message) {
+        let conn = message.conn;
+        if message.kind == mem::kind::ABORT {
+            self.flow(conn).backlog.clear();
+        } else if is_counted(&message) {
+            let flow = self.flow(conn);
+            if flow.in_flight >= PORT_WINDOW_BUFS || !flow.backlog.is_empty() {
+                return self.put_off(message);
+            }
+            flow.in_flight += 1;
+        } else if message.kind == mem::kind::CLOSE && !self.flow(conn).backlog.is_empty() {
+            return self.put_off(message);
         }
+        self.post(message);
+    }
+
+    #[cold]
+    fn put_off(&mut self, message: Message) {
+        let conn = message.conn;
+        let pause = message.kind == mem::kind::DATA && !self.flow(conn).paused;
+        let flow = self.flow(conn);
+        flow.backlog.push_back(message);
+        if pause {
+            flow.paused = true;
+            self.post(Message::marker(conn, mem::kind::PAUSE));
+        }
+    }
+
+    /// Puts a message into the ring, behind those that wait for room there.
+    #[inline]
+    fn post(&mut self, message: Message) {
+        if !self.overflow.is_empty() || self.out.is_full() {
+            return self.overflow.push_back(message);
+        }
+        self.write(message);
+    }
+
+    #[inline]
+    fn write(&mut self, message: Message) {
         let Message { conn, request, kind, meta, lent } = message;
         let terms = lent.map_or(Terms::NONE, Lent::into_terms);
         self.push(conn, request, terms, meta << 8 | u32::from(kind));
-        Ok(())
     }
 
     #[inline]
@@ -160,10 +264,14 @@ impl Queue {
         self.unrung = true;
     }
 
-    /// Gives the slots of dropped messages back, and wakes the lcore if it sleeps and something was
+    /// Sends what waits for room in the ring, gives the slots of dropped messages back, and wakes the lcore if it sleeps and something was
     /// sent.
     #[inline]
     pub fn flush(&mut self) {
+        while !self.overflow.is_empty() && !self.out.is_full() {
+            let message = self.overflow.pop_front().expect("it was just seen");
+            self.write(message);
+        }
         while !self.out.is_full()
             && let Some(terms) = self.memory.next_dropped()
         {
@@ -198,4 +306,10 @@ impl Queue {
     pub(super) fn awake(&self) {
         self.ours.awake();
     }
+}
+
+/// Whether the dataplane counts it until it is out.
+#[inline]
+fn is_counted(message: &Message) -> bool {
+    matches!(message.kind, mem::kind::DATA | BODY)
 }

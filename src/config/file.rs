@@ -1,6 +1,8 @@
 //! The TOML file: its tables as written, and the checks that turn them into a [`Config`].
 //! Every refusal names the file and the line.
 
+mod unix;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -9,7 +11,10 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, TransportKind};
+use super::{
+    Address, Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, PortConfig,
+    TransportKind,
+};
 use crate::error::{Error, Result};
 use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX};
 
@@ -32,6 +37,12 @@ struct RawListener {
     protocol: Spanned<String>,
     write_timeout_ms: Option<Spanned<u64>>,
     max_connections_per_address: Option<Spanned<u32>>,
+    mode: Option<Spanned<String>>,
+    allow_uids: Option<Spanned<Vec<u32>>>,
+    allow_gids: Option<Spanned<Vec<u32>>>,
+    handler: Option<Spanned<String>>,
+    isolated: Option<Spanned<bool>>,
+    unattended: Option<Spanned<String>>,
     #[serde(default)]
     config: toml::Table,
 }
@@ -124,14 +135,17 @@ fn listeners(source: &Source, raw: Vec<Spanned<RawListener>>) -> Result<Vec<List
 fn one_listener(
     source: &Source,
     raw: Spanned<RawListener>,
-    lines: &mut HashMap<SocketAddr, String>,
+    lines: &mut HashMap<Address, String>,
 ) -> Result<ListenerConfig> {
     let origin = source.line(raw.span().start);
     let raw = raw.into_inner();
-    let address = address(source, &raw.address)?;
+    let address = match raw.transport {
+        TransportKind::Tcp => Address::Ip(ip_address(source, &raw.address)?),
+        TransportKind::Unix => unix::address(source, &raw.address)?,
+    };
     // Port 0 asks the kernel for any free port, so two of them are two ports.
-    if let Some(first) = lines.insert(address, source.line(raw.address.span().start))
-        && address.port() != 0
+    if let Some(first) = lines.insert(address.clone(), source.line(raw.address.span().start))
+        && address.ip().is_none_or(|ip| ip.port() != 0)
     {
         return Err(source.refuse(
             raw.address.span(),
@@ -146,15 +160,49 @@ fn one_listener(
             "name a protocol, such as \"http\" or \"echo\"",
         ));
     }
+    let access = unix::RawAccess { mode: raw.mode, uids: raw.allow_uids, gids: raw.allow_gids };
     Ok(ListenerConfig {
+        access: unix::access(source, &address, access)?,
+        connections_per_address: per_address(source, &address, raw.max_connections_per_address)?,
         address,
         transport: raw.transport,
         protocol: raw.protocol.into_inner(),
         write_timeout: write_timeout(source, raw.write_timeout_ms)?,
-        connections_per_address: per_address(source, raw.max_connections_per_address)?,
+        port: port(source, raw.handler, raw.isolated, raw.unattended)?,
         config: raw.config,
         origin,
     })
+}
+
+/// What `handler` and the two keys that go with it say.
+fn port(
+    source: &Source,
+    handler: Option<Spanned<String>>,
+    isolated: Option<Spanned<bool>>,
+    unattended: Option<Spanned<String>>,
+) -> Result<Option<PortConfig>> {
+    let Some(handler) = handler else {
+        let alone = isolated.map(|key| key.span()).or(unattended.map(|key| key.span()));
+        return alone.map_or(Ok(None), |span| {
+            let why = "it is about a port, and the listener has none".to_owned();
+            Err(source.refuse(span, why, "say which with handler = \"port:NAME\", or leave it out"))
+        });
+    };
+    let Some(name) = handler.get_ref().strip_prefix("port:") else {
+        let why = format!("`{}` is no handler", handler.get_ref());
+        return Err(source.refuse(handler.span(), why, "write it as \"port:NAME\""));
+    };
+    let park = match unattended.as_ref().map(|word| word.get_ref().as_str()) {
+        None | Some("refuse") => false,
+        Some("park") => true,
+        Some(other) => {
+            let span = unattended.as_ref().map_or(0..0, Spanned::span);
+            let why = format!("unattended is `{other}`");
+            return Err(source.refuse(span, why, "say \"refuse\" or \"park\""));
+        }
+    };
+    let isolated = isolated.is_some_and(Spanned::into_inner);
+    Ok(Some(PortConfig { name: name.to_owned(), isolated, park }))
 }
 
 /// In whole seconds, rounded up: peers are looked at once a second.
@@ -173,8 +221,17 @@ fn write_timeout(source: &Source, written: Option<Spanned<u64>>) -> Result<Durat
     }
 }
 
-fn per_address(source: &Source, written: Option<Spanned<u32>>) -> Result<Option<u32>> {
+fn per_address(
+    source: &Source,
+    address: &Address,
+    written: Option<Spanned<u32>>,
+) -> Result<Option<u32>> {
     match written {
+        Some(n) if address.ip().is_none() => Err(source.refuse(
+            n.span(),
+            "the peers of a Unix socket have no addresses to count by".to_owned(),
+            "leave max_connections_per_address out",
+        )),
         Some(n) if *n.get_ref() > CONNECTIONS_MAX => Err(source.refuse(
             n.span(),
             format!("max_connections_per_address is {}", n.get_ref()),
@@ -184,12 +241,12 @@ fn per_address(source: &Source, written: Option<Spanned<u32>>) -> Result<Option<
     }
 }
 
-fn address(source: &Source, written: &Spanned<String>) -> Result<SocketAddr> {
+fn ip_address(source: &Source, written: &Spanned<String>) -> Result<SocketAddr> {
     written.get_ref().parse().map_err(|_| {
         source.refuse(
             written.span(),
             format!("`{}` is not an IP address and port", written.get_ref()),
-            "write it as \"0.0.0.0:8080\" or \"[::]:8080\"",
+            "write it as \"0.0.0.0:8080\" or \"[::]:8080\"; for a path say transport = \"unix\"",
         )
     })
 }

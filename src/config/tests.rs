@@ -36,7 +36,7 @@ fn every_key_reaches_the_configuration_g_13() {
         large_slots = 8";
     let config = Config::from_toml(text, "r.toml").unwrap();
     let listener = &config.listeners[0];
-    assert_eq!(listener.address, "[::1]:9000".parse().unwrap());
+    assert_eq!(listener.address.ip(), "[::1]:9000".parse().ok());
     assert_eq!(listener.transport, TransportKind::Tcp);
     assert_eq!(listener.protocol, "acme");
     assert_eq!(listener.write_timeout, Duration::from_secs(2), "whole seconds, rounded up");
@@ -169,4 +169,67 @@ fn idle_modes_read_back_from_their_names() {
         assert_eq!(name.parse::<IdleMode>().unwrap().name(), name);
     }
     assert!("lazy".parse::<IdleMode>().unwrap_err().to_string().contains("adaptive"));
+}
+
+const UNIX: &str =
+    "[[listener]]\naddress = \"/run/r.sock\"\ntransport = \"unix\"\nprotocol = \"ipc\"\n";
+
+#[test]
+fn a_unix_listener_has_a_path_a_mode_and_lists_of_users_i_10() {
+    let text = format!("{UNIX}mode = \"0600\"\nallow_uids = [0, 1000]\nallow_gids = [100]\n");
+    let listener = Config::from_toml(&text, "r.toml").unwrap().listeners.remove(0);
+    assert_eq!(listener.transport, TransportKind::Unix);
+    assert_eq!(listener.address, Address::Unix("/run/r.sock".into()));
+    assert_eq!((listener.address.ip(), listener.address.is_abstract()), (None, false));
+    let access = Access { mode: 0o600, uids: vec![0, 1000], gids: vec![100] };
+    assert_eq!(listener.access, access);
+    let listener = Config::from_toml(UNIX, "r.toml").unwrap().listeners.remove(0);
+    assert_eq!(listener, ListenerConfig::unix("/run/r.sock", "ipc", "r.toml:1"));
+    assert_eq!(listener.access.mode, 0o666);
+    let abstracted = UNIX.replace("/run/r.sock", "@r");
+    assert!(Config::from_toml(&abstracted, "r.toml").unwrap().listeners[0].address.is_abstract());
+}
+
+#[test]
+fn a_path_of_107_bytes_is_taken_and_one_of_108_is_refused_with_its_line() {
+    let path = |bytes: usize| UNIX.replace("/run/r.sock", &format!("/{}", "a".repeat(bytes - 1)));
+    assert!(Config::from_toml(&path(107), "r.toml").is_ok());
+    let error = refused(&path(108));
+    assert!(error.contains("r.toml:2") && error.contains("108 bytes"), "{error}");
+}
+
+#[test]
+fn what_is_no_path_of_a_unix_socket_is_refused() {
+    for bad in ["127.0.0.1:80", "r.sock", "", "@", "/", "/a\\u0000b"] {
+        let error = refused(&UNIX.replace("/run/r.sock", bad));
+        assert!(error.contains("r.toml:2") && error.contains("no path"), "{bad}: {error}");
+    }
+    let error = refused(&HTTP.replace("127.0.0.1:80", "/run/r.sock"));
+    assert!(error.contains("transport = \"unix\""), "{error}");
+}
+
+#[test]
+fn what_one_transport_does_not_have_is_refused_with_its_line() {
+    for (start, key, part) in [
+        (UNIX, "max_connections_per_address = 0", "no addresses"),
+        (HTTP, "mode = \"0600\"", "`mode`"),
+        (HTTP, "allow_uids = [0]", "`allow_uids`"),
+        (HTTP, "allow_gids = [0]", "`allow_gids`"),
+        (&UNIX.replace("/run", "@run"), "mode = \"0600\"", "no file"),
+        (UNIX, "mode = \"0888\"", "no mode"),
+        (UNIX, "mode = \"1777\"", "no mode"),
+        (UNIX, "allow_uids = []", "nobody"),
+        (UNIX, "allow_gids = []", "nobody"),
+    ] {
+        let error = refused(&format!("{start}{key}\n"));
+        assert!(error.contains("r.toml:5") && error.contains(part), "{key}: {error}");
+    }
+    let both = format!("{}allow_uids = [0]\n", UNIX.replace("/run", "@run"));
+    assert!(Config::from_toml(&both, "r.toml").is_ok(), "abstract sockets know their peers");
+}
+
+#[test]
+fn two_listeners_on_one_path_are_refused() {
+    let error = refused(&format!("{UNIX}{UNIX}"));
+    assert!(error.contains("r.toml:6") && error.contains("r.toml:2"), "{error}");
 }

@@ -54,6 +54,11 @@ impl Ports {
         Self(Arc::new(Shared { prefix, configs, lcores, attached: Mutex::default() }))
     }
 
+    /// Those of a dataplane that has none.
+    pub(super) fn none() -> Self {
+        Self::new("", std::iter::empty(), Vec::new())
+    }
+
     fn attached(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Attached>> {
         self.0.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,12 +105,13 @@ impl Ports {
             };
             return refuse("there is no such port".to_owned(), remedy);
         };
-        match (config.trust, asked) {
-            (Trust::Isolated, Some(Trust::Shared)) => refuse(
+        match (config.isolated, asked) {
+            (true, Some(Trust::Shared)) => refuse(
                 "the port is isolated".to_owned(),
-                "ask for isolated, or set `trust = \"shared\"` on its listener".to_owned(),
+                "ask for isolated, or leave `isolated` of its listener out".to_owned(),
             ),
-            (granted, asked) => Ok(asked.unwrap_or(granted)),
+            (true, _) => Ok(Trust::Isolated),
+            (false, asked) => Ok(asked.unwrap_or(Trust::Shared)),
         }
     }
 
@@ -182,13 +188,15 @@ impl Ports {
     /// Gives each lcore its queue, and waits until all have it.
     fn hand_over(&self, name: &str, queues: Vec<Queue>) -> Result<()> {
         let lcores = self.0.lcores.iter().zip(queues);
-        let results: Vec<_> = lcores.map(|((handle, _), queue)| {
-            let (name, (done, result)) = (name.to_owned(), mpsc::channel());
-            call(handle, move |lcore| {
-                let _ = done.send(lcore.attach(&name, queue));
-            });
-            result
-        }).collect();
+        let results: Vec<_> = lcores
+            .map(|((handle, _), queue)| {
+                let (name, (done, result)) = (name.to_owned(), mpsc::channel());
+                call(handle, move |lcore| {
+                    let _ = done.send(lcore.attach(&name, queue));
+                });
+                result
+            })
+            .collect();
         for ((handle, _), result) in self.0.lcores.iter().zip(results) {
             let ended = || Error::new("attach to a port", "the dataplane is stopping", "start it");
             answer(handle, &result).ok_or_else(ended)??;
@@ -198,13 +206,18 @@ impl Ports {
 
     /// Takes a port away on every lcore; how many slots came home.
     fn take_away(&self, name: &str) -> u32 {
-        let results: Vec<_> = self.0.lcores.iter().map(|(handle, _)| {
-            let (name, (done, result)) = (name.to_owned(), mpsc::channel());
-            call(handle, move |lcore| {
-                let _ = done.send(lcore.detach(&name));
-            });
-            result
-        }).collect();
+        let results: Vec<_> = self
+            .0
+            .lcores
+            .iter()
+            .map(|(handle, _)| {
+                let (name, (done, result)) = (name.to_owned(), mpsc::channel());
+                call(handle, move |lcore| {
+                    let _ = done.send(lcore.detach(&name));
+                });
+                result
+            })
+            .collect();
         // An lcore that has ended has dropped its queue.
         let lcores = self.0.lcores.iter().zip(results);
         lcores.map(|((handle, _), result)| answer(handle, &result).unwrap_or(0)).sum()

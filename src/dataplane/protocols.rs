@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use crate::config::ListenerConfig;
 use crate::counters::Totals;
 use crate::error::{Error, Result};
-use crate::handler::{Builtin, Echo, Http, http};
+use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
 use crate::limits::HTTP_TIMEOUT_MS_MAX;
 use crate::pipeline::chain::http1::Settings;
+use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
+use crate::port::{PortIndex, PortTable};
 
 /// What a protocol knows when it is made for one listener on one lcore.
 pub struct ProtocolContext<'a> {
@@ -24,6 +26,9 @@ pub struct ProtocolContext<'a> {
     pub status: &'a Totals,
     /// Where the protocol registers the kinds of values that it hangs on connections.
     pub extensions: &'a mut Extensions,
+    /// The port whose process is to handle the messages, and whether connections wait while there is
+    /// none; `None`: the protocol's own handler does.
+    pub port: Option<(PortIndex, bool)>,
 }
 
 /// One listener's protocol on one lcore.
@@ -40,11 +45,13 @@ type Make = Box<dyn Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sy
 pub struct Protocols(BTreeMap<String, Make>);
 
 impl Protocols {
-    /// Those that ringway brings along: `http` and `echo`.
+    /// Those that ringway brings along: `http`, `echo` and `ipc`.
     pub fn builtin() -> Self {
         let mut protocols = Self(BTreeMap::new());
         protocols.register("http", make_http);
         protocols.register("echo", make_echo);
+        protocols.register("raw", make_raw);
+        protocols.register("ipc", make_ipc);
         protocols
     }
 
@@ -60,7 +67,8 @@ impl Protocols {
     /// Refuses listeners of a protocol that nobody registered, or whose settings its maker refuses.
     pub(super) fn check(&self, listeners: &[ListenerConfig]) -> Result<()> {
         let (status, mut extensions) = (Totals::new(Vec::new()), Extensions::new(0));
-        for listener in listeners {
+        let mut ports = PortTable::default();
+        for (index, listener) in listeners.iter().enumerate() {
             let mut context = ProtocolContext {
                 settings: &listener.config,
                 slots: 0,
@@ -68,6 +76,7 @@ impl Protocols {
                 large_slots: 0,
                 status: &status,
                 extensions: &mut extensions,
+                port: port_of(listener, &mut ports, index)?,
             };
             self.make(listener, &mut context)?;
         }
@@ -92,6 +101,51 @@ impl Protocols {
     }
 }
 
+/// The port of `listener`, added to the lcore's.
+pub(super) fn port_of(
+    listener: &ListenerConfig,
+    ports: &mut PortTable,
+    index: usize,
+) -> Result<Option<(PortIndex, bool)>> {
+    let Some(port) = &listener.port else { return Ok(None) };
+    let added = ports.add(&port.name, index as u8);
+    let at = |error: Error| {
+        let what = format!("{} ({})", error.what(), listener.origin);
+        Error::new(what, error.why(), error.remedy())
+    };
+    let added = added.map_err(at)?;
+    Ok(Some((added, port.park)))
+}
+
+/// Refuses a port before a protocol that no process can handle.
+fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<()> {
+    match context.port {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            format!("configure protocol {protocol}"),
+            "its messages are not for a process at a port",
+            "leave `handler` out, or use protocol http or raw",
+        )),
+    }
+}
+
+/// Bytes as they come, for the process at a port.
+fn make_raw(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    no_other_settings("raw", context.settings, &[])?;
+    let Some((port, park)) = context.port else {
+        return Err(Error::new(
+            "configure protocol raw",
+            "nobody would handle its bytes",
+            "add handler = \"port:NAME\", or use protocol echo",
+        ));
+    };
+    let unattended = if park { Unattended::Park } else { Unattended::Refuse };
+    Ok(Protocol {
+        pipeline: Pipeline::Raw(chain::Raw::new(context.slots)),
+        handler: Box::new(Remote::new(context.slots, port, unattended)),
+    })
+}
+
 /// Refuses settings that a protocol does not have.
 fn no_other_settings(protocol: &str, settings: &toml::Table, known: &[&str]) -> Result<()> {
     match settings.keys().find(|key| !known.contains(&key.as_str())) {
@@ -112,6 +166,7 @@ fn no_other_settings(protocol: &str, settings: &toml::Table, known: &[&str]) -> 
 
 fn make_echo(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     no_other_settings("echo", context.settings, &[])?;
+    no_port("echo", context)?;
     Ok(Protocol {
         pipeline: Pipeline::Raw(chain::Raw::new(context.slots)),
         handler: Box::new(Echo),
@@ -133,6 +188,27 @@ impl Protocol {
     }
 }
 
+impl Protocol {
+    /// The control line protocol before `service`, with the settings of the listener.
+    pub fn ipc(
+        context: &ProtocolContext<'_>,
+        service: impl ipc::Service + 'static,
+    ) -> Result<Self> {
+        no_other_settings("ipc", context.settings, &["command_timeout_ms"])?;
+        let mut settings = ipc_chain::Settings::for_slots(context.small_slots, context.large_slots);
+        let timeout =
+            bounded("ipc", context.settings, "command_timeout_ms", 1, HTTP_TIMEOUT_MS_MAX)?;
+        if let Some(ms) = timeout {
+            settings.command_timeout_ns = ms * 1_000_000;
+        }
+        let chain = chain::Ipc::new(context.slots, settings);
+        Ok(Self {
+            pipeline: Pipeline::Ipc(Box::new(chain)),
+            handler: Box::new(Ipc::new(context.slots, service)),
+        })
+    }
+}
+
 impl ProtocolContext<'_> {
     /// What the listener's settings say of HTTP/1.1, and the usual where they say nothing. Settings
     /// that it does not know are refused.
@@ -149,7 +225,7 @@ impl ProtocolContext<'_> {
         ];
         no_other_settings("http", self.settings, &KNOWN)?;
         let mut http = Settings::for_slots(self.small_slots, self.large_slots);
-        let number = |name, least, most| bounded(self.settings, name, least, most);
+        let number = |name, least, most| bounded("http", self.settings, name, least, most);
         let set = |place: &mut u32, name, least| {
             number(name, least, (*place).into()).map(|n| *place = n.map_or(*place, |n| n as u32))
         };
@@ -178,13 +254,23 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     Protocol::http(context, Builtin::new(context.status.clone()))
 }
 
-/// The setting `name` of protocol http, if it is there, within its bounds.
-fn bounded(settings: &toml::Table, name: &str, least: u64, most: u64) -> Result<Option<u64>> {
+fn make_ipc(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    Protocol::ipc(context, ipc::Builtin::new(context.status.clone()))
+}
+
+/// The setting `name` of `protocol`, if it is there, within its bounds.
+fn bounded(
+    protocol: &str,
+    settings: &toml::Table,
+    name: &str,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>> {
     let Some(value) = settings.get(name) else { return Ok(None) };
     let number = value.as_integer().and_then(|n| u64::try_from(n).ok());
     number.filter(|n| (least..=most).contains(n)).map(Some).ok_or_else(|| {
         Error::new(
-            format!("configure protocol http with {name} = {value}"),
+            format!("configure protocol {protocol} with {name} = {value}"),
             "it is out of bounds",
             format!("give a number from {least} to {most}"),
         )

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::Running;
-use super::protocols::{Protocol, ProtocolContext, Protocols};
+use super::protocols::{Protocol, ProtocolContext, Protocols, port_of};
 use crate::config::{Config, IdleMode, LcoreSpec, ListenerConfig};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
@@ -18,7 +18,8 @@ use crate::mailbox::Mailbox;
 use crate::mem::{CacheClaim, Mempool, RxOptions, UringIo};
 use crate::pipeline::{Cx, Extensions};
 use crate::sys::affinity;
-use crate::sys::socket::TcpListener;
+use crate::sys::peer_credentials::AllowedPeers;
+use crate::sys::socket::StreamListener;
 use crate::sys::uring::{Mode, Options};
 use crate::time::{Clock, TimerWheel};
 use crate::transport::{Io, Tcp, TcpLimits};
@@ -73,7 +74,7 @@ pub(super) struct Worker {
     /// Its share of the pool's small and large slots.
     pub slots_share: [u32; 2],
     /// One socket for each listener of the configuration, in order.
-    pub sockets: Vec<TcpListener>,
+    pub sockets: Vec<StreamListener>,
     pub job: Arc<Job>,
 }
 
@@ -143,7 +144,7 @@ impl Worker {
             counters: self.counters.clone(),
         };
         let (clock, idle) = (job.clock, job.idle);
-        let listeners = self.listeners(files, &mut cx.extensions)?;
+        let listeners = self.listeners(files, &mut cx)?;
         let parts = Parts { io, cx, mailbox, clock, idle };
         let mut lcore = Lcore::new(parts);
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -162,24 +163,28 @@ impl Worker {
     }
 
     /// A listener on each socket, with the protocol that the configuration names.
-    fn listeners(self, slots: u32, extensions: &mut Extensions) -> Result<Vec<Box<Listener>>> {
+    fn listeners(self, slots: u32, cx: &mut Cx) -> Result<Vec<Box<Listener>>> {
         let job = &self.job;
         let numbered = job.config.listeners.iter().zip(self.sockets).enumerate();
-        let make = |(index, (config, socket)): (usize, (&ListenerConfig, TcpListener))| {
+        let make = |(index, (config, socket)): (usize, (&ListenerConfig, StreamListener))| {
             let mut context = ProtocolContext {
                 settings: &config.config,
                 slots,
                 small_slots: self.slots_share[0],
                 large_slots: self.slots_share[1],
                 status: &job.status,
-                extensions,
+                extensions: &mut cx.extensions,
+                port: port_of(config, &mut cx.ports, index)?,
             };
             let Protocol { pipeline, handler } = job.protocols.make(config, &mut context)?;
             let limits = TcpLimits {
                 write_timeout: config.write_timeout,
                 connections_per_address: config.connections_per_address,
             };
-            let transport = Box::new(Tcp::new(socket, index as u8, slots).with_limits(limits));
+            let access = &config.access;
+            let allowed = AllowedPeers { uids: access.uids.clone(), gids: access.gids.clone() };
+            let transport = Tcp::new(socket, index as u8, slots).with_limits(limits);
+            let transport = Box::new(transport.with_allowed_peers(allowed));
             Ok(Box::new(Listener::new(transport, pipeline, handler)))
         };
         numbered.map(make).collect()

@@ -5,3 +5,4 @@
 //! it was given, and a stage turns those into sub-bufs of the same slot.
 
 pub mod http1;
+pub mod ipc;

@@ -4,7 +4,9 @@
 pub mod affinity;
 pub mod host;
 pub mod mapping;
+pub mod peer_credentials;
 pub mod signal;
 pub mod socket;
 pub mod topology;
+pub mod unix_socket;
 pub mod uring;

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -10,8 +11,39 @@ use nix::sys::socket::{
     listen, setsockopt, socket, sockopt,
 };
 
+use super::unix_socket::UnixListener;
 use crate::error::{Error, Result};
 use crate::limits::LISTEN_BACKLOG;
+
+/// A bound, listening stream socket.
+#[derive(Debug)]
+pub enum StreamListener {
+    /// Of its own: the kernel spreads connections among those of one address.
+    Tcp(TcpListener),
+    /// Shared by all that accept from it: the first who asks gets the next connection.
+    Unix(Arc<UnixListener>),
+}
+
+impl AsFd for StreamListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+impl From<TcpListener> for StreamListener {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+impl From<Arc<UnixListener>> for StreamListener {
+    fn from(listener: Arc<UnixListener>) -> Self {
+        Self::Unix(listener)
+    }
+}
 
 /// A bound, listening TCP socket.
 #[derive(Debug)]

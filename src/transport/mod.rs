@@ -13,6 +13,7 @@ pub use tcp::{Tcp, TcpLimits};
 
 use crate::error::Result;
 use crate::mem::{Burst, ConnId};
+use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 
 /// What a transport really does where it runs; the conformance suite holds each to it.
@@ -86,6 +87,12 @@ pub trait Transport {
 
     /// Begins to accept connections.
     fn start(&mut self, io: &mut Io);
+
+    /// From here on accepts from `listener`, in place of the socket it had; nothing, once it accepts
+    /// no more. Connections go on. What listens on no socket drops it.
+    fn listen_on(&mut self, io: &mut Io, listener: StreamListener) {
+        let _ = (io, listener);
+    }
 
     /// Accepts no more connections. Those that are open go on.
     fn stop_accepting(&mut self, io: &mut Io);

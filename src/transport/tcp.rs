@@ -1,4 +1,5 @@
-//! TCP over io_uring: accepts into direct descriptors (multishot, unless addresses are wanted), multishot receive into the lent
+//! Stream sockets over io_uring, TCP and Unix-domain ones: accepts into direct descriptors
+//! (multishot, unless the peers' addresses or users are wanted), multishot receive into the lent
 //! slots, one gathered send per connection and round.
 //!
 //! A connection's slot is its direct descriptor. The slot is closed only when no operation on it is
@@ -7,6 +8,7 @@
 mod accept;
 mod close;
 mod conn;
+mod known;
 mod peers;
 mod recv;
 mod send;
@@ -26,7 +28,8 @@ use crate::limits::{
     TX_QUEUE_BUFS,
 };
 use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
-use crate::sys::socket::TcpListener;
+use crate::sys::peer_credentials::AllowedPeers;
+use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 
 /// Operations, as the first part of a [`Token`].
@@ -64,14 +67,15 @@ impl Default for TcpLimits {
 /// One listening socket on one lcore, with its connections.
 pub struct Tcp {
     /// `None` once it accepts no more.
-    listener: Option<TcpListener>,
+    listener: Option<StreamListener>,
     lcore: u8,
     index: u8,
     conns: Box<[Conn]>,
     open: usize,
     /// Every connection is to be closed, also those that were accepted while we asked to stop.
     aborting: bool,
-    /// Accepts in flight, a bit each: the first alone, which is multishot, or with `peers` all.
+    /// Accepts in flight, a bit each: the first alone, which is multishot or, with `allowed`, waits
+    /// for somebody to come; with `peers` all.
     accepting: u8,
     /// Accepting pauses until the timer fires.
     accept_held: bool,
@@ -98,6 +102,8 @@ pub struct Tcp {
     stall_sweeps_max: u8,
     /// Connections by address, where they are bounded.
     peers: Option<Peers>,
+    /// Who may connect, on a Unix socket; nobody named: everybody.
+    allowed: AllowedPeers,
     /// The inodes of this listener's adopted sockets, by slot.
     inodes: HashMap<u32, u64>,
 }
@@ -105,9 +111,9 @@ pub struct Tcp {
 impl Tcp {
     /// The transport of `listener`, which is number `index` on its lcore. `slots` is the size of
     /// the lcore's file table.
-    pub fn new(listener: TcpListener, index: u8, slots: u32) -> Self {
+    pub fn new(listener: impl Into<StreamListener>, index: u8, slots: u32) -> Self {
         Self {
-            listener: Some(listener),
+            listener: Some(listener.into()),
             lcore: 0,
             index,
             conns: (0..slots).map(|_| Conn::FREE).collect(),
@@ -127,6 +133,7 @@ impl Tcp {
             tx: BufStore::new(TX_QUEUE_BUFS),
             stall_sweeps_max: STALL_SWEEPS_MAX,
             peers: None,
+            allowed: AllowedPeers::default(),
             inodes: HashMap::with_capacity(ADOPTED_MAX as usize),
         }
     }
@@ -137,6 +144,18 @@ impl Tcp {
         self.stall_sweeps_max = sweeps.clamp(1, STALL_SWEEPS_LIMIT.into()) as u8;
         let slots = self.conns.len() as u32;
         self.peers = limits.connections_per_address.map(|most| Peers::new(most, slots));
+        self
+    }
+
+    /// The same, open to these peers alone, of whom [`ADOPTED_MAX`] can be connected to one lcore at
+    /// a time. Before it starts.
+    ///
+    /// # Panics
+    /// When it listens on something other than a Unix socket: who a peer is, no other one knows.
+    pub fn with_allowed_peers(mut self, allowed: AllowedPeers) -> Self {
+        let unix = matches!(self.listener, Some(StreamListener::Unix(_)));
+        assert!(unix || allowed.is_empty(), "peers are known on Unix sockets alone");
+        self.allowed = allowed;
         self
     }
 
@@ -343,6 +362,16 @@ impl Transport for Tcp {
                     self.abort(io, slot);
                 }
             }
+        }
+    }
+
+    fn listen_on(&mut self, io: &mut Io, listener: StreamListener) {
+        if self.listener.is_some() {
+            self.cancel_accept(io);
+            // As in `stop_accepting`. The end of the accept arms the next, on the new socket.
+            let _ = io.uring().ring().enter();
+            self.listener = Some(listener);
+            self.arm_accept(io);
         }
     }
 

@@ -150,7 +150,7 @@ impl Server {
 
     /// Where the listener at `index` listens.
     pub fn address(&self, index: usize) -> SocketAddr {
-        self.plane.addresses()[index]
+        self.plane.addresses()[index].ip().expect("it listens on TCP")
     }
 
     /// A connection to the first listener.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ringway::counters::Reason;
+use ringway::counters::{Counter, Reason};
 use ringway::mem::{Buf, Burst, ConnId, Mempool, kind};
 use ringway::pipeline::{Cx, Handler, Pipeline, chain};
 use ringway::time::Clock;
@@ -15,6 +15,7 @@ use ringway::transport::Transport;
 use crate::network::{FarEnd, Heard, Loopback, Network, POOL_SLOTS, Simulated};
 use crate::rig::witness::Witness;
 use crate::rig::{Rig, SLOTS};
+use crate::unix::Local;
 
 /// After so long a bed has hung.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,9 +60,12 @@ pub struct Bed {
     notes: Rc<RefCell<Notes>>,
 }
 
-/// Holds each transport to one sentence of the contract: TCP twice, since it accepts in two ways.
+/// Holds each transport to one sentence of the contract: stream sockets of each family twice, since
+/// they accept in three ways.
 pub fn each(sentence: impl Fn(&mut Bed)) {
-    for bed in [Bed::sim(), Bed::tcp(None), Bed::tcp(Some(1000))] {
+    let tcp = [None, Some(1000)].map(|per_address| Bed::kernel(Loopback::new(per_address)));
+    let unix = [false, true].map(|with_list| Bed::kernel(Local::new(with_list)));
+    for bed in std::iter::once(Bed::sim()).chain(tcp).chain(unix) {
         let Some(mut bed) = bed else { continue };
         eprintln!("on {}", bed.network.name());
         sentence(&mut bed);
@@ -78,13 +82,13 @@ impl Bed {
         Some(Self::new(rig, Box::new(network), pool_range))
     }
 
-    /// With this bound on connections by address.
-    pub fn tcp(per_address: Option<u32>) -> Option<Self> {
+    /// Over the kernel; `None` where it has no io_uring.
+    pub fn kernel(network: impl Network + 'static) -> Option<Self> {
         let pool = Mempool::small(POOL_SLOTS).unwrap();
         let pool_range = address_range(&pool);
         let uring = Loopback::uring(&pool)?;
         let rig = Rig::new(pool, Clock::start(), Some(uring));
-        Some(Self::new(rig, Box::new(Loopback::new(per_address)), pool_range))
+        Some(Self::new(rig, Box::new(network), pool_range))
     }
 
     fn new(mut rig: Rig, mut network: Box<dyn Network>, pool_range: Range<usize>) -> Self {
@@ -135,6 +139,17 @@ impl Bed {
         };
         self.until("a connection opens", |bed| opened(bed).is_some());
         (far, opened(self).unwrap())
+    }
+
+    /// The far end of `conn` goes away at once.
+    pub fn reset(&mut self, far: &mut dyn FarEnd, conn: ConnId) {
+        if self.network.resets_over_unread_bytes_alone() {
+            let sent = self.rig.count(Counter::TxBytes);
+            // It may be the connection of a listener before this one.
+            assert!(self.rig.handle.write(self.buf(conn, b"unread"), None).is_ok());
+            self.until("it is out", |bed| bed.rig.count(Counter::TxBytes) > sent);
+        }
+        far.reset();
     }
 
     /// What the handler heard of `conn`, data left out.

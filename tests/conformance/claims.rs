@@ -14,7 +14,7 @@ fn zero_copy_is_claimed_by_those_alone_that_copy_nothing() {
         far.send(b"where do you lie?");
         bed.until("the bytes", |bed| bed.bytes() == b"where do you lie?");
         let features = bed.transport.features(bed.rig.lcore.io());
-        assert_eq!(features.zero_copy, bed.network.name() == "tcp");
+        assert_eq!(features.zero_copy, bed.network.name() != "sim");
         for buf in bed.kept().iter().filter(|buf| !buf.is_empty()) {
             let address = buf.bytes().as_ptr() as usize;
             assert!(bed.pool_range.contains(&address), "bytes lie in the pool that all share");

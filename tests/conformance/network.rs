@@ -1,5 +1,5 @@
-//! The two networks that the suite runs on, seen from the far end: the simulated one, and TCP over
-//! loopback through an io_uring on the test's own thread.
+//! The networks that the suite runs on, seen from the far end: the simulated one, and TCP over
+//! loopback through an io_uring on the test's own thread. Unix sockets have a file of their own.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -49,6 +49,11 @@ pub trait Network {
     /// A transport that listens, as number `index`. Those that connect meet the last one.
     fn listen(&mut self, index: u8) -> Witness;
     fn connect(&mut self) -> Box<dyn FarEnd>;
+    /// Whether a far end that goes is lost, and has not just said its last, only if it leaves bytes
+    /// unread.
+    fn resets_over_unread_bytes_alone(&self) -> bool {
+        false
+    }
     /// To be called between two passes of the loop.
     fn step(&mut self) {}
 }
@@ -182,15 +187,19 @@ impl FarEnd for Option<TcpStream> {
     }
 
     fn read(&mut self, out: &mut Vec<u8>) -> Heard {
-        let Some(stream) = self else { return Heard::Reset };
-        let mut room = [0; 16 * 1024];
-        loop {
-            match stream.read(&mut room) {
-                Ok(0) => return Heard::Finished,
-                Ok(count) => out.extend(&room[..count]),
-                Err(why) if why.kind() == ErrorKind::WouldBlock => return Heard::Open,
-                Err(_) => return Heard::Reset,
-            }
+        self.as_mut().map_or(Heard::Reset, |stream| hear(stream, out))
+    }
+}
+
+/// Appends what a socket that does not block has to say.
+pub fn hear(stream: &mut impl Read, out: &mut Vec<u8>) -> Heard {
+    let mut room = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut room) {
+            Ok(0) => return Heard::Finished,
+            Ok(count) => out.extend(&room[..count]),
+            Err(why) if why.kind() == ErrorKind::WouldBlock => return Heard::Open,
+            Err(_) => return Heard::Reset,
         }
     }
 }

@@ -77,7 +77,7 @@ fn a_peer_that_goes_away_is_reported_closed() {
     each(|bed| {
         let (mut far, conn) = bed.open();
         let (_other, other) = bed.open();
-        far.reset();
+        bed.reset(&mut *far, conn);
         bed.until("CLOSED or nothing", |bed| {
             // Where the loss shows only when we write, write.
             bed.say([bed.buf(other, b"x")]);
@@ -156,7 +156,7 @@ fn who_finds_the_house_full_waits_until_somebody_goes() {
         bed.passes(20);
         assert_eq!(bed.transport.connections(), most);
         let (mut goes, conn) = all.pop().unwrap();
-        goes.reset();
+        bed.reset(&mut *goes, conn);
         bed.until("one goes", |bed| bed.has_heard(CLOSED, conn));
         let opened = most + 1;
         bed.until("the other comes", |bed| bed.transport.record().opened == opened);
@@ -175,8 +175,8 @@ fn a_listener_that_comes_to_a_full_lcore_accepts_once_there_is_room() {
         let _waits = bed.network.connect();
         bed.passes(20);
         assert_eq!(bed.transport.connections(), 0);
-        let (mut goes, _) = all.pop().unwrap();
-        goes.reset();
+        let (mut goes, conn) = all.pop().unwrap();
+        bed.reset(&mut *goes, conn);
         bed.until("the other comes", |bed| bed.transport.connections() == 1);
     });
 }
@@ -280,7 +280,7 @@ fn who_goes_away_while_it_is_paused_is_reported_closed_once() {
         let (mut far, conn) = bed.open();
         bed.say([bed.marker(conn, PAUSE)]);
         bed.passes(5);
-        far.reset();
+        bed.reset(&mut *far, conn);
         bed.passes(20);
         bed.say([bed.marker(conn, RESUME)]);
         bed.until("CLOSED", |bed| bed.has_heard(CLOSED, conn));

@@ -124,7 +124,8 @@ fn a_start_that_runs_out_of_descriptors_is_refused_with_the_remedy_and_leaves_no
             };
             assert!(refusals > 3, "{refusals} refusals");
             drop(taken);
-            let mut client = Client::connect(server.addresses()[0]);
+            let mut client =
+                Client::connect(server.addresses()[0].ip().expect("it listens on TCP"));
             assert_eq!(client.send("x").receive(1), b"x");
             drop(client);
             server.drain();

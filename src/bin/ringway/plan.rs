@@ -60,6 +60,7 @@ impl fmt::Display for Plan<'_> {
         for listener in &options.config.listeners {
             let transport = match listener.transport {
                 TransportKind::Tcp => "tcp",
+                TransportKind::Unix => "unix",
             };
             writeln!(f, "  listener {transport} {} {}", listener.address, listener.protocol)?;
         }

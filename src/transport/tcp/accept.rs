@@ -43,14 +43,17 @@ impl Tcp {
             let token = self.accept_token(op::ACCEPT, place);
             let ring = io.uring().ring();
             match self.peers {
+                None if !self.allowed.is_empty() => ring.poll_readable(listener.as_fd(), token),
                 None => ring.accept_multi(listener.as_fd(), token),
                 Some(_) => ring.accept(listener.as_fd(), self.address_place(place), token),
             }
         }
     }
 
-    fn is_at_its_limit(&self, io: &Io) -> bool {
-        io.connections >= io.connections_max || self.rx.len() >= RX_QUEUE_HIGH
+    pub(super) fn is_at_its_limit(&self, io: &Io) -> bool {
+        io.connections >= io.connections_max
+            || self.rx.len() >= RX_QUEUE_HIGH
+            || !self.allowed.is_empty() && io.adoptable.is_empty()
     }
 
     fn accept_token(&self, op: u8, place: usize) -> u64 {
@@ -67,6 +70,7 @@ impl Tcp {
             self.accepting &= !(1 << place);
         }
         match u32::try_from(cqe.result) {
+            Ok(_) if !self.allowed.is_empty() => self.accept_known(io),
             Ok(slot) => {
                 self.accepted(io, place, slot);
                 if self.is_at_its_limit(io) {
@@ -128,7 +132,7 @@ impl Tcp {
     }
 
     /// A connection is in `slot` from here on.
-    fn take_slot(&mut self, io: &mut Io, slot: u32) {
+    pub(super) fn take_slot(&mut self, io: &mut Io, slot: u32) {
         if self.conn(slot).phase == Phase::Closed {
             // The kernel gave the slot out again before we saw the completion of its close.
             self.on_closed(io, slot);
@@ -143,7 +147,7 @@ impl Tcp {
     }
 
     /// Says that the connection is there, and receives from it.
-    fn opened(&mut self, io: &mut Io, slot: u32) {
+    pub(super) fn opened(&mut self, io: &mut Io, slot: u32) {
         self.rx.push_back(Buf::marker(self.id(io, slot), kind::OPEN));
         if self.aborting {
             return self.abort(io, slot);

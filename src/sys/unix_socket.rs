@@ -1,0 +1,251 @@
+//! Listening Unix-domain sockets: their files made, replaced and removed without stealing one from a
+//! server that lives. What arrives on them is `transport`'s.
+
+use std::fs::{self, File, Permissions, TryLockError};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket,
+};
+
+use crate::error::{Error, Result};
+use crate::limits::{LISTEN_BACKLOG, UNIX_LOCK_RETRY_NS, UNIX_LOCK_TRIES_MAX, UNIX_PATH_BYTES_MAX};
+
+#[cfg(test)]
+mod tests;
+
+/// What a new file is called until it has its permissions, in its directory. There is one at a time:
+/// whoever makes it holds the lock.
+const NEW_FILE: &str = ".ringway-new.sock";
+
+/// A bound, listening Unix stream socket and its file, which it removes when it is dropped.
+///
+/// Shared by reference count where several threads accept from it: unlike TCP sockets those of this
+/// family cannot share an address.
+#[derive(Debug)]
+pub struct UnixListener {
+    socket: StdListener,
+    path: PathBuf,
+    /// `None` for an abstract name.
+    file: Option<FileId>,
+}
+
+/// What tells our file from one that somebody else put in its place. The kernel keeps the inode for
+/// as long as the socket is open, so no other file gets its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl UnixListener {
+    /// Listens on the file `path` with the permissions `mode`, which it has before anybody can
+    /// connect.
+    ///
+    /// The socket of a server that is gone is replaced, and at no moment is there no file. A path
+    /// that somebody listens on is refused, and so is one that is no socket. Of two that start at
+    /// the same time one gets a lock (flock(2)) on the directory first, and the other finds it
+    /// listening. A server that takes no such lock cannot lose its path either, but in the moment
+    /// between its bind(2), which fails over a file that is there, and its listen(2).
+    ///
+    /// A path that begins with `@` is an abstract name (unix(7)): it has no file, and `mode` says
+    /// nothing.
+    pub fn bind(path: &Path, mode: u32) -> Result<Self> {
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.len() > UNIX_PATH_BYTES_MAX {
+            return Err(too_long(path));
+        }
+        if let Some(name) = bytes.strip_prefix(b"@") {
+            let socket = listen_abstract(name).map_err(|e| bind_error(path, &e))?;
+            return Ok(Self { socket, path: path.to_owned(), file: None });
+        }
+        let fail = |why: io::Error| bind_error(path, &why);
+        let path = std::path::absolute(path).map_err(fail)?;
+        let directory = lock_directory(&path)?;
+        refuse_if_taken(&path)?;
+        let (socket, file) = listen_on_file(&directory, &path, mode).map_err(fail)?;
+        Ok(Self { socket, path, file: Some(file) })
+    }
+
+    /// The path that it listens on, absolute; an abstract name with its `@`.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether peers that connect to the path still reach this socket. Where its file was deleted or
+    /// replaced they do not; dropping it and binding anew mends that, unless somebody else listens
+    /// there now. One system call.
+    pub fn is_still_there(&self) -> bool {
+        self.file.is_none_or(|file| file_id(&self.path).is_ok_and(|there| there == file))
+    }
+
+    /// The next connection, whose reads and writes block. `WouldBlock` when none waits: the listening
+    /// socket does not block, so wait with poll(2).
+    pub fn accept(&self) -> io::Result<UnixStream> {
+        Ok(self.socket.accept()?.0)
+    }
+}
+
+impl AsFd for UnixListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for UnixListener {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // Nobody who takes the lock puts a file there between the look and the removal.
+            let _lock = lock_directory(&self.path);
+            if self.is_still_there() {
+                // One that cannot be removed is stale from here on, and the next start replaces it.
+                let _ = fs::remove_file(&self.path);
+            }
+        }
+    }
+}
+
+/// The directory of `path`, locked until it is dropped.
+fn lock_directory(path: &Path) -> Result<File> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let fail = |why: &dyn std::fmt::Display, remedy: &str| {
+        let why = format!("its directory {}: {why}", directory.display());
+        Error::new(format!("listen on {}", path.display()), why, remedy)
+    };
+    let file = File::open(directory)
+        .map_err(|e| fail(&e, "make the directory, readable and writable by this user"))?;
+    for _ in 0..UNIX_LOCK_TRIES_MAX {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(Duration::from_nanos(UNIX_LOCK_RETRY_NS));
+            }
+            Err(TryLockError::Error(e)) => {
+                return Err(fail(&e, "use a directory on a local file system"));
+            }
+        }
+    }
+    Err(fail(&"somebody holds a lock on it", "see who with `lslocks`, or use another directory"))
+}
+
+/// Whether there is no file, or the socket of a server that is gone.
+fn refuse_if_taken(path: &Path) -> Result<()> {
+    let what = || format!("listen on {}", path.display());
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(bind_error(path, &e)),
+        Ok(file) if !file.file_type().is_socket() => {
+            return Err(Error::new(
+                what(),
+                "a file lies there that is no socket",
+                "move it away, or change the listener's address",
+            ));
+        }
+        Ok(_) => {}
+    }
+    let knock = || connect(open()?.as_raw_fd(), &UnixAddr::new(path)?);
+    match knock() {
+        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(()),
+        // One that is full, or takes something other than streams, lives as well.
+        Ok(()) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => {
+            Err(bind_error(path, &Errno::EADDRINUSE.into()))
+        }
+        Err(why) => Err(Error::new(
+            what(),
+            format!("whether its server lives cannot be told: {}", why.desc()),
+            "remove the file if nobody listens there, or change the listener's address",
+        )),
+    }
+}
+
+/// Made under another name, so that what replaces a stale file is ready to be connected to.
+fn listen_on_file(directory: &File, path: &Path, mode: u32) -> io::Result<(StdListener, FileId)> {
+    let new = path.with_file_name(NEW_FILE);
+    // Of one that was stopped here.
+    match fs::remove_file(&new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let socket = open()?;
+    // A long path has no room for another name in its place; the directory has a short one.
+    let short = format!("/proc/self/fd/{}/{NEW_FILE}", directory.as_raw_fd());
+    let fits = new.as_os_str().len() <= UNIX_PATH_BYTES_MAX;
+    let name = if fits { new.as_path() } else { Path::new(&short) };
+    bind(socket.as_raw_fd(), &UnixAddr::new(name)?)?;
+    let ready = || {
+        fs::set_permissions(&new, Permissions::from_mode(mode))?;
+        listen(&socket, backlog())?;
+        fs::rename(&new, path)?;
+        file_id(path)
+    };
+    match ready() {
+        Ok(file) => Ok((socket.into(), file)),
+        Err(why) => {
+            let _ = fs::remove_file(&new);
+            Err(why)
+        }
+    }
+}
+
+fn listen_abstract(name: &[u8]) -> io::Result<StdListener> {
+    let socket = open()?;
+    bind(socket.as_raw_fd(), &UnixAddr::new_abstract(name)?)?;
+    listen(&socket, backlog())?;
+    Ok(socket.into())
+}
+
+fn open() -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket(AddressFamily::Unix, SockType::Stream, flags, None)
+}
+
+fn backlog() -> Backlog {
+    Backlog::new(LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN)
+}
+
+fn file_id(path: &Path) -> io::Result<FileId> {
+    let file = fs::symlink_metadata(path)?;
+    Ok(FileId { device: file.dev(), inode: file.ino() })
+}
+
+fn too_long(path: &Path) -> Error {
+    Error::new(
+        format!("listen on {}", path.display()),
+        format!(
+            "the path has {} bytes, and a Unix socket's has at most {UNIX_PATH_BYTES_MAX}",
+            path.as_os_str().len()
+        ),
+        "use a shorter path, such as one below /run",
+    )
+}
+
+fn bind_error(path: &Path, why: &io::Error) -> Error {
+    let what = format!("listen on {}", path.display());
+    match why.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EADDRINUSE) => Error::new(
+            what,
+            "a server listens there already",
+            format!(
+                "see which with `ss -xlp src '{}'`, or change the listener's address",
+                path.display()
+            ),
+        ),
+        Some(Errno::EACCES | Errno::EPERM | Errno::EROFS) => Error::new(
+            what,
+            why.to_string(),
+            "let this user write to the directory, or use another one",
+        ),
+        Some(Errno::EMFILE | Errno::ENFILE) => {
+            Error::new(what, "the limit on open files is reached", "raise it with `ulimit -n`")
+        }
+        _ => Error::new(what, why.to_string(), "change the listener's address"),
+    }
+}
