@@ -220,12 +220,12 @@ pub const HTTP_KEEP_ALIVE_TIMEOUT_NS: u64 = 75_000_000_000;
 /// days that a session can tell apart.
 pub const HTTP_TIMEOUT_MS_MAX: u64 = 86_400_000;
 
-/// Messages of one listener that wait behind responses that are not whole; the connection that one
-/// more comes from is closed.
+/// Messages of one listener that wait behind responses that are not whole, or for a slot; the
+/// connection that one more comes from is closed.
 pub const HTTP_HELD_BUFS: usize = 16 * 1024;
 
-/// What came on connections that the handler wants nothing more from, per listener: each holds a slot
-/// of its own, and there are fewer of those.
+/// What came on connections that the handler wants nothing more from, or is part of something that
+/// waits for a slot, per listener: each holds a slot of its own, and there are fewer of those.
 pub const HTTP_WAITING_BUFS: usize = 8192;
 
 const _: () = assert!(HTTP_WAITING_BUFS >= (SMALL_SLOTS + LARGE_SLOTS) as usize);

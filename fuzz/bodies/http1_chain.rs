@@ -36,8 +36,9 @@ const WORDS: [&str; 20] = [
     "GET / HTTP/1.1\r\n\r\n",
 ];
 
-/// Bufs that may wait in front of the chain: fewer than the pool has, which may be starved.
-const WAITING_MAX: usize = 100;
+/// Pieces that arrive at most while the pool is starved: each may wait in a slot of its own, and one
+/// operation brings up to 100 more.
+const PIECES_MAX: usize = 100;
 
 /// Parts of `/stream` and `/length`.
 const PARTS: u32 = 3;
@@ -97,7 +98,7 @@ pub fn check(bytes: &[u8]) {
     let handler = Http::new(SLOTS, Paths { parts: [0; SLOTS as usize] });
     let mut harness = Harness::build(|_| (Pipeline::Http1(Box::new(chain)), handler));
     let mut peers: Vec<Peer> = Vec::new();
-    let (mut current, mut rest) = (0, bytes);
+    let (mut current, mut pieces, mut rest) = (0, 0, bytes);
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
         let argument = usize::from(first & 31);
@@ -106,19 +107,24 @@ pub fn check(bytes: &[u8]) {
             current = peers.len() - 1;
         }
         let peer = &mut peers[current];
-        if harness.waiting() > WAITING_MAX {
-            harness.starve(false);
-            harness.run();
+        if pieces > PIECES_MAX {
+            settle(&mut harness);
+            pieces = 0;
         }
         match first >> 5 {
             0 => {
                 let (raw, after) = rest.split_at(rest.len().min(argument + 1));
                 harness.receive(peer.conn, raw);
+                pieces += 1;
                 rest = after;
             }
-            1 => harness.receive(peer.conn, peer.word(argument)),
+            1 => {
+                harness.receive(peer.conn, peer.word(argument));
+                pieces += 1;
+            }
             2 => {
                 let word = peer.word(argument);
+                pieces += word.len();
                 harness.receive_cut(peer.conn, word, 1);
             }
             3 => current = argument % CONNS,
@@ -131,14 +137,18 @@ pub fn check(bytes: &[u8]) {
             _ => harness.run(),
         }
     }
-    harness.starve(false);
-    // What waited for a slot goes on now.
-    (0..64).for_each(|_| harness.run());
+    settle(&mut harness);
     assert_eq!(harness.waiting(), 0, "there are slots enough");
     for peer in &peers {
         check_responses(harness.sent(peer.conn), harness.closed(peer.conn).is_some());
     }
     harness.finish();
+}
+
+/// What waited for a slot goes on.
+fn settle(harness: &mut Harness<Http<Paths>>) {
+    harness.starve(false);
+    (0..64).for_each(|_| harness.run());
 }
 
 impl Peer {

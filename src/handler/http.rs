@@ -98,7 +98,7 @@ pub struct Http<S> {
     encoder: Encoder,
     /// By connection slot; what is not [`Exchange::NONE`] outlasts a message.
     exchanges: Box<[Exchange]>,
-    /// Requests behind responses that are not whole.
+    /// Requests behind responses that are not whole, and what waits for a slot.
     held: BufStore,
     /// Responses that wait: a service is asked once.
     kept: KeptResponses,
@@ -120,10 +120,10 @@ impl<S: Service> Http<S> {
     }
 
     /// Answers a request that nothing is before with a response that is whole at once, as nearly all
-    /// are; any other message goes the long way. Gives it back when the pool has no slot for what it
-    /// makes.
+    /// are; any other message goes the long way. What finds no slot for what it makes is held: others
+    /// go on, and those among them that give slots back.
     #[inline(always)]
-    fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+    fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         if message.kind() != HEAD || !self.exchanges[message.conn().slot() as usize].is_idle() {
             return self.on_any_message(cx, message, out);
         }
@@ -134,57 +134,44 @@ impl<S: Service> Http<S> {
             && self.respond_plainly(cx, message.conn(), response, out)
         {
             cx.extensions.end_message(message.message());
-            return Ok(());
+            return;
         }
-        self.on_reply(cx, message, reply, out)
+        self.on_reply(cx, message, reply, out);
     }
 
     /// Puts a message to its place: to be handled, or held behind those before it.
     #[inline(never)]
-    fn on_any_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+    fn on_any_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         let conn = message.conn();
         let over = self.exchanges[conn.slot() as usize].answer == Answer::Over;
         if over && message.kind() != kind::CLOSED {
             cx.extensions.end_message(message.message());
-            cx.drop_buf(message, Reason::NotWanted);
-            return Ok(());
+            return cx.drop_buf(message, Reason::NotWanted);
         }
         if self.must_wait(&message) {
-            self.hold(cx, message, out);
-            return Ok(());
+            return self.hold(cx, message, out);
         }
         if let Err(message) = self.handle(cx, message, out) {
-            if message.kind() != BODY
-                || self.exchanges[conn.slot() as usize].wants != Wants::Service
-            {
-                return Err(message);
-            }
-            // The service may have to be pulled from before it takes more: that, and all other
-            // connections, go on meanwhile.
-            self.hold(cx, message, out);
+            self.hold_first(cx, message, out);
         }
         self.go_on(cx, conn, out);
-        Ok(())
     }
 
     /// The same for a reply that is at hand.
     #[inline(never)]
-    fn on_reply(
-        &mut self,
-        cx: &mut Cx,
-        message: Buf,
-        reply: Reply,
-        out: &mut Burst,
-    ) -> Result<(), Buf> {
+    fn on_reply(&mut self, cx: &mut Cx, message: Buf, reply: Reply, out: &mut Burst) {
         let conn = message.conn();
-        self.answer(cx, message, reply, out)?;
+        if let Err(message) = self.answer(cx, message, reply, out) {
+            self.hold_first(cx, message, out);
+        }
         self.go_on(cx, conn, out);
-        Ok(())
     }
 
     fn go_on(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
         let exchange = &self.exchanges[conn.slot() as usize];
-        if !exchange.is_idle() && exchange.answer != Answer::Upgraded {
+        // An upgraded connection has only its receiving to go on, and its service may fill `out`.
+        let upgraded = exchange.answer == Answer::Upgraded;
+        if !exchange.is_idle() && (!upgraded || exchange.paused && out.room() >= ROOM) {
             self.advance(cx, conn, out);
         }
     }
@@ -217,6 +204,7 @@ impl<S: Service> Http<S> {
                 exchange.flushes = exchange.flushes.saturating_sub(1);
                 exchange.late = false;
             }
+            kind::FLUSH => output::push(out, message),
             kind::DATA => self.service.upgraded(cx, message, out),
             _ => {}
         }
@@ -316,11 +304,7 @@ impl<S: Service> Handler for Http<S> {
         while output.room() >= ROOM
             && let Some(message) = input.pop()
         {
-            if let Err(message) = self.on_message(cx, message, output) {
-                let back = input.unpop(message);
-                assert!(back.is_ok(), "it was just popped");
-                return;
-            }
+            self.on_message(cx, message, output);
         }
     }
 }
@@ -365,8 +349,10 @@ mod tests {
         chain.ingress(&mut cx, &mut rx, &mut messages);
         let hoard: Vec<Buf> = std::iter::from_fn(|| pool.alloc(1)).collect();
         handler.process(&mut cx, &mut messages, &mut out);
-        assert!(out.is_empty() && messages.len() == 1, "the message waits");
+        let flush = out.pop().unwrap();
+        assert!(flush.kind() == kind::FLUSH && out.is_empty(), "it waits to be called again");
         drop(hoard);
+        messages.push(Buf::marker(conn, kind::FLUSHED)).unwrap();
         handler.process(&mut cx, &mut messages, &mut out);
         assert!(out.get(0).unwrap().ends_with(b"\r\n\r\nonce"));
         drop(handler);

@@ -57,6 +57,8 @@ enum Doing {
         most: usize,
     },
     Waiting,
+    /// Keeps the body's bytes where they came, and gives them back when it may.
+    Hoarding(VecDeque<Buf>),
     /// Lengths of parts, whatever was promised.
     Parts(VecDeque<usize>),
 }
@@ -131,6 +133,10 @@ impl Probe {
                 self.doing.insert(conn, doing);
                 Response::new(200, Body::Stream(None)).reading_on().into()
             }
+            ("hoard", _) => {
+                self.doing.insert(conn, Doing::Hoarding(VecDeque::new()));
+                Response::new(200, Body::Stream(request.content_length())).reading_on().into()
+            }
             ("upgrade", _) => Response::upgrade("caps").into(),
             _ => panic!("no such path: {path}"),
         }
@@ -168,6 +174,10 @@ impl Service for Probe {
                     parts.push_back(turned);
                 }
                 *ended = last;
+                Reply::Body
+            }
+            Some(Doing::Hoarding(parts)) => {
+                parts.push_back(part.slice(0, part.len()));
                 Reply::Body
             }
             _ => Reply::Body,
@@ -218,6 +228,8 @@ impl Service for Probe {
                 None if *ended => Pull::End,
                 None => Pull::Wait,
             },
+            Doing::Hoarding(_) if !record.go => Pull::Wait,
+            Doing::Hoarding(parts) => parts.pop_front().map_or(Pull::End, Pull::Part),
             Doing::Waiting if record.go => Pull::End,
             Doing::Waiting => Pull::Wait,
             _ => panic!("a stream was asked for where none was promised"),

@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
-use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
+use crate::pipeline::chain::http1::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
 use crate::proto::http1::{
     self, CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, Method, encode_chunk_size, is_field_line_block,
 };
@@ -142,6 +142,7 @@ impl<S: Service> Http<S> {
             self.resume(conn, out);
             let exchange = &self.exchanges[conn.slot() as usize];
             let moved = match exchange.answer {
+                Answer::Owed if self.fault_is_first(conn) => self.release(cx, conn, out),
                 Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
                 Answer::Owed if exchange.may_respond() => self.respond_late(cx, conn, out),
                 Answer::Ending => self.end(cx, conn, out),
@@ -335,19 +336,45 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
-    /// Keeps a message for later. What nobody has room for costs its connection.
+    /// Keeps a message for later, behind those that are kept. What nobody has room for costs its
+    /// connection.
     pub(super) fn hold(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         let conn = message.conn();
+        let (ends, upgrades) = (is_end(&message), is_upgrade(&message));
         let exchange = &mut self.exchanges[conn.slot() as usize];
-        let ends = is_end(&message);
         if let Err(message) = self.held.push(&mut exchange.held, message) {
-            cx.extensions.end_message(message.message());
-            cx.drop_buf(message, Reason::Protocol);
-            return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
+            return self.cut_off(cx, message, out);
         }
+        self.is_held(conn, ends, upgrades, out);
+    }
+
+    /// The same for one whose turn has come, but which found no slot.
+    pub(super) fn hold_first(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
+        let conn = message.conn();
+        let (ends, upgrades) = (is_end(&message), is_upgrade(&message));
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if let Err(message) = self.held.push_front(&mut exchange.held, message) {
+            return self.cut_off(cx, message, out);
+        }
+        self.is_held(conn, ends, upgrades, out);
+    }
+
+    #[cold]
+    fn cut_off(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
+        let conn = message.conn();
+        cx.extensions.end_message(message.message());
+        cx.drop_buf(message, Reason::Protocol);
+        self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
+    }
+
+    /// Takes note of a message that is held. What comes behind a wish to upgrade waits as it came, so
+    /// that its number tells nothing: of that, no more is to come.
+    fn is_held(&mut self, conn: ConnId, ends: bool, upgrades: bool, out: &mut Burst) {
+        let exchange = self.exchange(conn);
         exchange.held_bufs += 1;
         exchange.held_ends += u16::from(ends);
-        if u32::from(exchange.held_bufs) > HTTP_HELD_BUFS_MAX && !exchange.paused {
+        let full = u32::from(exchange.held_bufs) > HTTP_HELD_BUFS_MAX;
+        if (full || upgrades) && !exchange.paused {
             exchange.paused = true;
             push(out, Buf::marker(conn, kind::PAUSE));
         }
@@ -365,6 +392,13 @@ impl<S: Service> Http<S> {
         }
     }
 
+    /// Whether a fault waits for a slot that is answered in the place of a response which waits too.
+    fn fault_is_first(&self, conn: ConnId) -> bool {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        let front = self.held.front(&exchange.held).map(Buf::kind);
+        front == Some(FAULT) && exchange.is_at_fault()
+    }
+
     /// Handles the next message that was held.
     fn release(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
         let exchange = &mut self.exchanges[conn.slot() as usize];
@@ -372,12 +406,7 @@ impl<S: Service> Http<S> {
         exchange.held_bufs -= 1;
         exchange.held_ends -= u16::from(is_end(&message));
         self.handle(cx, message, out).map_err(|message| {
-            let ends = is_end(&message);
-            let exchange = &mut self.exchanges[conn.slot() as usize];
-            let back = self.held.push_front(&mut exchange.held, message);
-            assert!(back.is_ok(), "it was just popped");
-            exchange.held_bufs += 1;
-            exchange.held_ends += u16::from(ends);
+            self.hold_first(cx, message, out);
             Stalled
         })
     }
@@ -433,6 +462,11 @@ fn next_bytes(cx: &mut Cx, conn: ConnId, bytes: &[u8], at: &mut usize) -> Pull {
 /// Whether a body ends with this message.
 fn is_end(message: &Buf) -> bool {
     message.kind() == BODY && message.meta() != 0
+}
+
+/// Whether it is a request for another protocol.
+fn is_upgrade(message: &Buf) -> bool {
+    message.kind() == HEAD && HeadMeta::of(message).upgrade()
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {

@@ -14,7 +14,7 @@ use crate::limits::{
     HTTP_BODY_TIMEOUT_NS, HTTP_HEAD_TIMEOUT_NS, HTTP_KEEP_ALIVE_TIMEOUT_NS,
     HTTP_LARGE_STASHES_SHARE, HTTP_STASHES_SHARE, HTTP_WAITING_BUFS,
 };
-use crate::mem::{Buf, BufStore, Burst, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::http1::{HeadDecoder, Limits};
 
@@ -55,13 +55,15 @@ impl Settings {
 
 /// The chain. Messages to the handler are of the kinds [`HEAD`], [`BODY`], [`TRAILERS`] and
 /// [`FAULT`], beside the markers; after an upgrade they are `DATA`. What the handler pushes is sent
-/// as it is, and its meta says which responses end with it ([`ENDS`]).
+/// as it is, and its meta says which responses end with it ([`ENDS`]). Of the markers, the handler
+/// pushes `CLOSE`, `ABORT` and `FLUSH` on as they come: they are the chain's words to the transport.
 pub struct Http1 {
     settings: Settings,
     decoder: HeadDecoder,
     stashes: Stashes,
     sessions: SessionTable<Session>,
-    /// What came on connections that the handler wants nothing more from, as it came.
+    /// What came on connections that the handler wants nothing more from, or that wait for a slot, as
+    /// it came.
     waiting: BufStore,
     /// Slots below it have been asked to close.
     drained: u32,
@@ -75,14 +77,15 @@ enum Step {
     Done,
     /// These bytes are still to be looked at.
     Rest(Buf),
-    /// There is no slot for it now: it must come back later.
+    /// There is no slot for it now: it is to be looked at again later.
     Stalled(Buf),
 }
 
 /// Bufs that one look at a buf pushes at most.
 const ROOM: usize = 3;
 
-/// The meta of the `FLUSH` that the chain itself asks for: when it comes back, what waited is taken in.
+/// The meta of the `FLUSH` that the chain itself asks for: when it comes back, what waited is taken in,
+/// as far as there are slots.
 const RESUMED: u32 = 1;
 
 /// The status for what took too long.
@@ -150,25 +153,32 @@ impl Http1 {
             self.hold_back(cx, buf, output);
             return None;
         }
-        let rest = self.take_now(cx, buf, output)?;
-        if self.has_to_wait(&rest) {
-            self.hold_back(cx, rest, output);
-            return None;
+        match self.take_now(cx, buf, output) {
+            Step::Done => None,
+            Step::Rest(rest) if self.has_to_wait(&rest) => {
+                self.hold_back(cx, rest, output);
+                None
+            }
+            Step::Rest(rest) => Some(rest),
+            // Others go on, and those among them that give slots back.
+            Step::Stalled(rest) => {
+                push(output, resumption(rest.conn()));
+                self.hold_back(cx, rest, output);
+                None
+            }
         }
-        Some(rest)
     }
 
     #[inline]
-    fn take_now(&mut self, cx: &mut Cx, mut buf: Buf, output: &mut Burst) -> Option<Buf> {
+    fn take_now(&mut self, cx: &mut Cx, mut buf: Buf, output: &mut Burst) -> Step {
         if buf.kind() != kind::DATA {
             self.on_marker(cx, buf, output);
-            return None;
+            return Step::Done;
         }
         loop {
             match self.receive(cx, buf, output) {
-                Step::Done => return None,
                 Step::Rest(rest) if output.room() >= ROOM && !self.is_held(&rest) => buf = rest,
-                Step::Rest(rest) | Step::Stalled(rest) => return Some(rest),
+                step => return step,
             }
         }
     }
@@ -206,15 +216,24 @@ impl Http1 {
             && !session.is_held()
             && let Some(buf) = self.waiting.pop(&mut session.waiting)
         {
-            let left =
-                if output.room() < ROOM { Some(buf) } else { self.take_now(cx, buf, output) };
-            if let Some(left) = left
-                && let Some(session) = self.sessions.get_mut(left.conn())
-            {
-                let back = self.waiting.push_front(&mut session.waiting, left);
-                assert!(back.is_ok(), "it was just popped");
-                return if session.is_held() { Ok(()) } else { Err(marker) };
+            let step = match output.room() {
+                ROOM.. => self.take_now(cx, buf, output),
+                _ => Step::Rest(buf),
+            };
+            let (left, stalled) = match step {
+                Step::Done => continue,
+                Step::Rest(left) => (left, false),
+                Step::Stalled(left) => (left, true),
+            };
+            let Some(session) = self.sessions.get_mut(left.conn()) else { continue };
+            let back = self.waiting.push_front(&mut session.waiting, left);
+            assert!(back.is_ok(), "it was just popped");
+            if stalled {
+                push(output, resumption(marker.conn()));
+            } else if !session.is_held() {
+                return Err(marker);
             }
+            return Ok(());
         }
         Ok(())
     }
@@ -236,15 +255,20 @@ impl Http1 {
             let resumes = held && !session.is_held() && !session.waiting.is_empty();
             push(output, buf);
             if resumes {
-                let mut flush = Buf::marker(conn, kind::FLUSH);
-                flush.set_kind(kind::FLUSH, RESUMED);
-                push(output, flush);
+                push(output, resumption(conn));
             } else if cx.draining && session.lifecycle.is_idle() && session.waiting.is_empty() {
                 session.lifecycle.ignore();
                 push(output, Buf::linger(conn));
             }
         }
     }
+}
+
+/// The `FLUSH` that brings back what waits.
+fn resumption(conn: ConnId) -> Buf {
+    let mut flush = Buf::marker(conn, kind::FLUSH);
+    flush.set_kind(kind::FLUSH, RESUMED);
+    flush
 }
 
 /// Pushes where there is room, as was checked before.
