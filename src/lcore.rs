@@ -79,7 +79,7 @@ pub struct Lcore {
     listeners: [Option<Box<Listener>>; LISTENERS_MAX],
     /// One bit for each listener that may have something to do.
     work: u32,
-    /// One for each whose port has something to say.
+    /// One for each whose port has something to say, or whose process came or went.
     due: u32,
     mailbox: Mailbox<Mail>,
     writes: PendingWrites,
@@ -289,7 +289,7 @@ impl Lcore {
     /// Looks for what attached processes have sent.
     #[inline]
     fn ports(&mut self) -> usize {
-        self.due = self.cx.ports.due();
+        self.due |= self.cx.ports.due();
         self.work |= self.due;
         0
     }
@@ -308,6 +308,7 @@ impl Lcore {
             };
             // A completion that only gave bufs back, as that of a send does, leaves nothing to do.
             let is_due = self.due & 1 << index != 0;
+            self.due &= !(1 << index);
             if is_due || listener.has_work() || listener.transport.is_polled() {
                 moved += listener.turn(&mut self.io, &mut self.cx);
             }
@@ -476,7 +477,7 @@ impl Lcore {
         };
         self.cx.ports.attach(port, queue);
         self.watch_port(port);
-        self.work |= 1 << self.cx.ports.listener(port);
+        self.due |= 1 << self.cx.ports.listener(port);
         Ok(())
     }
 
@@ -489,7 +490,7 @@ impl Lcore {
             let own = Token::new(OP_PORT_CANCEL, Token::LCORE, 0, 0).user_data();
             uring.ring().cancel(token, own);
         }
-        self.work |= 1 << self.cx.ports.listener(port);
+        self.due |= 1 << self.cx.ports.listener(port);
         self.cx.ports.detach(port).map_or(0, |queue| queue.lent())
     }
 

@@ -20,7 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("proto", &["limits", "time"]),
     ("mem", &["error", "limits", "ring", "sync", "sys"]),
     ("port", &["error", "limits", "mem", "ring", "sync", "sys"]),
-    ("pipeline", &["counters", "limits", "mem", "proto", "time"]),
+    ("pipeline", &["counters", "limits", "mem", "port", "proto", "time"]),
     ("transport", &["counters", "error", "limits", "mem", "port", "sync", "sys", "time"]),
     ("handler", &["counters", "limits", "mem", "pipeline", "port", "proto", "ring", "time"]),
     ("mailbox", &["error", "limits", "ring", "sync"]),
@@ -35,6 +35,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "mailbox",
             "mem",
             "pipeline",
+            "port",
             "sync",
             "sys",
             "time",
@@ -85,7 +86,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("attach", &["error", "limits", "mem", "port", "ring", "sync", "sys"]),
-    ("testing", &["counters", "error", "limits", "mem", "pipeline", "time", "transport"]),
+    ("testing", &["counters", "error", "limits", "mem", "pipeline", "port", "time", "transport"]),
 ];
 
 /// Where `unsafe` may stand.

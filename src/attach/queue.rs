@@ -10,9 +10,6 @@ use crate::port::{ResponseMeta, kind};
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::{Consumer, Producer};
 
-/// Part of a response's body: `chain::http1::BODY`, which lies on another floor.
-const BODY: u8 = mem::kind::PROTOCOL + 1;
-
 /// What passes through a port: something about a connection, with bytes or without. One that is
 /// dropped gives its slot back at the next [`Queue::flush`].
 #[derive(Debug)]
@@ -221,6 +218,9 @@ impl Queue {
                 return self.put_off(message);
             }
             flow.in_flight += 1;
+        } else if message.kind == kind::RESPONSE {
+            // Its body begins afresh: all of the response before it is out.
+            self.flow(conn).in_flight = 0;
         } else if message.kind == mem::kind::CLOSE && !self.flow(conn).backlog.is_empty() {
             return self.put_off(message);
         }
@@ -311,5 +311,5 @@ impl Queue {
 /// Whether the dataplane counts it until it is out.
 #[inline]
 fn is_counted(message: &Message) -> bool {
-    matches!(message.kind, mem::kind::DATA | BODY)
+    matches!(message.kind, mem::kind::DATA | kind::BODY)
 }

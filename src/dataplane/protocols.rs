@@ -194,6 +194,7 @@ impl Protocol {
         context: &ProtocolContext<'_>,
         service: impl ipc::Service + 'static,
     ) -> Result<Self> {
+        no_port("ipc", context)?;
         no_other_settings("ipc", context.settings, &["command_timeout_ms"])?;
         let mut settings = ipc_chain::Settings::for_slots(context.small_slots, context.large_slots);
         let timeout =
@@ -251,10 +252,21 @@ impl ProtocolContext<'_> {
 }
 
 fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    if let Some((port, park)) = context.port {
+        if park {
+            return Err(Error::new(
+                "configure protocol http",
+                "its requests cannot wait for a process to attach",
+                "leave `unattended` out: they are answered with 503",
+            ));
+        }
+        return Protocol::http(context, http::PortService::new(context.slots, port));
+    }
     Protocol::http(context, Builtin::new(context.status.clone()))
 }
 
 fn make_ipc(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    no_port("ipc", context)?;
     Protocol::ipc(context, ipc::Builtin::new(context.status.clone()))
 }
 

@@ -4,6 +4,7 @@
 mod exchange;
 mod kept;
 mod output;
+mod port;
 mod request;
 mod respond;
 mod response;
@@ -12,9 +13,10 @@ mod stream;
 use exchange::{Answer, Exchange, Wants};
 use kept::KeptResponses;
 use output::mark_end;
+pub use port::PortService;
 pub use request::Request;
 use respond::Asked;
-pub use response::{Body, Pull, Reply, Response};
+pub use response::{Body, Pull, Ready, Reply, Response};
 
 use crate::counters::Reason;
 use crate::limits::HTTP_HELD_BUFS;
@@ -73,6 +75,23 @@ pub trait Service {
     fn upgraded(&mut self, cx: &mut Cx, bytes: Buf, output: &mut Burst) {
         let _ = output;
         cx.drop_buf(bytes, Reason::NotWanted);
+    }
+
+    /// What has become ready since it was last asked, for a service that
+    /// [`is_polled`](Self::is_polled): called again and again in each turn while it gives something.
+    fn ready(&mut self, cx: &mut Cx) -> Option<Ready> {
+        let _ = cx;
+        None
+    }
+
+    /// The end of each turn of a service that is polled.
+    fn flush(&mut self, cx: &mut Cx) {
+        let _ = cx;
+    }
+
+    /// Whether [`ready`](Self::ready) is to be called; asked once.
+    fn is_polled(&self) -> bool {
+        false
     }
 
     /// The connection is gone, while its request or response was not whole or after an upgrade.
@@ -257,6 +276,16 @@ impl<S: Service> Http<S> {
                 exchange.message = message.message();
                 Ok(())
             }
+            Reply::Later => {
+                let exchange = &mut self.exchanges[conn.slot() as usize];
+                exchange.answer = Answer::Owed;
+                exchange.wants = Wants::Service;
+                exchange.body_open = meta.has_body();
+                exchange.continue_due = meta.expects_continue();
+                exchange.meta = meta;
+                exchange.message = message.message();
+                Ok(())
+            }
             Reply::Body => {
                 tracing::error!("a service waits for the body of a request that has none");
                 self.fail(cx, &asked(None), out)
@@ -287,6 +316,19 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
+    /// What a service has made ready.
+    fn on_ready(&mut self, cx: &mut Cx, ready: Ready, out: &mut Burst) {
+        let conn = match ready {
+            Ready::Response(conn, response) => {
+                self.respond_now(cx, conn, response, out);
+                conn
+            }
+            Ready::More(conn) => conn,
+            Ready::Lost(conn) => return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out),
+        };
+        self.go_on(cx, conn, out);
+    }
+
     /// The response that waits on a connection, if one does.
     fn take_kept(&mut self, conn: ConnId) -> Option<Response> {
         self.kept.take(&mut self.exchanges[conn.slot() as usize].response)
@@ -306,6 +348,23 @@ impl<S: Service> Handler for Http<S> {
         {
             self.on_message(cx, message, output);
         }
+    }
+
+    fn poll(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
+        self.encoder.set_second(cx.unix_seconds);
+        let mut more = true;
+        while more && output.room() >= ROOM {
+            match self.service.ready(cx) {
+                Some(ready) => self.on_ready(cx, ready, output),
+                None => more = false,
+            }
+        }
+        self.service.flush(cx);
+        more
+    }
+
+    fn is_polled(&self) -> bool {
+        self.service.is_polled()
     }
 }
 

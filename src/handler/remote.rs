@@ -117,10 +117,10 @@ impl Remote {
                     conn.owner = Owner::None;
                     push(output, Buf::marker(conn.conn, kind::ABORT));
                 }
-                Owner::Waiting if self.attachment.is_some() => {
-                    if !self.introduce(cx, slot, output) {
-                        return;
-                    }
+                Owner::Waiting
+                    if self.attachment.is_some() && !self.introduce(cx, slot, output) =>
+                {
+                    return;
                 }
                 _ => {}
             }
@@ -304,13 +304,14 @@ impl Handler for Remote {
         }
     }
 
-    fn poll(&mut self, cx: &mut Cx, output: &mut Burst) {
+    fn poll(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
         self.look(cx);
         self.tell(cx, output);
         self.listen(cx, output);
         if let Some(queue) = cx.ports.queue(self.port) {
             queue.flush();
         }
+        self.told.is_some()
     }
 
     fn is_polled(&self) -> bool {

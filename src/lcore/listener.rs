@@ -26,6 +26,8 @@ pub struct Listener {
     ticking: bool,
     /// The handler has messages from elsewhere too.
     polls: bool,
+    /// It has more of them than there was room for.
+    polled_again: bool,
 }
 
 impl Listener {
@@ -38,6 +40,7 @@ impl Listener {
         let polls = handler.is_polled();
         Self {
             polls,
+            polled_again: false,
             transport,
             pipeline,
             handler,
@@ -90,7 +93,7 @@ impl Listener {
             self.handler.process(cx, &mut self.messages, &mut self.replies);
         }
         if self.polls {
-            self.handler.poll(cx, &mut self.replies);
+            self.polled_again = self.handler.poll(cx, &mut self.replies);
         }
         if !self.replies.is_empty() {
             self.pipeline.egress(cx, &mut self.replies, &mut self.tx);
@@ -101,7 +104,7 @@ impl Listener {
     /// Whether a turn may find something to do.
     #[inline]
     pub(super) fn has_work(&self) -> bool {
-        self.transport.has_work() || self.ticking || !self.is_clear()
+        self.transport.has_work() || self.polled_again || self.ticking || !self.is_clear()
     }
 
     fn is_clear(&self) -> bool {

@@ -19,6 +19,10 @@ pub use table::{PortIndex, PortTable, is_port_name};
 
 /// Kinds of descriptors, beside those of [`mem::kind`](crate::mem::kind) and of the chain of HTTP.
 pub mod kind {
+    use crate::mem::kind::{ABORT, CLOSE, DATA, PAUSE, PROTOCOL, RESUME};
+
+    /// Both ways: the next bytes of a body, as between the chain of HTTP and its handler.
+    pub const BODY: u8 = PROTOCOL + 1;
     /// To the process: an empty slot, to say something with. `len` is what it holds.
     pub const SUPPLY: u8 = 64;
     /// To the dataplane: a slot that nothing is said with.
@@ -27,6 +31,11 @@ pub mod kind {
     pub const CREDIT: u8 = 66;
     /// To the dataplane: a response, or its beginning. Meta: see [`ResponseMeta`](super::ResponseMeta).
     pub const RESPONSE: u8 = 67;
+
+    /// Whether a process may send it with something to say.
+    pub(super) fn is_word(kind: u8) -> bool {
+        matches!(kind, DATA | CLOSE | ABORT | PAUSE | RESUME | BODY | RESPONSE)
+    }
 }
 
 /// What a [`RESPONSE`](kind::RESPONSE) says beside its bytes, which are the lines of its fields and

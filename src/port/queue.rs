@@ -116,7 +116,7 @@ impl Queue {
                 return if faulted { Received::Fault(Fault::Ring) } else { Received::Nothing };
             };
             let (kind, meta) = (descriptor.tag as u8, descriptor.tag >> 8);
-            if matches!(kind, kind::SUPPLY | kind::CREDIT) {
+            if kind != kind::RETURN && !kind::is_word(kind) {
                 return Received::Fault(Fault::Kind);
             }
             let taken = match Terms::of(&descriptor) {

@@ -4,6 +4,7 @@ use super::exchange::{Answer, Close, Frame, Source, Wants};
 use super::output::{Stalled, add_meta, append, mark_end, push, tail};
 use super::response::{Body, FAILED, Fields, Response};
 use super::{Http, Service};
+use crate::counters::Counter;
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
@@ -16,6 +17,10 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Most bytes of a body that are written behind the head, into one slot with it.
 const INLINE_BYTES_MAX: usize =
     LARGE_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX - CONTINUE.len();
+
+/// Most bytes of a body in a slot that are copied behind the head rather than sent from there: beyond
+/// them, a second piece to send costs less.
+const BUF_INLINE_BYTES_MAX: usize = 256;
 
 /// What a response answers.
 pub(super) struct Asked {
@@ -110,6 +115,7 @@ impl Plan {
     fn inline<'a>(&self, body: &'a Body) -> &'a [u8] {
         match body {
             Body::Bytes(bytes) if !self.silent && bytes.len() <= INLINE_BYTES_MAX => bytes,
+            Body::Buf(buf) if !self.silent && buf.len() <= BUF_INLINE_BYTES_MAX => buf,
             _ => &[],
         }
     }
@@ -120,7 +126,7 @@ impl Plan {
             Body::Bytes(bytes) if !self.silent && bytes.len() > INLINE_BYTES_MAX => {
                 Source::Bytes(bytes, 0)
             }
-            Body::Buf(buf) if !self.silent => Source::Buf(buf),
+            Body::Buf(buf) if !self.silent && buf.len() > BUF_INLINE_BYTES_MAX => Source::Buf(buf),
             Body::Stream(_) if !self.silent => Source::Service,
             _ => Source::None,
         }
@@ -203,6 +209,9 @@ impl<S: Service> Http<S> {
                 return Err(Stalled);
             }
         }
+        if matches!(response.body, Body::Buf(_)) {
+            cx.counters.add(Counter::CopiedBytes, inline.len() as u64);
+        }
         let source = plan.source(response.body);
         self.head_is_out(cx, asked, &plan, source, out);
         Ok(())
@@ -231,8 +240,8 @@ impl<S: Service> Http<S> {
         if whole && !matches!(plan.connection, Connection::Upgrade(_)) {
             mark_end(out, conn);
             cx.extensions.end_message(asked.message);
-            if asked.meta.has_body() {
-                let exchange = &mut self.exchanges[conn.slot() as usize];
+            let exchange = &mut self.exchanges[conn.slot() as usize];
+            if asked.meta.has_body() || exchange.answer == Answer::Owed {
                 exchange.answer = Answer::Done;
                 exchange.body_open = asked.body_open;
                 exchange.wants = plan.wants;

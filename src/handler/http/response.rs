@@ -1,10 +1,11 @@
 //! What a service answers.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, SMALL_SLOT_BYTES};
-use crate::mem::Buf;
-use crate::proto::http1::is_field;
+use crate::mem::{Buf, ConnId};
+use crate::proto::http1::{is_field, is_response_field_block};
 
 /// Most bytes of a body that are written into a small slot with the head.
 const SMALL_BYTES_MAX: usize = SMALL_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX;
@@ -34,11 +35,29 @@ pub enum Body {
 pub(super) struct Fields {
     pub fixed: &'static [(&'static str, &'static [u8])],
     /// Whole lines.
-    pub lines: Vec<u8>,
+    pub lines: Lines,
+}
+
+/// Field lines that are known to be legal.
+#[derive(Debug)]
+pub(super) enum Lines {
+    Owned(Vec<u8>),
+    Buf(Buf),
+}
+
+impl Deref for Lines {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Owned(lines) => lines,
+            Self::Buf(lines) => lines,
+        }
+    }
 }
 
 impl Fields {
-    const NONE: Self = Self { fixed: &[], lines: Vec::new() };
+    const NONE: Self = Self { fixed: &[], lines: Lines::Owned(Vec::new()) };
 }
 
 /// A response to one request. Date, Content-Length, Transfer-Encoding and Connection are ringway's
@@ -132,12 +151,28 @@ impl Response {
         self
     }
 
+    /// The same with these fields: whole lines, each with its CRLF, in place of those of
+    /// [`header`](Self::header).
+    pub fn field_lines(mut self, lines: Buf) -> Self {
+        if is_response_field_block(&lines) {
+            self.fields.lines = Lines::Buf(lines);
+        } else {
+            tracing::error!(self.status, "a service gave a response an illegal field");
+            self.status = FAILED;
+        }
+        self
+    }
+
     /// The same with one more field. It allocates.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let (name, value) = (name.as_bytes(), value.as_ref());
         if is_field(name, value) {
-            let line = [name, b": ", value, b"\r\n"];
-            self.fields.lines.extend(line.iter().copied().flatten());
+            let mut lines = match std::mem::replace(&mut self.fields.lines, Fields::NONE.lines) {
+                Lines::Owned(lines) => lines,
+                Lines::Buf(lines) => lines.to_vec(),
+            };
+            lines.extend([name, b": ", value, b"\r\n"].iter().copied().flatten());
+            self.fields.lines = Lines::Owned(lines);
         } else {
             tracing::error!(self.status, "a service gave a response an illegal field");
             self.status = FAILED;
@@ -155,6 +190,20 @@ pub enum Reply {
     Body,
     /// None yet, for want of a slot: ask again.
     Busy,
+    /// None yet: [`Service::ready`](super::Service::ready) will give it. The body, if there is one,
+    /// goes to [`Service::body`](super::Service::body).
+    Later,
+}
+
+/// What has become ready of what a service owes: see [`Service::ready`](super::Service::ready).
+#[derive(Debug)]
+pub enum Ready {
+    /// The response to the request of this connection that was answered with [`Reply::Later`].
+    Response(ConnId, Response),
+    /// More of the response's body on this connection, to be pulled.
+    More(ConnId),
+    /// The rest of it never comes: the connection is cut off.
+    Lost(ConnId),
 }
 
 impl From<Response> for Reply {

@@ -91,6 +91,7 @@ impl<S: Service> Http<S> {
             None => self.service.body(cx, conn, &message, last),
         };
         let owed = self.exchange(conn).answer == Answer::Owed;
+        let later = owed && matches!(reply, Reply::Later);
         match reply {
             Reply::Busy => return Err(message),
             Reply::Response(response) if owed => {
@@ -112,7 +113,7 @@ impl<S: Service> Http<S> {
         }
         let exchange = self.exchange(conn);
         exchange.body_open = !last;
-        if last {
+        if last && !later {
             exchange.wants = Wants::Nobody;
             if exchange.answer == Answer::Done {
                 let close = std::mem::replace(&mut exchange.close, Close::No);
@@ -185,6 +186,26 @@ impl<S: Service> Http<S> {
         if echoes {
             self.flush(asked.conn, out);
         }
+    }
+
+    /// Sends a response that its service owed.
+    pub(super) fn respond_now(
+        &mut self,
+        cx: &mut Cx,
+        conn: ConnId,
+        response: Response,
+        out: &mut Burst,
+    ) {
+        let exchange = self.exchange(conn);
+        if exchange.answer != Answer::Owed || exchange.wants != Wants::Service {
+            tracing::error!("a service gave a response that it did not owe");
+            return;
+        }
+        exchange.wants = Wants::Nobody;
+        let body_open = exchange.body_open;
+        let asked = Asked { body_whole: false, ..self.owed(conn, !body_open) };
+        // One that finds no slot is kept, and tried again by `advance`.
+        let _ = self.respond(cx, &asked, response, out);
     }
 
     fn respond_late(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {

@@ -217,6 +217,21 @@ pub fn is_field(name: &[u8], value: &[u8]) -> bool {
     token && !is_framing(name) && is_value(value)
 }
 
+/// Whether `block` is nothing but field lines that a response may carry ([`is_field`]), each with its
+/// CRLF; the blank line after them is not part of it. An empty block is one.
+pub fn is_response_field_block(block: &[u8]) -> bool {
+    let mut rest = block;
+    while !rest.is_empty() {
+        let Some(end) = rest.iter().position(|&byte| byte == b'\r') else { return false };
+        let (line, after) = rest.split_at(end);
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return false };
+        let legal = is_field(&line[..colon], &line[colon + 1..]);
+        let Some(after) = after.strip_prefix(b"\r\n").filter(|_| legal) else { return false };
+        rest = after;
+    }
+    true
+}
+
 /// The reason phrase of a status (RFC 9110 §15), empty where there is none.
 pub fn reason(status: u16) -> &'static str {
     const BEFORE: usize = b"HTTP/1.1 200 ".len();
