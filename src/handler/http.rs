@@ -19,7 +19,7 @@ pub use response::{Body, Pull, Reply, Response};
 use crate::counters::Reason;
 use crate::limits::HTTP_HELD_BUFS;
 use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
-use crate::pipeline::chain::http1::{BODY, FAULT, HEAD, TRAILERS};
+use crate::pipeline::chain::http1::{BODY, DRAIN, FAULT, HEAD, TRAILERS};
 use crate::pipeline::{Cx, Handler};
 use crate::proto::http1::{Encoder, Headers};
 
@@ -73,6 +73,18 @@ pub trait Service {
     fn upgraded(&mut self, cx: &mut Cx, bytes: Buf, output: &mut Burst) {
         let _ = output;
         cx.drop_buf(bytes, Reason::NotWanted);
+    }
+
+    /// The dataplane begins to stop, and this connection speaks the protocol that took over from HTTP:
+    /// called once, to say goodbye with what is pushed to `output`, which has room for at least 8. A
+    /// service that pushes no `CLOSE` is heard and sent for until the drain's time is over. Unless it
+    /// says otherwise the connection closes.
+    ///
+    /// A stream is asked once more for a part instead, and can see
+    /// [`Cx::draining`](crate::pipeline::Cx::draining) there.
+    fn drain(&mut self, cx: &mut Cx, conn: ConnId, output: &mut Burst) {
+        let _ = cx;
+        output::push(output, Buf::linger(conn));
     }
 
     /// The connection is gone, while its request or response was not whole or after an upgrade.
@@ -205,6 +217,9 @@ impl<S: Service> Http<S> {
                 exchange.late = false;
             }
             kind::FLUSH => output::push(out, message),
+            DRAIN if self.exchanges[conn.slot() as usize].answer == Answer::Upgraded => {
+                self.service.drain(cx, conn, out);
+            }
             kind::DATA => self.service.upgraded(cx, message, out),
             _ => {}
         }

@@ -69,7 +69,7 @@ impl Service for Streams {
             if made == of {
                 return Pull::End;
             }
-            let Some(mut part) = cx.alloc(PART, conn) else { return Pull::Wait };
+            let Some(mut part) = cx.alloc(PART, conn) else { return Pull::Busy };
             assert!(part.append(&[*made as u8; PART]));
             *made += 1;
             self.seen.parts.fetch_add(1, Ordering::Relaxed);
