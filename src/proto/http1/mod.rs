@@ -33,7 +33,7 @@ pub use date::http_date;
 pub use fault::Fault;
 pub use fields::{Headers, header, headers};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
-pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen, State};
+pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen};
 pub use response::{BodyFrame, Connection, Encoder, ResponseHead, is_field, reason};
 pub use target::{TargetForm, authority, path};
 pub use trailers::{field_lines, is_field_line_block};
