@@ -63,6 +63,22 @@ pub trait Service {
     /// The next part of the response that is a [`Body::Stream`], as large as one slot at most. Asked
     /// when the peer has taken most of what came before, so that no more of a body is made than
     /// can be sent.
+    ///
+    /// A service whose parts come from other threads says [`Pull::Wait`] when it has none. The other
+    /// thread puts the part where the service finds it, and then wakes the connection on its lcore:
+    ///
+    /// ```
+    /// use ringway::dataplane::Dataplane;
+    /// use ringway::mem::ConnId;
+    ///
+    /// /// Called by whoever has a part for `conn`, which the service knows from `Request::conn`.
+    /// fn ring(dataplane: &Dataplane, conn: ConnId) {
+    ///     // `Err` says that the lcore's mailbox is full, and that nobody was woken.
+    ///     while dataplane.handle(conn.lcore().into()).wake(conn).is_err() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// }
+    /// ```
     fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
         let _ = (cx, conn);
         Pull::End
