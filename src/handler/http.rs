@@ -198,8 +198,8 @@ impl<S: Service> Http<S> {
     fn go_on(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
         let exchange = &self.exchanges[conn.slot() as usize];
         // An upgraded connection has only its receiving to go on, and its service may fill `out`.
-        let upgraded = exchange.answer == Answer::Upgraded;
-        if !exchange.is_idle() && (!upgraded || exchange.paused && out.room() >= ROOM) {
+        if !exchange.is_idle() && (!exchange.is_upgraded() || exchange.paused && out.room() >= ROOM)
+        {
             self.advance(cx, conn, out);
         }
     }
@@ -233,13 +233,21 @@ impl<S: Service> Http<S> {
                 exchange.late = false;
             }
             kind::FLUSH => output::push(out, message),
-            DRAIN if self.exchanges[conn.slot() as usize].answer == Answer::Upgraded => {
-                self.service.drain(cx, conn, out);
-            }
+            DRAIN => self.on_drain(cx, conn, out),
             kind::DATA => self.service.upgraded(cx, message, out),
             _ => {}
         }
         Ok(())
+    }
+
+    /// It comes twice where an upgrade was answered while the first was on its way.
+    #[cold]
+    fn on_drain(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if exchange.answer == Answer::Upgraded {
+            exchange.answer = Answer::Leaving;
+            self.service.drain(cx, conn, out);
+        }
     }
 
     fn on_head(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {

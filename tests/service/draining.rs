@@ -112,6 +112,20 @@ fn what_takes_over_while_it_drains_is_told_as_well() {
 }
 
 #[test]
+fn what_takes_over_while_the_word_of_the_drain_is_on_its_way_hears_it_once() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.record_mut().stays = Some(conn);
+    bed.receive(conn, [get("/wait"), UPGRADE.into()].concat());
+    bed.record_mut().go = true;
+    bed.drain();
+    (0..4).for_each(|_| bed.run());
+    assert_eq!(bed.responses(conn).last().unwrap().status, 101);
+    assert_eq!(bed.record().drained, [conn]);
+    bed.finish();
+}
+
+#[test]
 fn a_stream_that_sleeps_is_asked_once_more_and_can_end() {
     let mut bed = Bed::new();
     let conn = bed.open();

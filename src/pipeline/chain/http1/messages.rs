@@ -18,7 +18,8 @@ pub const FAULT: u8 = kind::PROTOCOL + 2;
 pub const TRAILERS: u8 = kind::PROTOCOL + 3;
 
 /// The dataplane has begun to stop, and something is under way on this connection that may have no end
-/// of its own: another protocol, or a response. Comes once, when all before it is out. No bytes.
+/// of its own: another protocol, or a response. Comes when all before it is out, and again where a
+/// response may have become an upgrade since. No bytes.
 pub const DRAIN: u8 = kind::PROTOCOL + 4;
 
 /// Part of the meta of a `DATA` buf that goes down: how many responses end with it. The chain counts
