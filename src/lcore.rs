@@ -4,6 +4,7 @@
 mod idle;
 mod listener;
 mod mail;
+mod wakes;
 
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -21,7 +21,7 @@ pub use response::{Body, Pull, Ready, Reply, Response};
 use crate::counters::Reason;
 use crate::limits::HTTP_HELD_BUFS;
 use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
-use crate::pipeline::chain::http1::{BODY, FAULT, HEAD, TRAILERS};
+use crate::pipeline::chain::http1::{BODY, DRAIN, FAULT, HEAD, TRAILERS};
 use crate::pipeline::{Cx, Handler};
 use crate::proto::http1::{Encoder, Headers};
 
@@ -65,6 +65,22 @@ pub trait Service {
     /// The next part of the response that is a [`Body::Stream`], as large as one slot at most. Asked
     /// when the peer has taken most of what came before, so that no more of a body is made than
     /// can be sent.
+    ///
+    /// A service whose parts come from other threads says [`Pull::Wait`] when it has none. The other
+    /// thread puts the part where the service finds it, and then wakes the connection on its lcore:
+    ///
+    /// ```
+    /// use ringway::dataplane::Dataplane;
+    /// use ringway::mem::ConnId;
+    ///
+    /// /// Called by whoever has a part for `conn`, which the service knows from `Request::conn`.
+    /// fn ring(dataplane: &Dataplane, conn: ConnId) {
+    ///     // `Err` says that the lcore's mailbox is full, and that nobody was woken.
+    ///     while dataplane.handle(conn.lcore().into()).wake(conn).is_err() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// }
+    /// ```
     fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
         let _ = (cx, conn);
         Pull::End
@@ -92,6 +108,18 @@ pub trait Service {
     /// Whether [`ready`](Self::ready) is to be called; asked once.
     fn is_polled(&self) -> bool {
         false
+    }
+
+    /// The dataplane begins to stop, and this connection speaks the protocol that took over from HTTP:
+    /// called once, to say goodbye with what is pushed to `output`, which has room for at least 8. A
+    /// service that pushes no `CLOSE` is heard and sent for until the drain's time is over. Unless it
+    /// says otherwise the connection closes.
+    ///
+    /// A stream is asked once more for a part instead, and can see
+    /// [`Cx::draining`](crate::pipeline::Cx::draining) there.
+    fn drain(&mut self, cx: &mut Cx, conn: ConnId, output: &mut Burst) {
+        let _ = cx;
+        output::push(output, Buf::linger(conn));
     }
 
     /// The connection is gone, while its request or response was not whole or after an upgrade.
@@ -189,8 +217,8 @@ impl<S: Service> Http<S> {
     fn go_on(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
         let exchange = &self.exchanges[conn.slot() as usize];
         // An upgraded connection has only its receiving to go on, and its service may fill `out`.
-        let upgraded = exchange.answer == Answer::Upgraded;
-        if !exchange.is_idle() && (!upgraded || exchange.paused && out.room() >= ROOM) {
+        if !exchange.is_idle() && (!exchange.is_upgraded() || exchange.paused && out.room() >= ROOM)
+        {
             self.advance(cx, conn, out);
         }
     }
@@ -224,10 +252,21 @@ impl<S: Service> Http<S> {
                 exchange.late = false;
             }
             kind::FLUSH => output::push(out, message),
+            DRAIN => self.on_drain(cx, conn, out),
             kind::DATA => self.service.upgraded(cx, message, out),
             _ => {}
         }
         Ok(())
+    }
+
+    /// It comes twice where an upgrade was answered while the first was on its way.
+    #[cold]
+    fn on_drain(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if exchange.answer == Answer::Upgraded {
+            exchange.answer = Answer::Leaving;
+            self.service.drain(cx, conn, out);
+        }
     }
 
     fn on_head(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {

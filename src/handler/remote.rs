@@ -112,7 +112,8 @@ impl Remote {
                 self.told = None;
                 return;
             };
-            match conn.owner {
+            let owner = conn.owner;
+            match owner {
                 Owner::Process(attachment) if self.attachment != Some(attachment) => {
                     conn.owner = Owner::None;
                     push(output, Buf::marker(conn.conn, kind::ABORT));

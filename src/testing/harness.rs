@@ -216,6 +216,14 @@ impl<H: Handler> Harness<H> {
         self.run();
     }
 
+    /// Another thread wakes the connection.
+    pub fn wake(&mut self, conn: ConnId) {
+        if self.conn(conn).end.is_none() {
+            self.arrivals.push_back(Buf::marker(conn, kind::WAKE));
+        }
+        self.run();
+    }
+
     /// The peer is gone.
     pub fn reset(&mut self, conn: ConnId) {
         self.end(conn, End::Reset);

@@ -224,8 +224,13 @@ impl From<Option<Response>> for Reply {
 pub enum Pull {
     /// The next bytes.
     Part(Buf),
-    /// Nothing now; ask again. It is asked in every pass, which keeps the lcore awake.
+    /// Nothing now. It is asked again when another thread wakes the connection
+    /// ([`Handle::wake`](crate::lcore::Handle::wake)), when more of the request's body comes, and when
+    /// the dataplane begins to stop ([`Cx::draining`](crate::pipeline::Cx::draining)); now and then it
+    /// is asked without a reason. Until then it costs nothing.
     Wait,
+    /// Nothing now, for want of a slot: ask again, in the next pass.
+    Busy,
     /// No more.
     End,
     /// No more but trailer fields: whole lines, `name: value` CRLF. They are sent behind a body

@@ -22,6 +22,16 @@ use crate::proto::http1::{
 /// while the one before it is being sent.
 const FLUSHES_MAX: u8 = 2;
 
+/// What came of asking for more of a response's body.
+enum Pulled {
+    /// Some of it, or its end.
+    More,
+    /// There was no slot.
+    Stalled,
+    /// There is nothing now.
+    Waits,
+}
+
 /// The end of an open chunk, a size, and the end of its line.
 const CHUNK_FRAME_BYTES: usize = 2 + CHUNK_SIZE_BYTES_MAX;
 
@@ -162,8 +172,11 @@ impl<S: Service> Http<S> {
             if exchange.flushes >= FLUSHES_MAX {
                 return;
             }
-            if self.pull(cx, conn, out).is_err() {
-                break;
+            match self.pull(cx, conn, out) {
+                Pulled::More => {}
+                // Nothing else waits for a slot: whoever has more to give says so.
+                Pulled::Waits if !self.front_may_go(conn) => return,
+                Pulled::Waits | Pulled::Stalled => break,
             }
         }
         self.call_again(conn, out);
@@ -239,7 +252,7 @@ impl<S: Service> Http<S> {
     }
 
     /// Sends the next parts of the response's body.
-    fn pull(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
+    fn pull(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Pulled {
         let (mut bytes, mut parts) = (0, 0);
         while bytes < HTTP_PULL_BYTES && parts < HTTP_PULL_PARTS_MAX && out.room() >= ROOM {
             parts += 1;
@@ -250,27 +263,30 @@ impl<S: Service> Http<S> {
                     part.set_conn(conn);
                     if let Err(part) = self.send_part(cx, part, out) {
                         self.exchange(conn).kept = Some(part);
-                        return Err(Stalled);
+                        return Pulled::Stalled;
                     }
                     if self.exchange(conn).answer == Answer::Ending {
-                        return Ok(());
+                        return Pulled::More;
                     }
                 }
-                Pull::Wait => return Err(Stalled),
+                Pull::Busy => return Pulled::Stalled,
+                // What is made when it is woken counts as being made ahead as well.
+                Pull::Wait if bytes > 0 => break,
+                Pull::Wait => return Pulled::Waits,
                 Pull::End => {
                     self.exchange(conn).answer = Answer::Ending;
-                    return Ok(());
+                    return Pulled::More;
                 }
                 Pull::Trailers(lines) => {
                     let exchange = self.exchange(conn);
                     exchange.answer = Answer::Ending;
                     exchange.kept = Some(lines);
-                    return Ok(());
+                    return Pulled::More;
                 }
             }
         }
         self.flush(conn, out);
-        Ok(())
+        Pulled::More
     }
 
     fn next_part(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
@@ -471,7 +487,7 @@ fn next_bytes(cx: &mut Cx, conn: ConnId, bytes: &[u8], at: &mut usize) -> Pull {
         return Pull::End;
     }
     let Some(mut part) = cx.alloc(left.len().min(LARGE_SLOT_BYTES as usize), conn) else {
-        return Pull::Wait;
+        return Pull::Busy;
     };
     let taken = left.len().min(part.tailroom());
     let fits = part.append(&left[..taken]);

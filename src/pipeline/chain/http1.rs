@@ -6,7 +6,7 @@ mod session;
 
 pub use super::stash::StashBounds;
 use super::stash::Stashes;
-pub use messages::{BODY, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
+pub use messages::{BODY, DRAIN, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
 use session::{Overdue, Session};
 
 use crate::counters::{Counter, Reason};
@@ -53,8 +53,8 @@ impl Settings {
     }
 }
 
-/// The chain. Messages to the handler are of the kinds [`HEAD`], [`BODY`], [`TRAILERS`] and
-/// [`FAULT`], beside the markers; after an upgrade they are `DATA`. What the handler pushes is sent
+/// The chain. Messages to the handler are of the kinds [`HEAD`], [`BODY`], [`TRAILERS`], [`FAULT`]
+/// and [`DRAIN`], beside the markers; after an upgrade they are `DATA`. What the handler pushes is sent
 /// as it is, and its meta says which responses end with it ([`ENDS`]). Of the markers, the handler
 /// pushes `CLOSE`, `ABORT` and `FLUSH` on as they come: they are the chain's words to the transport.
 pub struct Http1 {
@@ -87,6 +87,9 @@ const ROOM: usize = 3;
 /// The meta of the `FLUSH` that the chain itself asks for: when it comes back, what waited is taken in,
 /// as far as there are slots.
 const RESUMED: u32 = 1;
+
+/// The same of one whose coming back tells the handler that the dataplane stops.
+const DRAINS: u32 = 2;
 
 /// The status for what took too long.
 const REQUEST_TIMEOUT: u16 = 408;
@@ -127,6 +130,7 @@ impl Http1 {
                     push(output, Buf::linger(conn));
                 }
             }
+            kind::FLUSHED if marker.meta() == DRAINS => push(output, Buf::marker(conn, DRAIN)),
             kind::CLOSED => {
                 if let Some(mut session) = self.sessions.close(conn) {
                     self.stashes.take(&mut session.stash);
@@ -162,7 +166,7 @@ impl Http1 {
             Step::Rest(rest) => Some(rest),
             // Others go on, and those among them that give slots back.
             Step::Stalled(rest) => {
-                push(output, resumption(rest.conn()));
+                push(output, flush(rest.conn(), RESUMED));
                 self.hold_back(cx, rest, output);
                 None
             }
@@ -229,7 +233,7 @@ impl Http1 {
             let back = self.waiting.push_front(&mut session.waiting, left);
             assert!(back.is_ok(), "it was just popped");
             if stalled {
-                push(output, resumption(marker.conn()));
+                push(output, flush(marker.conn(), RESUMED));
             } else if !session.is_held() {
                 return Err(marker);
             }
@@ -249,13 +253,16 @@ impl Http1 {
                 push(output, buf); // for the transport to account for
                 continue;
             };
-            let held = session.is_held();
+            let (held, upgraded) = (session.is_held(), session.is_upgraded());
             session.sent(cx.now, &mut buf);
             let conn = buf.conn();
+            let drains = cx.draining && !upgraded && session.is_upgraded();
             let resumes = held && !session.is_held() && !session.waiting.is_empty();
             push(output, buf);
             if resumes {
-                push(output, resumption(conn));
+                push(output, flush(conn, RESUMED));
+            } else if drains {
+                push(output, flush(conn, DRAINS));
             } else if cx.draining && session.lifecycle.is_idle() && session.waiting.is_empty() {
                 session.lifecycle.ignore();
                 push(output, Buf::linger(conn));
@@ -264,10 +271,10 @@ impl Http1 {
     }
 }
 
-/// The `FLUSH` that brings back what waits.
-fn resumption(conn: ConnId) -> Buf {
+/// A `FLUSH` of the chain's own.
+fn flush(conn: ConnId, meaning: u32) -> Buf {
     let mut flush = Buf::marker(conn, kind::FLUSH);
-    flush.set_kind(kind::FLUSH, RESUMED);
+    flush.set_kind(kind::FLUSH, meaning);
     flush
 }
 
@@ -315,11 +322,14 @@ impl Chain for Http1 {
 
     fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {
         while let Some((conn, session)) = self.sessions.next_from(self.drained) {
+            if output.is_full() {
+                return;
+            }
             if session.lifecycle.is_idle() && session.waiting.is_empty() {
-                if output.push(Buf::marker(conn, kind::CLOSE)).is_err() {
-                    return;
-                }
+                push(output, Buf::marker(conn, kind::CLOSE));
                 session.lifecycle.ignore();
+            } else if session.has_to_hear_of_drain() {
+                push(output, flush(conn, DRAINS));
             }
             self.drained = conn.slot() + 1;
         }

@@ -35,7 +35,7 @@ pub use decoder::HeadDecoder;
 pub use fault::Fault;
 pub use fields::{Headers, header, headers};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
-pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen, State};
+pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen};
 pub use response::{
     BodyFrame, Connection, Encoder, ResponseHead, is_field, is_response_field_block, reason,
 };

@@ -17,6 +17,11 @@ pub const FAULT: u8 = kind::PROTOCOL + 2;
 /// be read with [`field_lines`](crate::proto::http1::field_lines).
 pub const TRAILERS: u8 = kind::PROTOCOL + 3;
 
+/// The dataplane has begun to stop, and something is under way on this connection that may have no end
+/// of its own: another protocol, or a response. Comes when all before it is out, and again where a
+/// response may have become an upgrade since. No bytes.
+pub const DRAIN: u8 = kind::PROTOCOL + 4;
+
 /// Part of the meta of a `DATA` buf that goes down: how many responses end with it. The chain counts
 /// on it; a handler that forgets leaves connections that never count as idle.
 pub const ENDS: u32 = (1 << 23) - 1;

@@ -76,6 +76,15 @@ impl Session {
         self.paused || self.lifecycle.inbound() == Inbound::Held
     }
 
+    /// Whether something may be under way that goes on by itself.
+    pub fn has_to_hear_of_drain(&self) -> bool {
+        self.lifecycle.owed() > 0 || self.is_upgraded()
+    }
+
+    pub fn is_upgraded(&self) -> bool {
+        self.lifecycle.inbound() == Inbound::Upgraded
+    }
+
     /// Looks at the next bytes; pushes at most three bufs.
     #[inline]
     pub fn receive(
