@@ -62,16 +62,19 @@ impl UnixListener {
     /// A path that begins with `@` is an abstract name (unix(7)): it has no file, and `mode` says
     /// nothing.
     pub fn bind(path: &Path, mode: u32) -> Result<Self> {
-        let bytes = path.as_os_str().as_bytes();
-        if bytes.len() > UNIX_PATH_BYTES_MAX {
-            return Err(too_long(path));
-        }
-        if let Some(name) = bytes.strip_prefix(b"@") {
-            let socket = listen_abstract(name).map_err(|e| bind_error(path, &e))?;
-            return Ok(Self { socket, path: path.to_owned(), file: None });
-        }
         let fail = |why: io::Error| bind_error(path, &why);
-        let path = std::path::absolute(path).map_err(fail)?;
+        let name = path.as_os_str().as_bytes().strip_prefix(b"@");
+        let path = match name {
+            Some(_) => path.to_owned(),
+            None => std::path::absolute(path).map_err(fail)?,
+        };
+        if path.as_os_str().len() > UNIX_PATH_BYTES_MAX {
+            return Err(too_long(&path));
+        }
+        if let Some(name) = name {
+            let socket = listen_abstract(name).map_err(fail)?;
+            return Ok(Self { socket, path, file: None });
+        }
         let directory = lock_directory(&path, UNIX_LOCK_TRIES_MAX)?;
         let stale = look_for_stale(&path)?;
         let made = if stale { replace(&directory, &path, mode) } else { make(&path, &path, mode) };
