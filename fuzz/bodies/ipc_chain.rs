@@ -42,11 +42,15 @@ struct Replies {
     /// Parts that each connection is still to get.
     parts: [u32; SLOTS as usize],
     cut: [bool; SLOTS as usize],
+    /// The connection in each slot that has said its command.
+    served: [ConnId; SLOTS as usize],
 }
 
 impl Service for Replies {
     fn call(&mut self, _cx: &mut Cx, command: &Command<'_>, reply: &mut Reply) {
         let slot = reply.conn().slot() as usize;
+        assert_ne!(self.served[slot], reply.conn(), "a connection has one command");
+        self.served[slot] = reply.conn();
         match command.name {
             "large" => reply.bytes(&[b'-'; LARGE_BYTES]),
             "stream" | "cut" => {
@@ -78,7 +82,11 @@ impl Service for Replies {
 /// Each byte is an operation and its argument, some with bytes of their own behind them.
 pub fn check(bytes: &[u8]) {
     let chain = chain::Ipc::new(SLOTS, Settings::for_slots(64, 64));
-    let service = Replies { parts: [0; SLOTS as usize], cut: [false; SLOTS as usize] };
+    let service = Replies {
+        parts: [0; SLOTS as usize],
+        cut: [false; SLOTS as usize],
+        served: [ConnId::NONE; SLOTS as usize],
+    };
     let handler = Ipc::new(SLOTS, service);
     let mut harness = Harness::build(|_| (Pipeline::Ipc(Box::new(chain)), handler));
     let mut conns: Vec<ConnId> = Vec::new();
@@ -131,7 +139,14 @@ fn check_reply(sent: &[u8], end: Option<End>) {
         Some(End::Linger) if is_error => {
             assert_eq!(sent.iter().filter(|b| **b == b'\n').count(), 1)
         }
-        Some(End::Linger) => assert!(sent.ends_with(b"end\n"), "it is whole"),
+        Some(End::Linger) => {
+            let bytes = match sent.first() {
+                Some(b'-') => LARGE_BYTES + 4,
+                Some(b'p') if sent.starts_with(b"part") => 4 * PARTS as usize,
+                _ => sent.len(),
+            };
+            assert!(sent.ends_with(b"end\n") && sent.len() == bytes, "it is whole");
+        }
         Some(End::Abort) => assert_eq!(sent.len(), 4 * PARTS as usize, "it was cut"),
         Some(End::Close) | None => assert!(sent.is_empty(), "nobody was answered"),
         Some(End::Reset) => {}
