@@ -40,6 +40,10 @@ pub const UNIX_PATH_BYTES_MAX: usize = 107;
 /// for some system calls; whoever wishes us ill, for ever.
 pub const UNIX_LOCK_TRIES_MAX: u32 = 200;
 
+/// The same when a socket goes, which an lcore may have to wait for. In vain: the file stays, and is
+/// replaced by the next who wants its path.
+pub const UNIX_UNLINK_TRIES_MAX: u32 = 5;
+
 /// How long to wait between two such times, in nanoseconds.
 pub const UNIX_LOCK_RETRY_NS: u64 = 10_000_000;
 
