@@ -46,13 +46,13 @@ fn a_handler_takes_a_connection_over_and_passes_descriptors_on_it() {
         .collect();
     // Three are open though the server works on one at a time, and its stop does not end them.
     server.stop();
-    for mut stream in connections {
-        let mut mine = takers.recv().unwrap();
+    for mut mine in connections.iter().map(|_| takers.recv().unwrap()) {
         let mut hello = [0; 5];
         mine.read_exact(&mut hello).unwrap();
         assert_eq!(&hello, b"hello");
         mine.write_all(b"bye").unwrap();
-        drop(mine);
+    }
+    for mut stream in connections {
         let mut rest = String::new();
         stream.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "bye");
