@@ -10,6 +10,7 @@ use ringway::proto::http1::{
     BodyFrame, ChunkDecoder, Connection, Encoder, Limits, ResponseHead, decode_head, header,
     http_date,
 };
+use ringway::proto::ipc::{Command, decode_command};
 use ringway::time::{Clock, Instant, TICK_NS, TimerWheel};
 
 const SMALL: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -82,6 +83,17 @@ fn chunks(c: &mut Criterion) {
     });
 }
 
+fn commands(c: &mut Criterion) {
+    let bytes = b"j/echo some words that come back\nand what follows\n";
+    c.bench_function("ipc_line/decode_and_parse", |b| {
+        b.iter(|| {
+            let line = decode_command(black_box(bytes)).ok().flatten()?;
+            let text = std::str::from_utf8(&bytes[line.text]).ok()?;
+            Some(Command::parse(text).arguments.len())
+        });
+    });
+}
+
 fn timers(c: &mut Criterion) {
     let mut wheel = TimerWheel::new(1024);
     let mut now_ns = 0;
@@ -108,5 +120,5 @@ fn timers(c: &mut Criterion) {
     c.bench_function("clock/now", |b| b.iter(|| clock.now()));
 }
 
-criterion_group!(benches, heads, responses, chunks, timers);
+criterion_group!(benches, heads, responses, chunks, commands, timers);
 criterion_main!(benches);

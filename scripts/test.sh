@@ -48,7 +48,7 @@ need_component() {
 stage_setup() {
     local tool
     need_packages "${BUILD_PACKAGES[@]}"
-    for tool in curl python3; do
+    for tool in curl python3 socat; do
         command -v "$tool" >/dev/null || need_tool "$tool"
     done
     need_cargo "$ROOT"

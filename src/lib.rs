@@ -81,10 +81,10 @@
 //! |---|---|
 //! | [`dataplane`] | builds, starts and stops an instance; the protocols a listener can name |
 //! | [`lcore`] | the poll loop; how other threads reach it |
-//! | [`handler`] | handlers that come along: echo, and HTTP services |
-//! | [`transport`] | TCP over io_uring; [`Sim`](transport::Sim), a network in memory for tests |
+//! | [`handler`] | handlers that come along: echo, HTTP services, commands |
+//! | [`transport`] | TCP and Unix sockets over io_uring; [`Sim`](transport::Sim), a network in memory for tests |
 //! | [`pipeline`] | chains of stages, sessions, [`Handler`](pipeline::Handler) |
-//! | [`proto`] | protocol cores without I/O: HTTP/1.1 |
+//! | [`proto`] | protocol cores without I/O: HTTP/1.1, command lines |
 //! | [`mem`] | segments, pools, bufs, bursts |
 //! | [`ring`] | lock-free rings and the doorbell of a sleeper |
 //! | [`mailbox`] | how threads post to an lcore |

@@ -40,6 +40,10 @@ pub const UNIX_PATH_BYTES_MAX: usize = 107;
 /// for some system calls; whoever wishes us ill, for ever.
 pub const UNIX_LOCK_TRIES_MAX: u32 = 200;
 
+/// The same when a socket goes, which an lcore may have to wait for. In vain: the file stays, and is
+/// replaced by the next who wants its path.
+pub const UNIX_UNLINK_TRIES_MAX: u32 = 5;
+
 /// How long to wait between two such times, in nanoseconds.
 pub const UNIX_LOCK_RETRY_NS: u64 = 10_000_000;
 
@@ -269,13 +273,27 @@ pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
 /// Longest command of the line protocol, with the newline that ends it.
 pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
 
+/// How long a command of the line protocol may take to arrive, in nanoseconds, unless the
+/// configuration says otherwise: a program writes it at once, and a person has typed it before.
+pub const IPC_COMMAND_TIMEOUT_NS: u64 = 10_000_000_000;
+
+/// Most bytes of a reply that its service writes before any is sent. A longer one is streamed.
+pub const IPC_REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Room for replies that an lcore keeps from one to the next.
+pub const IPC_REPLY_KEPT_BYTES: usize = 64 * 1024;
+
+/// Bytes of a reply that are made at a time; as many again may be under way.
+pub const IPC_PULL_BYTES: usize = 64 * 1024;
+
+/// Parts of a streamed reply that are made at a time.
+pub const IPC_PULL_PARTS_MAX: usize = 16;
+
+const _: () = assert!(2 * IPC_PULL_BYTES <= TX_HIGH_BYTES as usize);
+
 /// Connections that an IPC server works on at a time unless it is told otherwise, each on a thread
 /// of its own; further clients wait in the kernel's backlog.
 pub const IPC_CONNECTIONS_MAX: usize = 64;
-
-/// How long a client may take to send its command, in nanoseconds, unless the server is told
-/// otherwise: it is one line of a program.
-pub const IPC_COMMAND_TIMEOUT_NS: u64 = 5_000_000_000;
 
 /// How long a client may take nothing of its reply, in nanoseconds, unless the server is told
 /// otherwise.

@@ -2,6 +2,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -196,4 +198,25 @@ fn connections_that_are_counted_by_address_allocate_nothing_a_15() {
         wait_until(|| server.plane().status().connections() == 1);
     });
     server.stop();
+}
+
+#[test]
+fn commands_over_unix_sockets_allocate_nothing_a_15() {
+    let directory = tempfile::tempdir().unwrap();
+    for keys in [String::new(), format!("allow_uids = [{}]", nix::unistd::geteuid())] {
+        let path = directory.path().join("r.sock");
+        let listener = format!(
+            "[[listener]]\naddress = \"{}\"\ntransport = \"unix\"\nprotocol = \"ipc\"\n{keys}\n",
+            path.display()
+        );
+        let server = Start::new().listener("echo", "").tables(&listener).start();
+        serves_without_allocating(&server, "echo over a Unix socket", |_| {
+            let mut peer = UnixStream::connect(&path).unwrap();
+            peer.write_all(b"echo hello\n").unwrap();
+            let mut reply = String::new();
+            peer.read_to_string(&mut reply).unwrap();
+            assert_eq!(reply, "hello\n");
+        });
+        server.stop();
+    }
 }

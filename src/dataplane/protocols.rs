@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::config::ListenerConfig;
 use crate::counters::Totals;
 use crate::error::{Error, Result};
-use crate::handler::{Builtin, Echo, Http, http};
+use crate::handler::{Builtin, Echo, Http, Ipc, http, ipc};
 use crate::limits::HTTP_TIMEOUT_MS_MAX;
 use crate::pipeline::chain::http1::Settings;
+use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
 
 /// What a protocol knows when it is made for one listener on one lcore.
@@ -40,11 +41,12 @@ type Make = Box<dyn Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sy
 pub struct Protocols(BTreeMap<String, Make>);
 
 impl Protocols {
-    /// Those that ringway brings along: `http` and `echo`.
+    /// Those that ringway brings along: `http`, `echo` and `ipc`.
     pub fn builtin() -> Self {
         let mut protocols = Self(BTreeMap::new());
         protocols.register("http", make_http);
         protocols.register("echo", make_echo);
+        protocols.register("ipc", make_ipc);
         protocols
     }
 
@@ -133,6 +135,27 @@ impl Protocol {
     }
 }
 
+impl Protocol {
+    /// The control line protocol before `service`, with the settings of the listener.
+    pub fn ipc(
+        context: &ProtocolContext<'_>,
+        service: impl ipc::Service + 'static,
+    ) -> Result<Self> {
+        no_other_settings("ipc", context.settings, &["command_timeout_ms"])?;
+        let mut settings = ipc_chain::Settings::for_slots(context.small_slots, context.large_slots);
+        let timeout =
+            bounded("ipc", context.settings, "command_timeout_ms", 1, HTTP_TIMEOUT_MS_MAX)?;
+        if let Some(ms) = timeout {
+            settings.command_timeout_ns = ms * 1_000_000;
+        }
+        let chain = chain::Ipc::new(context.slots, settings);
+        Ok(Self {
+            pipeline: Pipeline::Ipc(Box::new(chain)),
+            handler: Box::new(Ipc::new(context.slots, service)),
+        })
+    }
+}
+
 impl ProtocolContext<'_> {
     /// What the listener's settings say of HTTP/1.1, and the usual where they say nothing. Settings
     /// that it does not know are refused.
@@ -149,7 +172,7 @@ impl ProtocolContext<'_> {
         ];
         no_other_settings("http", self.settings, &KNOWN)?;
         let mut http = Settings::for_slots(self.small_slots, self.large_slots);
-        let number = |name, least, most| bounded(self.settings, name, least, most);
+        let number = |name, least, most| bounded("http", self.settings, name, least, most);
         let set = |place: &mut u32, name, least| {
             number(name, least, (*place).into()).map(|n| *place = n.map_or(*place, |n| n as u32))
         };
@@ -178,13 +201,23 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     Protocol::http(context, Builtin::new(context.status.clone()))
 }
 
-/// The setting `name` of protocol http, if it is there, within its bounds.
-fn bounded(settings: &toml::Table, name: &str, least: u64, most: u64) -> Result<Option<u64>> {
+fn make_ipc(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    Protocol::ipc(context, ipc::Builtin::new(context.status.clone()))
+}
+
+/// The setting `name` of `protocol`, if it is there, within its bounds.
+fn bounded(
+    protocol: &str,
+    settings: &toml::Table,
+    name: &str,
+    least: u64,
+    most: u64,
+) -> Result<Option<u64>> {
     let Some(value) = settings.get(name) else { return Ok(None) };
     let number = value.as_integer().and_then(|n| u64::try_from(n).ok());
     number.filter(|n| (least..=most).contains(n)).map(Some).ok_or_else(|| {
         Error::new(
-            format!("configure protocol http with {name} = {value}"),
+            format!("configure protocol {protocol} with {name} = {value}"),
             "it is out of bounds",
             format!("give a number from {least} to {most}"),
         )

@@ -2,6 +2,7 @@
 //! [`Builder::listen`], [`Builder::run`].
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal};
@@ -10,6 +11,7 @@ use super::{Builder, Dataplane, Protocol, Report};
 use crate::config::{Config, CoreMap, DataplaneConfig, ListenerConfig, MempoolConfig};
 use crate::error::{Error, Result};
 use crate::handler::http::Service;
+use crate::handler::ipc;
 use crate::pipeline::{Handler, Pipeline, chain};
 use crate::sys::{affinity, signal};
 
@@ -39,6 +41,19 @@ impl Builder {
     ) -> Self {
         let (builder, name) = self.listener(address.into());
         builder.protocol(&name, move |context| Protocol::http(context, make()))
+    }
+
+    /// Also answers commands of the control line protocol on the Unix socket `path`, which everybody
+    /// may connect to, with one service of `make` for each lcore.
+    pub fn ipc<S: ipc::Service + 'static>(
+        mut self,
+        path: impl AsRef<Path>,
+        make: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Self {
+        let path = path.as_ref();
+        let protocol = format!("of {}", path.display());
+        self.config.listeners.push(ListenerConfig::unix(path, &protocol, "the program"));
+        self.protocol(&protocol, move |context| Protocol::ipc(context, make()))
     }
 
     /// Also serves bytes as they come on TCP `address`, with one handler of `make` for each lcore.

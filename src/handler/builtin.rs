@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::http::{Body, Reply, Request, Response, Service};
-use crate::counters::{Counter, Reason, Totals};
+use super::status;
+use crate::counters::Totals;
 use crate::mem::{Buf, ConnId};
 use crate::pipeline::Cx;
 use crate::proto::http1::Method;
@@ -22,27 +23,9 @@ impl Builtin {
     fn api_status(&self, cx: &mut Cx) -> Option<Response> {
         let mut text = BufText(cx.alloc(8192, ConnId::NONE)?);
         // What does not fit is cut off by nobody: the largest status is far below the slot.
-        let fits = self.write_json(&mut text).is_ok();
+        let fits = status::write_json(&self.status, &mut text).is_ok();
         assert!(fits, "a status fits a large slot");
         Some(Response::new(200, Body::Buf(text.0)).content_type("application/json"))
-    }
-
-    fn write_json(&self, out: &mut impl Write) -> std::fmt::Result {
-        let status = &self.status;
-        write!(out, "{{\"version\":\"{}\",", env!("CARGO_PKG_VERSION"))?;
-        write!(out, "\"uptime_seconds\":{},", status.uptime().as_secs())?;
-        write!(out, "\"lcores\":{},\"connections\":{},", status.lcores(), status.connections())?;
-        out.write_str("\"counters\":{")?;
-        for (index, (counter, name)) in Counter::ALL.into_iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(out, "{comma}\"{name}\":{}", status.sum(counter))?;
-        }
-        out.write_str("},\"dropped\":{")?;
-        for (index, (reason, name)) in Reason::ALL.into_iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            write!(out, "{comma}\"{name}\":{}", status.dropped(reason))?;
-        }
-        out.write_str("}}\n")
     }
 }
 

@@ -3,7 +3,10 @@
 mod builtin;
 mod echo;
 pub mod http;
+pub mod ipc;
+mod status;
 
 pub use builtin::Builtin;
 pub use echo::Echo;
 pub use http::Http;
+pub use ipc::Ipc;

@@ -118,6 +118,8 @@ pub enum Pipeline {
     Raw(chain::Raw),
     /// HTTP/1.1.
     Http1(Box<chain::Http1>),
+    /// The control line protocol.
+    Ipc(Box<chain::Ipc>),
     /// A protocol of the user's own: one virtual call per burst.
     Custom(Box<dyn Chain>),
 }
@@ -129,6 +131,7 @@ impl Pipeline {
         match self {
             Self::Raw(chain) => chain.ingress(cx, input, output),
             Self::Http1(chain) => chain.ingress(cx, input, output),
+            Self::Ipc(chain) => chain.ingress(cx, input, output),
             Self::Custom(chain) => chain.ingress(cx, input, output),
         }
     }
@@ -139,6 +142,7 @@ impl Pipeline {
         match self {
             Self::Raw(chain) => chain.egress(cx, input, output),
             Self::Http1(chain) => chain.egress(cx, input, output),
+            Self::Ipc(chain) => chain.egress(cx, input, output),
             Self::Custom(chain) => chain.egress(cx, input, output),
         }
     }
@@ -148,6 +152,7 @@ impl Pipeline {
         match self {
             Self::Raw(chain) => chain.drain(cx, output),
             Self::Http1(chain) => chain.drain(cx, output),
+            Self::Ipc(chain) => chain.drain(cx, output),
             Self::Custom(chain) => chain.drain(cx, output),
         }
     }
@@ -157,6 +162,7 @@ impl Pipeline {
         match self {
             Self::Raw(chain) => chain.tick(cx, messages),
             Self::Http1(chain) => chain.tick(cx, messages),
+            Self::Ipc(chain) => chain.tick(cx, messages),
             Self::Custom(chain) => chain.tick(cx, messages),
         }
     }

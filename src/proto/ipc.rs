@@ -22,8 +22,9 @@ pub struct Line {
     pub consumed: usize,
 }
 
-/// Why a command is not even read. Both sides count it as the peer's fault.
+/// Why a command is not run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Fault {
     /// The first [`IPC_COMMAND_BYTES_MAX`] bytes hold no newline, and there are more.
     TooLong,
@@ -35,9 +36,15 @@ pub enum Fault {
     Unended,
     /// The command took too long to arrive. Found by whoever reads, not in the bytes.
     Timeout,
+    /// There is no room to wait for the rest of the command. Found by whoever reads.
+    Busy,
 }
 
 impl Fault {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::TooLong, Self::Utf8, Self::Nul, Self::Unended, Self::Timeout, Self::Busy];
+
     /// What the peer is told, without `error: ` and a newline.
     pub fn message(self) -> &'static str {
         match self {
@@ -46,6 +53,7 @@ impl Fault {
             Self::Nul => "the command holds a NUL byte",
             Self::Unended => "the command was not ended by a newline",
             Self::Timeout => "the command took too long to arrive",
+            Self::Busy => "too many commands are not whole; try again, with yours in one piece",
         }
     }
 
@@ -55,6 +63,7 @@ impl Fault {
             Self::TooLong => 413,
             Self::Utf8 | Self::Nul | Self::Unended => 400,
             Self::Timeout => 408,
+            Self::Busy => 503,
         }
     }
 }

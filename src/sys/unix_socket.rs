@@ -17,7 +17,10 @@ use nix::sys::socket::{
 };
 
 use crate::error::{Error, Result};
-use crate::limits::{LISTEN_BACKLOG, UNIX_LOCK_RETRY_NS, UNIX_LOCK_TRIES_MAX, UNIX_PATH_BYTES_MAX};
+use crate::limits::{
+    LISTEN_BACKLOG, UNIX_LOCK_RETRY_NS, UNIX_LOCK_TRIES_MAX, UNIX_PATH_BYTES_MAX,
+    UNIX_UNLINK_TRIES_MAX,
+};
 
 #[cfg(test)]
 mod tests;
@@ -69,7 +72,7 @@ impl UnixListener {
         }
         let fail = |why: io::Error| bind_error(path, &why);
         let path = std::path::absolute(path).map_err(fail)?;
-        let directory = lock_directory(&path)?;
+        let directory = lock_directory(&path, UNIX_LOCK_TRIES_MAX)?;
         refuse_if_taken(&path)?;
         let (socket, file) = listen_on_file(&directory, &path, mode).map_err(fail)?;
         Ok(Self { socket, path, file: Some(file) })
@@ -102,19 +105,19 @@ impl AsFd for UnixListener {
 
 impl Drop for UnixListener {
     fn drop(&mut self) {
-        if self.file.is_some() {
-            // Nobody who takes the lock puts a file there between the look and the removal.
-            let _lock = lock_directory(&self.path);
-            if self.is_still_there() {
-                // One that cannot be removed is stale from here on, and the next start replaces it.
-                let _ = fs::remove_file(&self.path);
-            }
+        // Under the lock nobody puts a file there between the look and the removal. One that stays is
+        // stale from here on.
+        if self.file.is_some()
+            && let Ok(_lock) = lock_directory(&self.path, UNIX_UNLINK_TRIES_MAX)
+            && self.is_still_there()
+        {
+            let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 /// The directory of `path`, locked until it is dropped.
-fn lock_directory(path: &Path) -> Result<File> {
+fn lock_directory(path: &Path, tries: u32) -> Result<File> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     let fail = |why: &dyn std::fmt::Display, remedy: &str| {
         let why = format!("its directory {}: {why}", directory.display());
@@ -122,7 +125,7 @@ fn lock_directory(path: &Path) -> Result<File> {
     };
     let file = File::open(directory)
         .map_err(|e| fail(&e, "make the directory, readable and writable by this user"))?;
-    for _ in 0..UNIX_LOCK_TRIES_MAX {
+    for _ in 0..tries {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) => {

@@ -2,10 +2,12 @@
 
 mod framed;
 pub mod http1;
+pub mod ipc;
 mod raw;
 mod stash;
 
 pub use framed::{Cut, Framed, Framing, Malformed};
 pub use http1::Http1;
+pub use ipc::Ipc;
 pub use raw::Raw;
 pub use stash::StashBounds;

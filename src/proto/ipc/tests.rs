@@ -46,6 +46,16 @@ fn i4_what_is_not_utf8_or_holds_a_nul_is_refused_once_the_line_has_ended() {
 }
 
 #[test]
+fn faults_are_listed_by_their_numbers_and_each_says_something_of_its_own() {
+    for (number, fault) in Fault::ALL.into_iter().enumerate() {
+        assert_eq!(fault as usize, number);
+        let same = Fault::ALL.iter().filter(|other| other.message() == fault.message());
+        assert_eq!(same.count(), 1);
+        assert!((400..600).contains(&fault.code()) && !fault.message().contains('\n'));
+    }
+}
+
+#[test]
 fn a_command_is_a_prefix_a_first_word_and_the_rest() {
     let command = |json, name, arguments| Command { json, name, arguments };
     assert_eq!(Command::parse("ping"), command(false, "ping", ""));

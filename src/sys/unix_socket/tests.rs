@@ -101,6 +101,20 @@ fn i9_of_many_that_start_at_once_over_a_stale_file_one_has_the_path() {
 }
 
 #[test]
+fn who_finds_the_directory_locked_waits_and_then_says_so() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let listener = UnixListener::bind(&path, 0o666).unwrap();
+    let other = File::open(directory.path()).unwrap();
+    other.lock().unwrap();
+    drop(listener);
+    assert!(path.exists(), "nobody looks at a file that somebody may be replacing");
+    assert!(refused(&path).why().contains("holds a lock"));
+    drop(other);
+    UnixListener::bind(&path, 0o666).unwrap();
+}
+
+#[test]
 fn what_is_no_socket_stays_where_it_is() {
     let directory = directory();
     let path = directory.path().join("file");
