@@ -88,6 +88,7 @@
 //! | [`mem`] | segments, pools, bufs, bursts |
 //! | [`ring`] | lock-free rings and the doorbell of a sleeper |
 //! | [`mailbox`] | how threads post to an lcore |
+//! | [`ipc`] | commands and replies over a Unix socket, for programs beside the dataplane |
 //! | [`config`] | the configuration file, core maps |
 //! | [`counters`], [`time`] | what an lcore counts; clock and timer wheel |
 //! | [`sys`] | system calls: io_uring, mappings, sockets, affinity, topology |
@@ -121,6 +122,8 @@ pub mod counters;
 pub mod dataplane;
 #[cfg(not(loom))]
 pub mod handler;
+#[cfg(not(loom))]
+pub mod ipc;
 #[cfg(not(loom))]
 pub mod lcore;
 #[cfg(not(loom))]

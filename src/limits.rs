@@ -317,3 +317,27 @@ pub const IPC_PULL_BYTES: usize = 64 * 1024;
 pub const IPC_PULL_PARTS_MAX: usize = 16;
 
 const _: () = assert!(2 * IPC_PULL_BYTES <= TX_HIGH_BYTES as usize);
+
+/// Connections that an IPC server works on at a time unless it is told otherwise, each on a thread
+/// of its own; further clients wait in the kernel's backlog.
+pub const IPC_CONNECTIONS_MAX: usize = 64;
+
+/// How long a client may take nothing of its reply, in nanoseconds, unless the server is told
+/// otherwise.
+pub const IPC_REPLY_TIMEOUT_NS: u64 = 30_000_000_000;
+
+/// How long replies may go on once their server stops, in nanoseconds.
+pub const IPC_STOP_GRACE_NS: u64 = 1_000_000_000;
+
+/// How often a server that has nothing to do looks whether its file is still there, in nanoseconds;
+/// also how long it waits where it has no descriptors left for a client.
+pub const IPC_FILE_CHECK_NS: u64 = 200_000_000;
+
+/// Most descriptors beside the bytes of one send: the kernel's own bound (SCM_MAX_FD, unix(7)).
+pub const PASSED_FDS_MAX: usize = 253;
+
+/// Permissions of an instance's control socket: it stops the instance, so it is this user's alone.
+pub const CONTROL_MODE: u32 = 0o600;
+
+/// Commands that one instance's control socket works on at a time: operators and scripts.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;

@@ -24,6 +24,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("transport", &["counters", "error", "limits", "mem", "port", "sync", "sys", "time"]),
     ("handler", &["counters", "limits", "mem", "pipeline", "port", "proto", "ring", "time"]),
     ("mailbox", &["error", "limits", "ring", "sync"]),
+    ("ipc", &["error", "limits", "proto", "sys"]),
     (
         "lcore",
         &[

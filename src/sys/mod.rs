@@ -4,9 +4,11 @@
 pub mod affinity;
 pub mod host;
 pub mod mapping;
+pub mod passed_fds;
 pub mod peer_credentials;
 pub mod signal;
 pub mod socket;
 pub mod topology;
 pub mod unix_socket;
+pub mod unix_stream;
 pub mod uring;
