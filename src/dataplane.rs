@@ -265,7 +265,9 @@ impl Dataplane {
 
     fn join_workers(&mut self) -> usize {
         let threads = self.workers.iter_mut().filter_map(|worker| worker.thread.take());
-        threads.filter_map(|thread| thread.join().err()).count()
+        let panicked = threads.filter_map(|thread| thread.join().err()).count();
+        self.ports.end();
+        panicked
     }
 }
 

@@ -24,8 +24,10 @@
 
 mod queue;
 
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,9 +36,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 pub use queue::{Message, Queue};
 
 use crate::error::{Error, Result};
-use crate::mem::{PeerMemory, PortSegment, Side};
+use crate::mem::{PeerMemory, PortSegment, Side, Trust};
 use crate::port::{Grant, Offer};
 use crate::sync::spin_loop;
+use crate::sys::passed_fds::recv_with_fds;
+use crate::sys::unix_stream;
 
 /// Looks at the queues before a waiting process sleeps: some 50 µs.
 const SPINS: u32 = 20_000;
@@ -51,7 +55,47 @@ pub struct Attachment {
     grant: Grant,
 }
 
+/// How to attach.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How the bytes are to be shared; `None`: as the port's listener has it.
+    pub trust: Option<Trust>,
+    /// How long the dataplane may take to answer.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { trust: None, timeout: Duration::from_secs(10) }
+    }
+}
+
 impl Attachment {
+    /// Attaches to the port `name` of the dataplane whose control socket is at `socket`.
+    ///
+    /// # Errors
+    /// When nobody listens there, there is no such port, another process is attached to it, or this
+    /// one may not.
+    pub fn connect(socket: impl AsRef<Path>, name: &str, options: Options) -> Result<Self> {
+        let socket = socket.as_ref();
+        let what = || format!("attach to port `{name}` at {}", socket.display());
+        let failed = |e: std::io::Error, remedy: &str| Error::new(what(), e, remedy);
+        let lifeline = unix_stream::connect(socket, options.timeout).map_err(|e| {
+            failed(e, "start the dataplane, or name its control socket (`ringway ctl` finds it)")
+        })?;
+        let io = |e| failed(e, "look whether the dataplane still runs, and attach again");
+        lifeline.set_nonblocking(false).map_err(io)?;
+        lifeline.set_read_timeout(Some(options.timeout)).map_err(io)?;
+        let trust = options.trust.map_or("", Trust::name);
+        (&lifeline).write_all(format!("attach {name} {trust}\n").as_bytes()).map_err(io)?;
+        let (line, fds) = answer(&lifeline).map_err(io)?;
+        if let Some(error) = line.strip_prefix("error: ") {
+            return Err(Error::new(what(), error, "`ringway ctl ports` tells what there is"));
+        }
+        lifeline.set_read_timeout(None).map_err(io)?;
+        Self::accept(Offer::of_parts(Grant::of_line(&line)?, fds)?, lifeline)
+    }
+
     /// Maps what the dataplane has offered over `lifeline`.
     ///
     /// # Errors
@@ -158,6 +202,21 @@ impl AsFd for Attachment {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
+}
+
+/// The line that a dataplane answers with, and what came with it.
+fn answer(lifeline: &UnixStream) -> std::io::Result<(String, Vec<OwnedFd>)> {
+    let (mut line, mut all, mut room) = (Vec::new(), Vec::new(), [0; 4096]);
+    while !line.ends_with(b"\n") {
+        let (count, fds) = recv_with_fds(lifeline, &mut room, Offer::FDS_MAX)?;
+        all.extend(fds);
+        line.extend_from_slice(&room[..count]);
+        if count == 0 || line.len() > room.len() {
+            return Err(std::io::Error::other("the dataplane ended the connection"));
+        }
+    }
+    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+    Ok((line, all))
 }
 
 fn gone() -> Error {

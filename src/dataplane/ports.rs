@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use crate::config::PortConfig;
@@ -22,11 +22,11 @@ struct Shared {
     prefix: String,
     configs: BTreeMap<String, PortConfig>,
     lcores: Vec<(Handle, Mempool)>,
-    attached: Mutex<BTreeMap<String, Attached>>,
+    attached: Mutex<BTreeMap<String, (Attached, Option<Arc<Lifeline>>)>>,
 }
 
 /// What is known of a process that is attached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Attached {
     /// Its process id as this process sees it; 0 where that cannot be told.
     pub pid: i32,
@@ -59,14 +59,16 @@ impl Ports {
         Self::new("", std::iter::empty(), Vec::new())
     }
 
-    fn attached(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Attached>> {
+    fn attached(&self) -> MutexGuard<'_, BTreeMap<String, (Attached, Option<Arc<Lifeline>>)>> {
         self.0.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each port with its configuration and what is attached to it.
     pub fn list(&self) -> Vec<(PortConfig, Option<Attached>)> {
         let attached = self.attached();
-        let of = |config: &PortConfig| (config.clone(), attached.get(&config.name).copied());
+        let of = |config: &PortConfig| {
+            (config.clone(), attached.get(&config.name).map(|(process, _)| *process))
+        };
         self.0.configs.values().map(of).collect()
     }
 
@@ -93,7 +95,10 @@ impl Ports {
     }
 
     /// The trust that a process gets that asks for `asked`.
-    fn check(&self, name: &str, asked: Option<Trust>) -> Result<Trust> {
+    ///
+    /// # Errors
+    /// When there is no such port, or it gives less.
+    pub fn check(&self, name: &str, asked: Option<Trust>) -> Result<Trust> {
         let refuse = |why: String, remedy: String| {
             Err(Error::new(format!("attach to port `{name}`"), why, remedy))
         };
@@ -117,14 +122,14 @@ impl Ports {
 
     fn reserve(&self, name: &str, process: Attached) -> Result<()> {
         let mut attached = self.attached();
-        if let Some(Attached { pid, .. }) = attached.get(name) {
+        if let Some((Attached { pid, .. }, _)) = attached.get(name) {
             return Err(Error::new(
                 format!("attach to port `{name}`"),
                 format!("process {pid} is attached to it"),
                 "end that process first, or give this one a port of its own",
             ));
         }
-        attached.insert(name.to_owned(), process);
+        attached.insert(name.to_owned(), (process, None));
         Ok(())
     }
 
@@ -163,8 +168,18 @@ impl Ports {
         let offer = Offer { grant, segment: fd, pools, event, bells };
         let attachment =
             Attachment { ports: self.clone(), name: name.to_owned(), segment, lifeline };
+        if let Some((_, end)) = self.attached().get_mut(name) {
+            *end = Some(attachment.lifeline.clone());
+        }
         self.hand_over(name, queues)?;
         Ok((offer, attachment))
+    }
+
+    /// Ends all attachments: the dataplane has ended. Who keeps them hears of it and drops them.
+    pub(super) fn end(&self) {
+        for (_, lifeline) in self.attached().values() {
+            lifeline.iter().for_each(|lifeline| lifeline.end());
+        }
     }
 
     /// The pools that a process maps, each once, and which of them each lcore has.

@@ -1,6 +1,7 @@
 //! The connection that an attached process holds on to: its end is the end of the attachment, whoever
 //! of the two ends it, and however.
 
+use std::io::Read;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -31,6 +32,19 @@ impl Lifeline {
     pub fn end(&self) {
         // An error means that the other side was faster.
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Waits until it ends.
+    pub fn wait_for_end(&self) {
+        let mut byte = [0];
+        loop {
+            match (&self.socket).read(&mut byte) {
+                // Nothing is to be said on it.
+                Ok(1..) => {}
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                _ => return,
+            }
+        }
     }
 
     /// Why the process was cut off, if it was.
