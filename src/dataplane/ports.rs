@@ -22,8 +22,11 @@ struct Shared {
     prefix: String,
     configs: BTreeMap<String, PortConfig>,
     lcores: Vec<(Handle, Mempool)>,
-    attached: Mutex<BTreeMap<String, (Attached, Option<Arc<Lifeline>>)>>,
+    attached: Mutex<BTreeMap<String, Kept>>,
 }
+
+/// A process that has a port, and what ends when it does, once it is attached.
+type Kept = (Attached, Option<Arc<Lifeline>>);
 
 /// What is known of a process that is attached.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +62,7 @@ impl Ports {
         Self::new("", std::iter::empty(), Vec::new())
     }
 
-    fn attached(&self) -> MutexGuard<'_, BTreeMap<String, (Attached, Option<Arc<Lifeline>>)>> {
+    fn attached(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         self.0.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
