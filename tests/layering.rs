@@ -86,7 +86,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("attach", &["error", "limits", "mem", "port", "ring", "sync", "sys"]),
+    ("attach", &["error", "limits", "mem", "pipeline", "port", "proto", "ring", "sync", "sys"]),
     ("testing", &["counters", "error", "limits", "mem", "pipeline", "port", "time", "transport"]),
 ];
 

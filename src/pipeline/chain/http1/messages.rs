@@ -71,6 +71,12 @@ impl HeadMeta {
         Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE)
     }
 
+    /// From the meta of a buf or message of kind [`HEAD`].
+    #[inline]
+    pub fn of_meta(meta: u32) -> Self {
+        Self(meta)
+    }
+
     /// The meta of a buf of kind [`HEAD`].
     #[inline]
     pub fn of(buf: &Buf) -> Self {
