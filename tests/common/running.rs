@@ -18,11 +18,16 @@ pub fn configuration(toml: &str) -> TempDir {
     dir
 }
 
+/// The name of an instance that no other test process has.
+pub fn own(prefix: &str) -> String {
+    format!("{prefix}-{}", std::process::id())
+}
+
 /// `ringway run` with a configuration, on `lcores` lcores.
 pub fn command(dir: &TempDir, prefix: &str, lcores: usize) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
     let list: Vec<_> = (0..lcores).map(|n| format!("{n}@{}", cpu(n))).collect();
-    command.args(["run", "--no-huge", "--file-prefix", prefix, "-l", &list.join(",")]);
+    command.args(["run", "--no-huge", "--file-prefix", &own(prefix), "-l", &list.join(",")]);
     command.arg("--config").arg(dir.path().join("r.toml"));
     command.stdin(Stdio::null());
     command
