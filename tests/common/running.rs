@@ -39,6 +39,7 @@ pub struct Running {
     lines: BufReader<ChildStdout>,
     /// Of its first listener.
     pub address: SocketAddr,
+    prefix: String,
     _dir: TempDir,
     _watchdog: Watchdog,
 }
@@ -52,7 +53,8 @@ impl Running {
             command(&dir, prefix, lcores).stdout(Stdio::piped()).spawn().expect("ringway starts");
         let lines = BufReader::new(child.stdout.take().unwrap());
         let address = "0.0.0.0:0".parse().unwrap();
-        let mut running = Self { child, lines, address, _dir: dir, _watchdog: watchdog };
+        let prefix = own(prefix);
+        let mut running = Self { child, lines, address, prefix, _dir: dir, _watchdog: watchdog };
         let line = running.line_with("listening on ");
         running.address = line.split_whitespace().nth(2).unwrap().parse().unwrap();
         running.line_with("ready");
@@ -96,5 +98,8 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Empty, unless the instance was killed.
+        let socket = ringway::control::socket_path(&self.prefix.parse().unwrap());
+        let _ = fs::remove_dir(socket.parent().unwrap());
     }
 }

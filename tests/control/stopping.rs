@@ -1,12 +1,13 @@
 //! `stop`: as SIGTERM drains, and again at once.
 
-use std::sync::atomic::Ordering;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 
 use nix::sys::signal::Signal;
-use ringway::sync::AtomicBool;
 
 use crate::bed::{Instance, command};
+use crate::common::{patience, wait_until};
 
 #[test]
 fn a_16_stop_drains_and_returns_when_the_instance_is_gone() {
@@ -67,25 +68,33 @@ fn a_16_a_signal_after_stop_stops_at_once() {
     instance.running.ended_well();
 }
 
+/// Asks for `/` until the connection ends, which it has to do between two responses.
+fn ask_until_the_end(address: SocketAddr) {
+    const BODY: &[u8] = b"hello! I'm go server !";
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(patience()).unwrap();
+    let (mut room, mut got) = ([0; 4096], Vec::new());
+    while stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok() {
+        got.clear();
+        while !got.ends_with(BODY) {
+            match stream.read(&mut room) {
+                Ok(count) if count > 0 => got.extend_from_slice(&room[..count]),
+                end => return assert!(got.is_empty(), "{end:?} behind {got:?}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_16_a_stop_under_load_cuts_no_reply_short() {
     let instance = Instance::with("load", 2, &crate::bed::toml(""));
-    let over = AtomicBool::new(false);
+    let address = instance.running.address;
     thread::scope(|scope| {
-        for _ in 0..4 {
-            let mut client = instance.running.connect();
-            let over = &over;
-            scope.spawn(move || {
-                // The last reply says that it is; what is sent after that is nobody's.
-                while client.get("/").field("connection") != Some("close") {}
-                over.store(true, Ordering::Relaxed);
-            });
-        }
-        for _ in 0..20 {
-            instance.json(&["stats"]);
-            assert!(!over.load(Ordering::Relaxed));
-        }
-        instance.json(&["stop"]);
+        let clients: Vec<_> =
+            (0..4).map(|_| scope.spawn(move || ask_until_the_end(address))).collect();
+        wait_until(|| instance.json(&["stats"])["messages"].as_u64().unwrap() > 1000);
+        assert!(clients.iter().all(|client| !client.is_finished()));
+        assert_eq!(instance.json(&["stop"])["stopping"], "draining");
     });
     instance.running.ended_well();
 }
