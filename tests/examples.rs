@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use common::{Client, Watchdog};
 /// A running example, which does not outlive its test.
 struct Example {
     child: Child,
+    /// Of those that listen on a port.
     address: SocketAddr,
     _watchdog: Watchdog,
 }
@@ -35,25 +38,38 @@ fn binary(name: &str) -> PathBuf {
 impl Example {
     /// `None`, having said why: it was not built, or somebody else has its port.
     fn start(name: &str, port: u16) -> Option<Self> {
-        let (binary, address) = (binary(name), SocketAddr::from(([127, 0, 0, 1], port)));
-        if !binary.exists() {
-            eprintln!("skipped: {name} is not built; see `cargo build --examples`");
-            return None;
-        }
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         if let Err(error) = TcpListener::bind(address) {
             eprintln!("skipped: {name} needs port {port}: {error}");
             return None;
         }
+        Self::spawn(name, &[], address)
+    }
+
+    /// The same with arguments, wherever it listens.
+    fn spawn(name: &str, arguments: &[&str], address: SocketAddr) -> Option<Self> {
+        let binary = binary(name);
+        if !binary.exists() {
+            eprintln!("skipped: {name} is not built; see `cargo build --examples`");
+            return None;
+        }
         let mut command = Command::new(binary);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
         Some(Self { child, address, _watchdog: Watchdog::start() })
     }
 
     /// A connection, once it listens.
     fn connect(&mut self) -> Client {
+        let address = self.address;
+        Client::over(self.wait_for(|| TcpStream::connect(address)))
+    }
+
+    /// What `attempt` makes, once it succeeds.
+    fn wait_for<T>(&mut self, attempt: impl Fn() -> std::io::Result<T>) -> T {
         loop {
-            if let Ok(stream) = TcpStream::connect(self.address) {
-                return Client::over(stream);
+            if let Ok(made) = attempt() {
+                return made;
             }
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{status}: {:?}", self.child.stderr.take().map(std::io::read_to_string));
@@ -106,4 +122,27 @@ fn custom_protocol_turns_frames_round_and_ends_with_a_clean_account() {
     client.send(b"\x03\xe9"); // 1001, of at most 1000
     assert_eq!(client.receive_all(), b"");
     example.interrupt();
+}
+
+#[test]
+fn commands_greets_in_text_and_json_and_ends_with_a_clean_account() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("commands.sock");
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let example = Example::spawn("commands", &[path.to_str().unwrap()], nowhere);
+    let Some(mut example) = example else { return };
+    for (command, reply) in [
+        ("greet you\n", "hello, you\n"),
+        ("j/greet \"you\"\n", "{\"hello\": \"\\\"you\\\"\"}\n"),
+        ("leave\n", "error: no command `leave`, but `greet`\n"),
+    ] {
+        let mut peer = example.wait_for(|| UnixStream::connect(&path));
+        peer.set_read_timeout(common::patience()).unwrap();
+        peer.write_all(command.as_bytes()).unwrap();
+        let mut said = String::new();
+        peer.read_to_string(&mut said).unwrap();
+        assert_eq!(said, reply);
+    }
+    example.interrupt();
+    assert!(!path.exists());
 }

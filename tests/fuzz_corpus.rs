@@ -12,6 +12,8 @@ mod http1_chain;
 mod http1_chunked;
 #[path = "../fuzz/bodies/http1_head.rs"]
 mod http1_head;
+#[path = "../fuzz/bodies/ipc_chain.rs"]
+mod ipc_chain;
 #[path = "../fuzz/bodies/ipc_line.rs"]
 mod ipc_line;
 
@@ -47,6 +49,11 @@ fn every_list_of_operations_of_the_corpus_holds() {
 #[test]
 fn every_line_of_the_corpus_holds() {
     replay("ipc_line", ipc_line::check);
+}
+
+#[test]
+fn every_list_of_operations_on_commands_holds() {
+    replay("ipc_chain", ipc_chain::check);
 }
 
 /// Request lines with the first of their fields.
@@ -193,5 +200,12 @@ proptest! {
         operations in prop::collection::vec(prop_oneof![0x20u8..0x60, any::<u8>()], 0..40),
     ) {
         http1_chain::check(&operations);
+    }
+
+    #[test]
+    fn lists_of_random_operations_on_commands_hold(
+        operations in prop::collection::vec(prop_oneof![0x20u8..0x60, any::<u8>()], 0..40),
+    ) {
+        ipc_chain::check(&operations);
     }
 }

@@ -25,9 +25,9 @@ use crate::limits::{
 #[cfg(test)]
 mod tests;
 
-/// What a new file is called until it has its permissions, in its directory. There is one at a time:
-/// whoever makes it holds the lock.
-const NEW_FILE: &str = ".ringway-new.sock";
+/// What is added to the name of a file that is to replace another, until it does. There is one at a
+/// time: whoever makes it holds the lock.
+const NEW: &str = ".new";
 
 /// A bound, listening Unix stream socket and its file, which it removes when it is dropped.
 ///
@@ -56,25 +56,29 @@ impl UnixListener {
     /// The socket of a server that is gone is replaced, and at no moment is there no file. A path
     /// that somebody listens on is refused, and so is one that is no socket. Of two that start at
     /// the same time one gets a lock (flock(2)) on the directory first, and the other finds it
-    /// listening. A server that takes no such lock cannot lose its path either, but in the moment
-    /// between its bind(2), which fails over a file that is there, and its listen(2).
+    /// listening. One that takes no lock can lose its path in the moment between its bind(2) and its
+    /// listen(2) alone, since until then nothing tells its file from one whose server is gone.
     ///
     /// A path that begins with `@` is an abstract name (unix(7)): it has no file, and `mode` says
     /// nothing.
     pub fn bind(path: &Path, mode: u32) -> Result<Self> {
-        let bytes = path.as_os_str().as_bytes();
-        if bytes.len() > UNIX_PATH_BYTES_MAX {
-            return Err(too_long(path));
-        }
-        if let Some(name) = bytes.strip_prefix(b"@") {
-            let socket = listen_abstract(name).map_err(|e| bind_error(path, &e))?;
-            return Ok(Self { socket, path: path.to_owned(), file: None });
-        }
         let fail = |why: io::Error| bind_error(path, &why);
-        let path = std::path::absolute(path).map_err(fail)?;
+        let name = path.as_os_str().as_bytes().strip_prefix(b"@");
+        let path = match name {
+            Some(_) => path.to_owned(),
+            None => std::path::absolute(path).map_err(fail)?,
+        };
+        if path.as_os_str().len() > UNIX_PATH_BYTES_MAX {
+            return Err(too_long(&path));
+        }
+        if let Some(name) = name {
+            let socket = listen_abstract(name).map_err(fail)?;
+            return Ok(Self { socket, path, file: None });
+        }
         let directory = lock_directory(&path, UNIX_LOCK_TRIES_MAX)?;
-        refuse_if_taken(&path)?;
-        let (socket, file) = listen_on_file(&directory, &path, mode).map_err(fail)?;
+        let stale = look_for_stale(&path)?;
+        let made = if stale { replace(&directory, &path, mode) } else { make(&path, &path, mode) };
+        let (socket, file) = made.map_err(fail)?;
         Ok(Self { socket, path, file: Some(file) })
     }
 
@@ -139,11 +143,11 @@ fn lock_directory(path: &Path, tries: u32) -> Result<File> {
     Err(fail(&"somebody holds a lock on it", "see who with `lslocks`, or use another directory"))
 }
 
-/// Whether there is no file, or the socket of a server that is gone.
-fn refuse_if_taken(path: &Path) -> Result<()> {
+/// Whether there is the socket of a server that is gone; refuses anything else that is there.
+fn look_for_stale(path: &Path) -> Result<bool> {
     let what = || format!("listen on {}", path.display());
     match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(bind_error(path, &e)),
         Ok(file) if !file.file_type().is_socket() => {
             return Err(Error::new(
@@ -156,7 +160,8 @@ fn refuse_if_taken(path: &Path) -> Result<()> {
     }
     let knock = || connect(open()?.as_raw_fd(), &UnixAddr::new(path)?);
     match knock() {
-        Err(Errno::ECONNREFUSED | Errno::ENOENT) => Ok(()),
+        Err(Errno::ECONNREFUSED) => Ok(true),
+        Err(Errno::ENOENT) => Ok(false),
         // One that is full, or takes something other than streams, lives as well.
         Ok(()) | Err(Errno::EAGAIN | Errno::EPROTOTYPE) => {
             Err(bind_error(path, &Errno::EADDRINUSE.into()))
@@ -169,33 +174,36 @@ fn refuse_if_taken(path: &Path) -> Result<()> {
     }
 }
 
-/// Made under another name, so that what replaces a stale file is ready to be connected to.
-fn listen_on_file(directory: &File, path: &Path, mode: u32) -> io::Result<(StdListener, FileId)> {
-    let new = path.with_file_name(NEW_FILE);
+/// Makes the socket under another name, and puts it in the place of the one at `path` when it is ready
+/// to be connected to.
+fn replace(directory: &File, path: &Path, mode: u32) -> io::Result<(StdListener, FileId)> {
+    let mut longer = path.as_os_str().to_owned();
+    longer.push(NEW);
+    // A long path has no room for more; then the file has a short name, and its directory another.
+    let fits = longer.len() <= UNIX_PATH_BYTES_MAX;
+    let new = if fits { PathBuf::from(longer) } else { path.with_file_name(NEW) };
+    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(NEW);
     // Of one that was stopped here.
     match fs::remove_file(&new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
+    let made = make(if fits { &new } else { &short }, &new, mode)?;
+    fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))?;
+    Ok(made)
+}
+
+/// Listens on the file `path`, which is bound by `name`. Before it listens nobody can connect.
+fn make(name: &Path, path: &Path, mode: u32) -> io::Result<(StdListener, FileId)> {
     let socket = open()?;
-    // A long path has no room for another name in its place; the directory has a short one.
-    let short = format!("/proc/self/fd/{}/{NEW_FILE}", directory.as_raw_fd());
-    let fits = new.as_os_str().len() <= UNIX_PATH_BYTES_MAX;
-    let name = if fits { new.as_path() } else { Path::new(&short) };
     bind(socket.as_raw_fd(), &UnixAddr::new(name)?)?;
     let ready = || {
-        fs::set_permissions(&new, Permissions::from_mode(mode))?;
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
         listen(&socket, backlog())?;
-        fs::rename(&new, path)?;
         file_id(path)
     };
-    match ready() {
-        Ok(file) => Ok((socket.into(), file)),
-        Err(why) => {
-            let _ = fs::remove_file(&new);
-            Err(why)
-        }
-    }
+    let file = ready().inspect_err(|_| drop(fs::remove_file(path)))?;
+    Ok((socket.into(), file))
 }
 
 fn listen_abstract(name: &[u8]) -> io::Result<StdListener> {
@@ -237,7 +245,7 @@ fn bind_error(path: &Path, why: &io::Error) -> Error {
             what,
             "a server listens there already",
             format!(
-                "see which with `ss -xlp src '{}'`, or change the listener's address",
+                "see which with `ss -xlp | grep '{}'`, or change the listener's address",
                 path.display()
             ),
         ),

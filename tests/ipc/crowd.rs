@@ -3,12 +3,16 @@
 use std::sync::Barrier;
 use std::thread;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use ringway::counters::Counter;
 
 use crate::bed::{Bed, Peer, Wish};
 
 #[test]
 fn i3_a_thousand_clients_at_once_get_each_its_own_answer() {
+    // Both ends of each connection are in this process.
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
     let bed = Bed::with(&Wish { lcores: 2, ..Wish::default() });
     let together = Barrier::new(10);
     let hundred = |thread: usize| {

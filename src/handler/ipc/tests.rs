@@ -55,7 +55,11 @@ impl Service for Parts {
             }
             name => {
                 self.left = number;
-                self.waits = if name == "waits" { 3 } else { 0 };
+                self.waits = match name {
+                    "waits" => 3,
+                    "long" => u32::MAX,
+                    _ => 0,
+                };
                 self.end = match name {
                     "cut" => Some("cut"),
                     "late" => Some("panic"),
@@ -189,6 +193,24 @@ fn a_peer_that_goes_in_the_middle_of_a_stream_is_told_to_the_service_once() {
     harness.receive(other, b"stream 5\n");
     assert_eq!(harness.closed(other), Some(End::Linger));
     assert_eq!(harness.handler.service.closed, 1, "one that came to its end is not");
+    harness.finish();
+}
+
+#[test]
+fn i3_while_a_reply_is_under_way_no_second_command_is_run_and_no_time_is_over() {
+    let mut harness = harness(Parts::default());
+    let conn = harness.open();
+    harness.receive(conn, b"long 2\n");
+    harness.receive(conn, b"large 3\n");
+    harness.eof(conn);
+    harness.advance(Duration::from_secs(60));
+    assert_eq!((harness.handler.service.calls, harness.closed(conn)), (1, None));
+    assert_eq!(harness.cx.counters.dropped(Reason::Protocol), 1, "the second");
+    harness.drain();
+    assert_eq!(harness.closed(conn), None, "whom a reply is owed waits for it");
+    harness.handler.service.waits = 0;
+    harness.run();
+    assert_eq!((harness.sent(conn).len(), harness.closed(conn)), (2007, Some(End::Linger)));
     harness.finish();
 }
 

@@ -37,16 +37,22 @@ fn i2_a_stale_socket_is_replaced_and_the_file_goes_with_its_server() {
 #[test]
 fn i2_what_a_start_that_was_stopped_left_behind_does_no_harm() {
     let directory = directory();
-    stale(&directory.path().join(NEW_FILE));
-    let listener = UnixListener::bind(&directory.path().join("a.sock"), 0o666).unwrap();
+    let path = directory.path().join("a.sock");
+    stale(&path);
+    stale(&directory.path().join("a.sock.new"));
+    let listener = UnixListener::bind(&path, 0o666).unwrap();
     assert!(reaches(&listener));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 #[test]
 fn i2_the_mode_is_what_was_asked_for_whatever_the_umask_says() {
     let directory = directory();
-    for mode in [0o666, 0o600, 0o777] {
-        let path = directory.path().join("a.sock");
+    let path = directory.path().join("a.sock");
+    for (mode, replaces) in [(0o666, false), (0o600, true), (0o777, false), (0o666, true)] {
+        if replaces {
+            stale(&path);
+        }
         let _listener = UnixListener::bind(&path, mode).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode);
     }
@@ -133,8 +139,13 @@ fn a_path_of_107_bytes_is_taken_and_one_of_108_is_refused() {
     let directory = directory();
     let start = directory.path().as_os_str().len() + 1;
     let longest = directory.path().join("a".repeat(UNIX_PATH_BYTES_MAX - start));
-    let listener = UnixListener::bind(&longest, 0o666).unwrap();
-    assert!(listener.is_still_there() && reaches(&listener));
+    for replaces in [false, true] {
+        if replaces {
+            stale(&longest);
+        }
+        let listener = UnixListener::bind(&longest, 0o666).unwrap();
+        assert!(listener.is_still_there() && reaches(&listener));
+    }
     let error = refused(&directory.path().join("a".repeat(UNIX_PATH_BYTES_MAX + 1 - start)));
     assert!(error.why().contains("108 bytes") && error.why().contains("107"), "{error}");
 }
