@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::limits::PORT_TURN_DESCRIPTORS;
 use crate::mem::{Buf, ConnId, Descriptor, Ledger, LoanFault, QueueEnds, Taken, Terms};
 use crate::port::kind;
 use crate::port::lifeline::Lifeline;
@@ -41,7 +42,7 @@ impl Fault {
 /// What the next descriptor of the process was.
 #[derive(Debug)]
 pub enum Received {
-    /// There is none, or no slot to copy its bytes to.
+    /// There is none, no slot to copy its bytes to, or the turn is over.
     Nothing,
     /// What it says, and the number of the message that it speaks of. A marker where it has no slot.
     Message(Buf, u32),
@@ -58,6 +59,8 @@ pub struct Queue {
     /// Slept on.
     ours: Doorbell,
     ledger: Ledger,
+    /// Descriptors that may still be fetched in this turn.
+    left: u32,
     /// Fetched, and waiting for a slot to copy its bytes to.
     pending: Option<Descriptor>,
     lifeline: Arc<Lifeline>,
@@ -77,6 +80,7 @@ impl Queue {
             theirs,
             ours,
             ledger,
+            left: PORT_TURN_DESCRIPTORS,
             pending: None,
             lifeline,
             unrung: false,
@@ -111,7 +115,7 @@ impl Queue {
     #[inline]
     pub fn receive(&mut self) -> Received {
         loop {
-            let Some(descriptor) = self.pending.take().or_else(|| self.into.dequeue()) else {
+            let Some(descriptor) = self.fetch() else {
                 let faulted = self.into.peer_fault() || self.out.peer_fault();
                 return if faulted { Received::Fault(Fault::Ring) } else { Received::Nothing };
             };
@@ -147,10 +151,20 @@ impl Queue {
         }
     }
 
+    #[inline]
+    fn fetch(&mut self) -> Option<Descriptor> {
+        if self.pending.is_some() {
+            return self.pending.take();
+        }
+        self.left = self.left.checked_sub(1)?;
+        self.into.dequeue()
+    }
+
     /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it
     /// sleeps and something was sent.
     #[inline]
     pub fn flush(&mut self) {
+        self.left = PORT_TURN_DESCRIPTORS;
         if self.unsupplied {
             self.supply();
         }
