@@ -331,3 +331,6 @@ impl Drop for Ledger {
         self.recall();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -436,3 +436,6 @@ fn check(header: &PortHeader, mapped_bytes: usize) -> std::result::Result<(), St
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
