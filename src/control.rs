@@ -116,7 +116,16 @@ impl Bound {
         &mut self.commands
     }
 
-    /// Answers from here on, for `instance`.
+    /// With a command, as [`Control::command`] has them: for those that need the running dataplane.
+    pub fn command<F>(mut self, usage: &str, help: &str, run: F) -> Self
+    where
+        F: Fn(&Command<'_>, &mut Reply<'_>) -> Result<(), ipc::Error> + Send + Sync + 'static,
+    {
+        self.commands.add(usage, help, run);
+        self
+    }
+
+    /// Answers from here on, for `instance`. Its own commands come first in `help`.
     pub fn serve(self, instance: Instance) -> Result<Server> {
         let mut commands = Commands::default();
         instance.add_commands(&mut commands);

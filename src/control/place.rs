@@ -5,11 +5,13 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 
 use crate::config::FilePrefix;
 use crate::error::{Error, Result};
+use crate::sys::unix_stream;
 
 const SOCKET: &str = "control.sock";
 
@@ -26,11 +28,12 @@ pub fn socket_path(prefix: &FilePrefix) -> PathBuf {
     base().join(prefix.as_str()).join(SOCKET)
 }
 
-/// The names of instances of this user that have a control socket in its usual place, in order. One
-/// that was killed may be among them.
+/// The names of running instances of this user that have a control socket in its usual place, in
+/// order.
 pub fn instances() -> Vec<String> {
     let entries = fs::read_dir(base()).into_iter().flatten().flatten();
-    let alive = entries.filter(|entry| entry.path().join(SOCKET).exists());
+    let answers = |socket: &Path| unix_stream::connect(socket, Duration::from_millis(100)).is_ok();
+    let alive = entries.filter(|entry| answers(&entry.path().join(SOCKET)));
     let mut names: Vec<_> =
         alive.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort_unstable();

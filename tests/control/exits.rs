@@ -26,6 +26,12 @@ fn other_instances_are_named_where_one_is_not_there() {
     let other = Instance::start("other");
     let text = complaint(ctl(&["--file-prefix", &own("absent"), "stats"]), 3);
     assert!(text.contains(&other.name), "{text}");
+    let (socket, name) = (other.socket(), other.name.clone());
+    other.running.killed();
+    assert!(socket.exists());
+    let text = complaint(ctl(&["--file-prefix", &own("absent"), "stats"]), 3);
+    assert!(!text.contains(&name), "one that was killed is none: {text}");
+    fs::remove_dir_all(socket.parent().unwrap()).unwrap();
 }
 
 #[test]

@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use nix::sys::signal::Signal;
-
 use crate::bed::{Instance, toml};
 use crate::common::{command, configuration, wait_until};
 
@@ -42,8 +40,7 @@ fn p9_a_second_instance_of_a_name_is_refused_naming_the_first() {
 fn a_socket_that_a_killed_instance_left_is_replaced() {
     let first = Instance::start("killed");
     let socket = first.socket();
-    first.running.signal(Signal::SIGKILL);
-    drop(first);
+    first.running.killed();
     assert!(socket.exists(), "it had no time to tidy up");
     assert_eq!(
         crate::bed::ctl(&["--socket", socket.to_str().unwrap(), "stats"]).status.code(),
