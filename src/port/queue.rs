@@ -61,6 +61,8 @@ pub struct Queue {
     /// Fetched, and waiting for a slot to copy its bytes to.
     pending: Option<Descriptor>,
     lifeline: Arc<Lifeline>,
+    /// Descriptors sent so far.
+    sent: u64,
     /// Something was sent since the bell was rung.
     unrung: bool,
     /// Something was taken back: there may be room for supplies.
@@ -79,6 +81,7 @@ impl Queue {
             ledger,
             pending: None,
             lifeline,
+            sent: 0,
             unrung: false,
             unsupplied: true,
         }
@@ -103,6 +106,7 @@ impl Queue {
         let descriptor = Descriptor { conn, message, slot, start, len, loan, tag };
         let sent = self.out.enqueue(descriptor);
         assert!(sent.is_ok(), "room was checked");
+        self.sent += 1;
         self.unrung = true;
     }
 
@@ -145,6 +149,19 @@ impl Queue {
                 Err(fault) => Received::Fault(Fault::Loan(fault)),
             };
         }
+    }
+
+    /// Whether its connection leaves enough to others for this buf to be sent: see
+    /// [`Ledger::may_lend`].
+    #[inline]
+    pub fn may_send(&self, buf: &Buf) -> bool {
+        self.ledger.may_lend(buf)
+    }
+
+    /// Descriptors that the process has taken so far; `None`: there is none that it has not.
+    pub fn taken(&self) -> Option<u64> {
+        let left = self.out.len() as u64;
+        (left > 0).then(|| self.sent - left)
     }
 
     /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it
