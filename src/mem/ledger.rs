@@ -258,6 +258,11 @@ impl Ledger {
         Some(Terms { loan: number << 8 | index as u32, slot, start: 0, len: class.slot_bytes })
     }
 
+    /// Whether more empty slots may be lent than are: the mempool had none, or the ring no room.
+    pub fn lacks_supplies(&self) -> bool {
+        self.classes.iter().any(|class| class.may_lend(true))
+    }
+
     /// Classes of slots.
     pub fn classes(&self) -> usize {
         self.classes.len()
@@ -377,3 +382,6 @@ impl Drop for Ledger {
         self.recall();
     }
 }
+
+#[cfg(test)]
+mod tests;
