@@ -62,7 +62,7 @@ pub struct CtlArgs {
     pub json: bool,
 
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 

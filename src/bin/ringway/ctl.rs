@@ -66,10 +66,16 @@ fn ask(args: &CtlArgs, path: &Path) -> std::result::Result<(), Error> {
     let reply = Client::new(path)
         .timeout(TIMEOUT)
         .stream(&format!("{format}{}", args.command.join(" ")))?;
-    let pid = reply.peer().pid;
+    let server = reply.peer();
+    let (own, root) = (nix::unistd::geteuid().as_raw(), 0);
+    if args.socket.is_none() && ![own, root].contains(&server.uid) {
+        // Below /tmp anybody may have been first.
+        let why = format!("user {} listens at {}", server.uid, path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why).into());
+    }
     print(reply)?;
     if args.command == ["stop"] {
-        wait_for_the_end(path, pid);
+        wait_for_the_end(path, server.pid);
     }
     Ok(())
 }
