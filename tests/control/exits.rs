@@ -123,10 +123,7 @@ fn i10_another_user_is_refused_whatever_the_mode_says() {
     match ask_as(other) {
         Ok(output) => {
             let text = complaint(output, 1);
-            assert!(
-                text.contains(&format!("user {other} may not")) && text.contains("403"),
-                "{text}"
-            );
+            assert!(text.contains(&format!("user {other} may not")), "{text}");
             assert_eq!(ask_as(listed).unwrap().status.code(), Some(0));
         }
         Err(why) => eprintln!("skipped: another user may not run the command here: {why}"),
