@@ -51,7 +51,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "counters",
             "error",
             "handler",
-            "ipc",
             "lcore",
             "limits",
             "mailbox",

@@ -79,7 +79,11 @@ fn the_socket_is_this_users_alone_in_a_directory_that_is_too() {
     let instance = Instance::start("mode");
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let socket = instance.socket();
-    assert_eq!((mode(&socket), mode(socket.parent().unwrap())), (0o600, 0o700));
+    let directory = socket.parent().unwrap();
+    assert_eq!((mode(&socket), mode(directory)), (0o600, 0o700));
+    instance.text(&["stop"]);
+    instance.running.ended_well();
+    assert!(!directory.exists(), "nothing is left behind");
 }
 
 #[test]
