@@ -55,6 +55,8 @@ pub struct ListenerConfig {
     pub write_timeout: Duration,
     /// Most connections that one address may have open on one lcore; `None`: no bound of its own.
     pub connections_per_address: Option<u32>,
+    /// The port whose process handles its messages; `None`: the protocol's own handler does.
+    pub port: Option<PortConfig>,
     /// The protocol's own settings, handed to its factory as they stand.
     pub config: toml::Table,
     /// Where this listener was written, as `file:line`, for the errors of later checks.
@@ -82,10 +84,23 @@ impl ListenerConfig {
             protocol: protocol.to_owned(),
             write_timeout: Duration::from_secs(STALL_SWEEPS_MAX.into()),
             connections_per_address: None,
+            port: None,
             config: toml::Table::new(),
             origin: origin.to_owned(),
         }
     }
+}
+
+/// Where processes attach that handle a listener's messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortConfig {
+    /// What they ask for.
+    pub name: String,
+    /// They map memory of the port's own, and never the mempool.
+    pub isolated: bool,
+    /// Connections wait while no process is attached, where the protocol allows that; or else they
+    /// are refused.
+    pub park: bool,
 }
 
 /// The transports a configuration can name.

@@ -32,6 +32,7 @@ mod settings;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use answer::{Answer, Table};
 pub use instance::{Instance, Stopping};
 pub use place::{instances, socket_path};
 
@@ -42,7 +43,7 @@ use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PLACE_TRIES_MAX};
 use crate::sys::affinity;
 use crate::sys::peer_credentials::AllowedPeers;
 use crate::sys::unix_stream;
-use commands::Commands;
+pub(crate) use commands::Commands;
 use place::Place;
 
 /// A control socket that is to be: its place, its users, and commands beside those of every
@@ -125,13 +126,9 @@ impl Control {
 }
 
 impl Bound {
-    /// With a command, as [`Control::command`] has them: for those that need the running dataplane.
-    pub fn command<F>(mut self, usage: &str, help: &str, run: F) -> Self
-    where
-        F: Fn(&Command<'_>, &mut Reply<'_>) -> Result<(), ipc::Error> + Send + Sync + 'static,
-    {
-        self.commands.add(usage, help, run);
-        self
+    /// Its commands, to add those that need the running dataplane.
+    pub(crate) fn commands(&mut self) -> &mut Commands {
+        &mut self.commands
     }
 
     /// Answers from here on, for `instance`. Its own commands come first in `help`.

@@ -69,11 +69,15 @@ pub enum Counter {
     PeersRefused,
     /// Mails from other threads.
     Mails,
+    /// Connections and requests refused because no process was attached to their port.
+    PortUnattended,
+    /// Attached processes that were cut off because they broke a rule or took nothing.
+    PortFaults,
 }
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 28] = [
+    pub const ALL: [(Self, &'static str); 30] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -102,6 +106,8 @@ impl Counter {
         (Self::AddressFull, "address_full"),
         (Self::PeersRefused, "peers_refused"),
         (Self::Mails, "mails"),
+        (Self::PortUnattended, "port_unattended"),
+        (Self::PortFaults, "port_faults"),
     ];
 }
 

@@ -1,7 +1,9 @@
 //! Builds a dataplane from a configuration, starts its lcores, stops them, and accounts for every
 //! buf at the end.
 
+mod attaching;
 mod pools;
+mod ports;
 mod protocols;
 mod report;
 mod serve;
@@ -14,6 +16,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 
 pub use pools::NumaPools;
+pub use ports::{Attached, Attachment, Ports};
 pub use protocols::{Protocol, ProtocolContext, Protocols};
 pub use report::Report;
 pub use serve::StopSignals;
@@ -141,8 +144,10 @@ impl Builder {
             status,
             steering: Arc::new(Steering::new(job.config.dataplane.drain_timeout)),
             uring_flags: String::new(),
+            ports: Ports::none(),
             control: None,
         };
+        let mut lcore_pools = Vec::new();
         let (ready, readiness) = mpsc::channel();
         for (index, spec) in self.cores.lcores().iter().enumerate() {
             let worker = Worker {
@@ -154,12 +159,17 @@ impl Builder {
                 sockets: sockets.take_one_of_each(),
                 job: job.clone(),
             };
+            lcore_pools.push(worker.pool.clone());
             let worker = worker.spawn(ready.clone())?;
             dataplane.steering.add(worker.handle.clone(), worker.life.clone());
             dataplane.workers.push(worker);
         }
         drop(ready);
         dataplane.await_readiness(&readiness)?;
+        let handles = dataplane.workers.iter().map(|worker| worker.handle.clone());
+        let configs = job.config.listeners.iter().filter_map(|listener| listener.port.clone());
+        dataplane.ports =
+            Ports::new(self.prefix.as_str(), configs, handles.zip(lcore_pools).collect());
         if let Some(control) = control {
             dataplane.serve_control(control, self.prefix, self.cores, &job.config)?;
         }
@@ -176,6 +186,7 @@ pub struct Dataplane {
     status: Totals,
     steering: Arc<Steering>,
     uring_flags: String,
+    ports: Ports,
     /// Goes last: who finds its socket gone finds the ports and the memory free.
     control: Option<control::Serving>,
 }
@@ -224,6 +235,11 @@ impl Dataplane {
         &self.status
     }
 
+    /// Its ports, to attach processes to.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     /// Its pools.
     pub fn pools(&self) -> &NumaPools {
         &self.pools
@@ -232,11 +248,12 @@ impl Dataplane {
     /// Answers on the control socket from here on.
     fn serve_control(
         &mut self,
-        control: control::Bound,
+        mut control: control::Bound,
         prefix: FilePrefix,
         cores: CoreMap,
         config: &Config,
     ) -> Result<()> {
+        attaching::add_commands(self.ports.clone(), control.commands());
         let steering = self.steering.clone();
         let instance = Instance {
             prefix,
@@ -297,7 +314,9 @@ impl Dataplane {
 
     fn join_workers(&mut self) -> usize {
         let threads = self.workers.iter_mut().filter_map(|worker| worker.thread.take());
-        threads.filter_map(|thread| thread.join().err()).count()
+        let panicked = threads.filter_map(|thread| thread.join().err()).count();
+        self.ports.end();
+        panicked
     }
 }
 

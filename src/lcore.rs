@@ -4,7 +4,9 @@
 mod idle;
 mod listener;
 mod mail;
+mod wakes;
 
+use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use listener::Listener;
@@ -19,6 +21,7 @@ use crate::limits::{COMPLETIONS_PER_TURN, LISTENERS_MAX, MAILBOX_SLOTS, PROTOCOL
 use crate::mailbox::Mailbox;
 use crate::mem::Batch;
 use crate::pipeline::Cx;
+use crate::port::{PortIndex, Queue};
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 use crate::time::{Clock, Instant};
@@ -26,6 +29,13 @@ use crate::transport::{Io, TimerEvent, Token};
 
 /// Operation of the lcore's own token: its doorbell rang.
 const OP_BELL: u8 = 1;
+
+/// The same: an attached process rang. The token's slot is the port, its generation counts those that
+/// were attached to it.
+const OP_PORT: u8 = 2;
+
+/// The same: nobody listens any more to the bell of a process that is gone.
+const OP_PORT_CANCEL: u8 = 3;
 
 /// Timers that fire in one pass.
 const TIMERS_PER_PASS: usize = 32;
@@ -70,6 +80,8 @@ pub struct Lcore {
     listeners: [Option<Box<Listener>>; LISTENERS_MAX],
     /// One bit for each listener that may have something to do.
     work: u32,
+    /// One for each whose port has something to say, or whose process came or went.
+    due: u32,
     mailbox: Mailbox<Mail>,
     writes: PendingWrites,
     clock: Clock,
@@ -89,6 +101,7 @@ impl Lcore {
             cx: parts.cx,
             listeners: [const { None }; LISTENERS_MAX],
             work: 0,
+            due: 0,
             mailbox: parts.mailbox,
             writes: PendingWrites::new(),
             clock: parts.clock,
@@ -182,6 +195,7 @@ impl Lcore {
         self.completions(budget)
             + self.timers()
             + self.mail()
+            + self.ports()
             + self.turns()
             + self.notices()
             + self.wind_down()
@@ -268,8 +282,17 @@ impl Lcore {
             }
             Some(None) => self.io.uring().take_received(cqe, drop),
             None if token.op() == OP_BELL && !cqe.more() => self.watch_bell(),
+            None if token.op() == OP_PORT && !cqe.more() => self.port_unwatched(token),
             None => {}
         }
+    }
+
+    /// Looks for what attached processes have sent.
+    #[inline]
+    fn ports(&mut self) -> usize {
+        self.due |= self.cx.ports.due();
+        self.work |= self.due;
+        0
     }
 
     /// Gives each listener that may have something to do its turn.
@@ -285,7 +308,9 @@ impl Lcore {
                 continue;
             };
             // A completion that only gave bufs back, as that of a send does, leaves nothing to do.
-            if listener.has_work() || listener.transport.is_polled() {
+            let is_due = self.due & 1 << index != 0;
+            self.due &= !(1 << index);
+            if is_due || listener.has_work() || listener.transport.is_polled() {
                 moved += listener.turn(&mut self.io, &mut self.cx);
             }
             if !listener.has_work() && !listener.transport.is_polled() {
@@ -418,6 +443,10 @@ impl Lcore {
         if timeout.is_zero() || !self.mailbox.sleep_unless_mail() {
             return;
         }
+        if !self.cx.ports.sleep_unless_input() {
+            self.cx.ports.awake();
+            return self.mailbox.awake();
+        }
         if let Some(uring) = &mut self.io.uring {
             uring.replenish();
             let waited = uring.ring().enter_and_wait(timeout);
@@ -426,6 +455,7 @@ impl Lcore {
         } else {
             idle::nap_on(self.mailbox.bell(), timeout);
         }
+        self.cx.ports.awake();
         self.mailbox.awake();
         self.idle.slept(&self.io.counters, now, self.clock.now());
     }
@@ -434,6 +464,57 @@ impl Lcore {
         if let Some(uring) = &mut self.io.uring {
             let token = Token::new(OP_BELL, Token::LCORE, 0, 0).user_data();
             uring.ring().poll_readable_multi(self.mailbox.bell(), token);
+        }
+    }
+
+    /// Begins to serve a process that has attached to a port.
+    ///
+    /// # Errors
+    /// When there is no port of this name; the queue is dropped.
+    pub fn attach(&mut self, port: &str, queue: Queue) -> Result<()> {
+        let Some(port) = self.cx.ports.named(port) else {
+            let what = format!("attach to port `{port}`");
+            return Err(Error::new(what, "there is none", "name a port of a listener"));
+        };
+        self.cx.ports.attach(port, queue);
+        self.watch_port(port);
+        self.due |= 1 << self.cx.ports.listener(port);
+        Ok(())
+    }
+
+    /// Takes a port away from its process, which is gone or to be cut off. All that it was lent is
+    /// home when this returns; how many slots those were.
+    pub fn detach(&mut self, port: &str) -> u32 {
+        let Some(port) = self.cx.ports.named(port) else { return 0 };
+        let token = self.port_token(OP_PORT, port).user_data();
+        if let Some(uring) = &mut self.io.uring {
+            let own = Token::new(OP_PORT_CANCEL, Token::LCORE, 0, 0).user_data();
+            uring.ring().cancel(token, own);
+        }
+        self.due |= 1 << self.cx.ports.listener(port);
+        self.cx.ports.detach(port).map_or(0, |queue| queue.lent())
+    }
+
+    fn port_token(&self, op: u8, port: PortIndex) -> Token {
+        Token::new(op, Token::LCORE, port.number(), self.cx.ports.attachments(port))
+    }
+
+    /// Wakes up for the process at a port.
+    fn watch_port(&mut self, port: PortIndex) {
+        let token = self.port_token(OP_PORT, port).user_data();
+        if let Some(queue) = self.cx.ports.queue(port)
+            && let Some(uring) = &mut self.io.uring
+        {
+            uring.ring().poll_readable_multi(queue.bell().as_fd(), token);
+        }
+    }
+
+    /// The kernel has stopped watching a bell: begins anew, if it is still that of a process there.
+    fn port_unwatched(&mut self, token: Token) {
+        if let Some(port) = PortIndex::of_number(token.slot())
+            && self.port_token(OP_PORT, port).user_data() == token.user_data()
+        {
+            self.watch_port(port);
         }
     }
 }

@@ -105,6 +105,8 @@
 struct Readme;
 
 #[cfg(not(loom))]
+pub mod attach;
+#[cfg(not(loom))]
 pub mod blocking;
 pub mod error;
 pub mod limits;
@@ -130,6 +132,7 @@ pub mod lcore;
 #[cfg(not(loom))]
 pub mod pipeline;
 #[cfg(not(loom))]
+pub mod port;
 pub mod proto;
 #[cfg(not(loom))]
 pub mod sys;

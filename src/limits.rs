@@ -224,12 +224,12 @@ pub const HTTP_KEEP_ALIVE_TIMEOUT_NS: u64 = 75_000_000_000;
 /// days that a session can tell apart.
 pub const HTTP_TIMEOUT_MS_MAX: u64 = 86_400_000;
 
-/// Messages of one listener that wait behind responses that are not whole; the connection that one
-/// more comes from is closed.
+/// Messages of one listener that wait behind responses that are not whole, or for a slot; the
+/// connection that one more comes from is closed.
 pub const HTTP_HELD_BUFS: usize = 16 * 1024;
 
-/// What came on connections that the handler wants nothing more from, per listener: each holds a slot
-/// of its own, and there are fewer of those.
+/// What came on connections that the handler wants nothing more from, or is part of something that
+/// waits for a slot, per listener: each holds a slot of its own, and there are fewer of those.
 pub const HTTP_WAITING_BUFS: usize = 8192;
 
 const _: () = assert!(HTTP_WAITING_BUFS >= (SMALL_SLOTS + LARGE_SLOTS) as usize);
@@ -270,6 +270,33 @@ pub const PENDING_WRITES_MAX: usize = 4096;
 /// Largest head of a response: status line, fixed fields, and the handler's own.
 pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
 
+/// Descriptors in each ring of a port: a power of two.
+pub const PORT_RING_SLOTS: usize = 1024;
+
+/// Slots of each size that one queue of a port may hold, messages and supplies together: what it
+/// keeps from others when its process stops, and the slots of an isolated queue.
+pub const PORT_LOANS: [u32; 2] = [448, 40];
+
+/// Empty slots of each size that are kept with the attached process, for what it has to say.
+pub const PORT_SUPPLIES: [u32; 2] = [64, 8];
+
+// A marker for each message still finds room behind all that has slots.
+const _: () = assert!(2 * (PORT_LOANS[0] + PORT_LOANS[1]) <= PORT_RING_SLOTS as u32);
+
+/// Bufs that an attached process may have sent on one connection and that are not out yet.
+pub const PORT_WINDOW_BUFS: u32 = 128;
+
+/// Longest name of a port in bytes.
+pub const PORT_NAME_BYTES_MAX: usize = 32;
+
+/// Most ports of one dataplane: the width of a set.
+pub const PORTS_MAX: usize = 32;
+
+/// What came on connections that wait for a process to attach, per listener.
+pub const PORT_PARKED_BUFS: usize = 4096;
+
+/// How long an attached process may take nothing while something waits for it, in nanoseconds.
+pub const PORT_STALL_NS: u64 = 10_000_000_000;
 /// Longest command of the line protocol, with the newline that ends it.
 pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
 

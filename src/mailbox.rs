@@ -92,6 +92,11 @@ impl<T: Send> Mailbox<T> {
 }
 
 impl<T: Send> Sender<T> {
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Acquire)
+    }
+
     /// Posts to the lcore; gives the mail back when its box is full or closed. Never blocks; one system call
     /// when the lcore sleeps, none when it does not.
     pub fn post(&self, mail: T) -> std::result::Result<(), T> {

@@ -20,7 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("proto", &["limits", "time"]),
     ("mem", &["error", "limits", "ring", "sync", "sys"]),
     ("port", &["error", "limits", "mem", "ring", "sync", "sys"]),
-    ("pipeline", &["counters", "limits", "mem", "proto", "time"]),
+    ("pipeline", &["counters", "limits", "mem", "port", "proto", "time"]),
     ("transport", &["counters", "error", "limits", "mem", "port", "sync", "sys", "time"]),
     ("handler", &["counters", "limits", "mem", "pipeline", "port", "proto", "ring", "time"]),
     ("mailbox", &["error", "limits", "ring", "sync"]),
@@ -36,6 +36,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "mailbox",
             "mem",
             "pipeline",
+            "port",
             "sync",
             "sys",
             "time",
@@ -51,6 +52,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "counters",
             "error",
             "handler",
+            "ipc",
             "lcore",
             "limits",
             "mailbox",
@@ -65,8 +67,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("attach", &["error", "limits", "mem", "port", "ring", "sync", "sys"]),
-    ("testing", &["counters", "error", "limits", "mem", "pipeline", "time", "transport"]),
+    ("attach", &["error", "limits", "mem", "pipeline", "port", "proto", "ring", "sync", "sys"]),
+    ("testing", &["counters", "error", "limits", "mem", "pipeline", "port", "time", "transport"]),
 ];
 
 /// Where `unsafe` may stand.

@@ -23,6 +23,7 @@ use ringway::mailbox::Mailbox;
 use ringway::mem::{CacheClaim, ClassSize, Mempool, UringIo};
 use ringway::pipeline::chain::http1::Settings;
 use ringway::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
+use ringway::port::PortTable;
 use ringway::sys::mapping::Request;
 use ringway::sys::socket::TcpListener;
 use ringway::sys::uring::Options;
@@ -93,6 +94,7 @@ pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
         unix_seconds: 0,
         draining: false,
         extensions: Extensions::new(SLOTS),
+        ports: PortTable::default(),
         counters,
     };
     let mailbox = Mailbox::new().expect("a mailbox");

@@ -13,7 +13,7 @@ use std::time::Duration;
 const CONNS: usize = 4;
 
 /// What peers say, beside bytes of any kind. `#` stands for the number of the request.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 21] = [
     "GET /number/# HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /number/# HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     "HEAD /number/# HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -34,10 +34,15 @@ const WORDS: [&str; 20] = [
     "0\r\n\r\n",
     "0\r\nX-Check: 1\r\n\r\n",
     "GET / HTTP/1.1\r\n\r\n",
+    "GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n",
 ];
 
-/// Bufs that may wait in front of the chain: fewer than the pool has, which may be starved.
-const WAITING_MAX: usize = 100;
+/// Pieces that arrive at most while the pool is starved: each may wait in a slot of its own, and one
+/// operation brings up to 100 more.
+const PIECES_MAX: usize = 100;
+
+/// What the service says, and the chain of those who break a rule.
+const STATUSES: [u16; 13] = [100, 101, 200, 400, 408, 413, 414, 417, 431, 500, 501, 503, 505];
 
 /// Parts of `/stream` and `/length`.
 const PARTS: u32 = 3;
@@ -47,15 +52,20 @@ const LARGE_BYTES: usize = 100_000;
 struct Paths {
     /// Parts that each connection is still to get.
     parts: [u32; SLOTS as usize],
+    /// Those that wait to be woken before each.
+    sleepers: [bool; SLOTS as usize],
+    awake: bool,
 }
 
 impl Service for Paths {
     fn call(&mut self, _cx: &mut Cx, request: &Request<'_>) -> Reply {
-        self.parts[request.conn().slot() as usize] = PARTS;
+        let slot = request.conn().slot() as usize;
+        self.parts[slot] = PARTS;
+        self.sleepers[slot] = request.path() == b"/sleep";
         let response = match request.path() {
             b"/echo" => Response::echo(),
             b"/read" => return Reply::Body,
-            b"/stream" => Response::new(200, Body::Stream(None)),
+            b"/stream" | b"/sleep" => Response::new(200, Body::Stream(None)),
             b"/length" => Response::new(200, Body::Stream(Some(u64::from(PARTS) * 5))),
             b"/large" => Response::new(200, Body::Bytes(vec![b'-'; LARGE_BYTES].into())),
             b"/upgrade" if request.wants_upgrade() => Response::upgrade("x"),
@@ -69,11 +79,18 @@ impl Service for Paths {
     }
 
     fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
-        let left = &mut self.parts[conn.slot() as usize];
+        let slot = conn.slot() as usize;
+        if self.sleepers[slot] && !cx.draining {
+            self.awake = !self.awake;
+            if self.awake {
+                return Pull::Wait;
+            }
+        }
+        let left = &mut self.parts[slot];
         if *left == 0 {
             return Pull::End;
         }
-        let Some(mut part) = cx.alloc(5, conn) else { return Pull::Wait };
+        let Some(mut part) = cx.alloc(5, conn) else { return Pull::Busy };
         assert!(part.append(b"part."));
         *left -= 1;
         Pull::Part(part)
@@ -94,10 +111,11 @@ struct Peer {
 /// Each byte is an operation and its argument, some with bytes of their own behind them.
 pub fn check(bytes: &[u8]) {
     let chain = Http1::new(SLOTS, Settings::for_slots(64, 64));
-    let handler = Http::new(SLOTS, Paths { parts: [0; SLOTS as usize] });
+    let (parts, sleepers) = ([0; SLOTS as usize], [false; SLOTS as usize]);
+    let handler = Http::new(SLOTS, Paths { parts, sleepers, awake: false });
     let mut harness = Harness::build(|_| (Pipeline::Http1(Box::new(chain)), handler));
     let mut peers: Vec<Peer> = Vec::new();
-    let (mut current, mut rest) = (0, bytes);
+    let (mut current, mut pieces, mut rest) = (0, 0, bytes);
     while let Some((&first, after)) = rest.split_first() {
         rest = after;
         let argument = usize::from(first & 31);
@@ -105,40 +123,52 @@ pub fn check(bytes: &[u8]) {
             peers.push(Peer { conn: harness.open(), requests: 0 });
             current = peers.len() - 1;
         }
-        let peer = &mut peers[current];
-        if harness.waiting() > WAITING_MAX {
-            harness.starve(false);
-            harness.run();
+        if pieces > PIECES_MAX {
+            settle(&mut harness, &peers);
+            pieces = 0;
         }
+        let peer = &mut peers[current];
         match first >> 5 {
             0 => {
                 let (raw, after) = rest.split_at(rest.len().min(argument + 1));
                 harness.receive(peer.conn, raw);
+                pieces += 1;
                 rest = after;
             }
-            1 => harness.receive(peer.conn, peer.word(argument)),
+            1 => {
+                harness.receive(peer.conn, peer.word(argument));
+                pieces += 1;
+            }
             2 => {
                 let word = peer.word(argument);
+                pieces += word.len();
                 harness.receive_cut(peer.conn, word, 1);
             }
             3 => current = argument % CONNS,
             4 => harness.starve(argument % 2 == 1),
             5 if argument == 0 => harness.eof(peer.conn),
             5 if argument == 1 => harness.reset(peer.conn),
+            5 if argument == 2 => harness.wake(peer.conn),
             5 => harness.run(),
             6 => harness.advance(Duration::from_secs(argument as u64 * 4)),
             _ if argument == 31 => harness.drain(),
             _ => harness.run(),
         }
     }
-    harness.starve(false);
-    // What waited for a slot goes on now.
-    (0..64).for_each(|_| harness.run());
+    settle(&mut harness, &peers);
     assert_eq!(harness.waiting(), 0, "there are slots enough");
     for peer in &peers {
         check_responses(harness.sent(peer.conn), harness.closed(peer.conn).is_some());
     }
     harness.finish();
+}
+
+/// What waited for a slot goes on.
+fn settle(harness: &mut Harness<Http<Paths>>, peers: &[Peer]) {
+    harness.starve(false);
+    for _ in 0..64 {
+        peers.iter().for_each(|peer| harness.wake(peer.conn));
+    }
 }
 
 impl Peer {
@@ -158,7 +188,7 @@ fn check_responses(mut rest: &[u8], closed: bool) {
         let head = std::str::from_utf8(head).expect("heads are ASCII");
         let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3));
         let status: u16 = status.and_then(|status| status.parse().ok()).expect("a status");
-        assert!([100, 101, 200, 400, 408, 417, 500, 503].contains(&status), "{head}");
+        assert!(STATUSES.contains(&status), "{head}");
         assert_ne!(status, 500, "no service of ours fails: {head}");
         rest = match field(head, "Content-Length: ").map(|n| n.parse::<usize>().expect("digits")) {
             _ if status == 101 => return,

@@ -1,7 +1,8 @@
 //! What must hold of `decode_head` for any bytes. The fuzz target and `tests/fuzz_corpus.rs` share it.
 
 use ringway::proto::http1::{
-    BodyLength, Fault, Head, Limits, Version, decode_head, header, headers, path, resume_head,
+    BodyLength, Fault, Head, HeadDecoder, Limits, Version, decode_head, header, headers, path,
+    resume_head,
 };
 
 use httparse::Status;
@@ -15,8 +16,13 @@ pub fn check(bytes: &[u8]) {
         _ => Limits::default(),
     };
     let whole = decode_head(bytes, &limits);
+    let mut decoder = HeadDecoder::new(limits);
+    assert_eq!(decoder.decode(bytes), whole);
+    assert_eq!(decoder.decode(bytes), whole, "and what it remembers changes nothing");
     if let Ok(Some(head)) = whole {
         check_head(bytes, &head, &limits);
+        let again = [&b"GET /again HTTP/1.1\r\n"[..], &bytes[head.headers_range()]].concat();
+        assert_eq!(decoder.decode(&again), decode_head(&again, &limits));
     }
     check_against_httparse(bytes, &limits, whole);
     check_cut(bytes, usize::from(first >> 2) * bytes.len() / 64, &limits, whole);

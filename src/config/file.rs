@@ -13,7 +13,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Address, Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, TransportKind,
+    Address, Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, PortConfig,
+    TransportKind,
 };
 use crate::error::{Error, Result};
 use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX};
@@ -41,6 +42,9 @@ struct RawListener {
     mode: Option<Spanned<String>>,
     allow_uids: Option<Spanned<Vec<u32>>>,
     allow_gids: Option<Spanned<Vec<u32>>>,
+    handler: Option<Spanned<String>>,
+    isolated: Option<Spanned<bool>>,
+    unattended: Option<Spanned<String>>,
     #[serde(default)]
     config: toml::Table,
 }
@@ -167,9 +171,41 @@ fn one_listener(
         transport: raw.transport,
         protocol: raw.protocol.into_inner(),
         write_timeout: write_timeout(source, raw.write_timeout_ms)?,
+        port: port(source, raw.handler, raw.isolated, raw.unattended)?,
         config: raw.config,
         origin,
     })
+}
+
+/// What `handler` and the two keys that go with it say.
+fn port(
+    source: &Source,
+    handler: Option<Spanned<String>>,
+    isolated: Option<Spanned<bool>>,
+    unattended: Option<Spanned<String>>,
+) -> Result<Option<PortConfig>> {
+    let Some(handler) = handler else {
+        let alone = isolated.map(|key| key.span()).or(unattended.map(|key| key.span()));
+        return alone.map_or(Ok(None), |span| {
+            let why = "it is about a port, and the listener has none".to_owned();
+            Err(source.refuse(span, why, "say which with handler = \"port:NAME\", or leave it out"))
+        });
+    };
+    let Some(name) = handler.get_ref().strip_prefix("port:") else {
+        let why = format!("`{}` is no handler", handler.get_ref());
+        return Err(source.refuse(handler.span(), why, "write it as \"port:NAME\""));
+    };
+    let park = match unattended.as_ref().map(|word| word.get_ref().as_str()) {
+        None | Some("refuse") => false,
+        Some("park") => true,
+        Some(other) => {
+            let span = unattended.as_ref().map_or(0..0, Spanned::span);
+            let why = format!("unattended is `{other}`");
+            return Err(source.refuse(span, why, "say \"refuse\" or \"park\""));
+        }
+    };
+    let isolated = isolated.is_some_and(Spanned::into_inner);
+    Ok(Some(PortConfig { name: name.to_owned(), isolated, park }))
 }
 
 /// In whole seconds, rounded up: peers are looked at once a second.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::ipc::{Error, Reply};
 
 /// What a command found out.
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Names and values.
     Fields(Vec<(String, Value)>),
     /// The same names for each of several.
@@ -18,7 +18,7 @@ pub(super) enum Answer {
 }
 
 /// Rows under their columns.
-pub(super) struct Table {
+pub(crate) struct Table {
     pub columns: Vec<String>,
     pub rows: Vec<Vec<Value>>,
     /// In text a row stands in a column: there are few of them with many values each.
@@ -81,7 +81,7 @@ impl Serialize for Object<'_> {
 }
 
 /// A value as a person reads it.
-pub(super) fn shown(value: &Value) -> String {
+pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

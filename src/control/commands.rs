@@ -8,7 +8,7 @@ type Run = dyn Fn(&Command<'_>, &mut Reply<'_>) -> Result<(), Error> + Send + Sy
 
 /// The commands in the order in which they were added.
 #[derive(Default)]
-pub(super) struct Commands(Vec<Entry>);
+pub(crate) struct Commands(Vec<Entry>);
 
 struct Entry {
     usage: String,

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crate::config::ListenerConfig;
 use crate::counters::Totals;
 use crate::error::{Error, Result};
-use crate::handler::{Builtin, Echo, Http, Ipc, http, ipc};
+use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
 use crate::limits::HTTP_TIMEOUT_MS_MAX;
 use crate::pipeline::chain::http1::Settings;
 use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
+use crate::port::{PortIndex, PortTable};
 
 /// What a protocol knows when it is made for one listener on one lcore.
 pub struct ProtocolContext<'a> {
@@ -25,6 +26,9 @@ pub struct ProtocolContext<'a> {
     pub status: &'a Totals,
     /// Where the protocol registers the kinds of values that it hangs on connections.
     pub extensions: &'a mut Extensions,
+    /// The port whose process is to handle the messages, and whether connections wait while there is
+    /// none; `None`: the protocol's own handler does.
+    pub port: Option<(PortIndex, bool)>,
 }
 
 /// One listener's protocol on one lcore.
@@ -46,6 +50,7 @@ impl Protocols {
         let mut protocols = Self(BTreeMap::new());
         protocols.register("http", make_http);
         protocols.register("echo", make_echo);
+        protocols.register("raw", make_raw);
         protocols.register("ipc", make_ipc);
         protocols
     }
@@ -62,7 +67,8 @@ impl Protocols {
     /// Refuses listeners of a protocol that nobody registered, or whose settings its maker refuses.
     pub(super) fn check(&self, listeners: &[ListenerConfig]) -> Result<()> {
         let (status, mut extensions) = (Totals::new(Vec::new()), Extensions::new(0));
-        for listener in listeners {
+        let mut ports = PortTable::default();
+        for (index, listener) in listeners.iter().enumerate() {
             let mut context = ProtocolContext {
                 settings: &listener.config,
                 slots: 0,
@@ -70,6 +76,7 @@ impl Protocols {
                 large_slots: 0,
                 status: &status,
                 extensions: &mut extensions,
+                port: port_of(listener, &mut ports, index)?,
             };
             self.make(listener, &mut context)?;
         }
@@ -94,6 +101,51 @@ impl Protocols {
     }
 }
 
+/// The port of `listener`, added to the lcore's.
+pub(super) fn port_of(
+    listener: &ListenerConfig,
+    ports: &mut PortTable,
+    index: usize,
+) -> Result<Option<(PortIndex, bool)>> {
+    let Some(port) = &listener.port else { return Ok(None) };
+    let added = ports.add(&port.name, index as u8);
+    let at = |error: Error| {
+        let what = format!("{} ({})", error.what(), listener.origin);
+        Error::new(what, error.why(), error.remedy())
+    };
+    let added = added.map_err(at)?;
+    Ok(Some((added, port.park)))
+}
+
+/// Refuses a port before a protocol that no process can handle.
+fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<()> {
+    match context.port {
+        None => Ok(()),
+        Some(_) => Err(Error::new(
+            format!("configure protocol {protocol}"),
+            "its messages are not for a process at a port",
+            "leave `handler` out, or use protocol http or raw",
+        )),
+    }
+}
+
+/// Bytes as they come, for the process at a port.
+fn make_raw(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    no_other_settings("raw", context.settings, &[])?;
+    let Some((port, park)) = context.port else {
+        return Err(Error::new(
+            "configure protocol raw",
+            "nobody would handle its bytes",
+            "add handler = \"port:NAME\", or use protocol echo",
+        ));
+    };
+    let unattended = if park { Unattended::Park } else { Unattended::Refuse };
+    Ok(Protocol {
+        pipeline: Pipeline::Raw(chain::Raw::new(context.slots)),
+        handler: Box::new(Remote::new(context.slots, port, unattended)),
+    })
+}
+
 /// Refuses settings that a protocol does not have.
 fn no_other_settings(protocol: &str, settings: &toml::Table, known: &[&str]) -> Result<()> {
     match settings.keys().find(|key| !known.contains(&key.as_str())) {
@@ -114,6 +166,7 @@ fn no_other_settings(protocol: &str, settings: &toml::Table, known: &[&str]) -> 
 
 fn make_echo(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     no_other_settings("echo", context.settings, &[])?;
+    no_port("echo", context)?;
     Ok(Protocol {
         pipeline: Pipeline::Raw(chain::Raw::new(context.slots)),
         handler: Box::new(Echo),
@@ -141,6 +194,7 @@ impl Protocol {
         context: &ProtocolContext<'_>,
         service: impl ipc::Service + 'static,
     ) -> Result<Self> {
+        no_port("ipc", context)?;
         no_other_settings("ipc", context.settings, &["command_timeout_ms"])?;
         let mut settings = ipc_chain::Settings::for_slots(context.small_slots, context.large_slots);
         let timeout =
@@ -198,10 +252,21 @@ impl ProtocolContext<'_> {
 }
 
 fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    if let Some((port, park)) = context.port {
+        if park {
+            return Err(Error::new(
+                "configure protocol http",
+                "its requests cannot wait for a process to attach",
+                "leave `unattended` out: they are answered with 503",
+            ));
+        }
+        return Protocol::http(context, http::PortService::new(context.slots, port));
+    }
     Protocol::http(context, Builtin::new(context.status.clone()))
 }
 
 fn make_ipc(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    no_port("ipc", context)?;
     Protocol::ipc(context, ipc::Builtin::new(context.status.clone()))
 }
 

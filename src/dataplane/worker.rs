@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::Running;
-use super::protocols::{Protocol, ProtocolContext, Protocols};
+use super::protocols::{Protocol, ProtocolContext, Protocols, port_of};
 use crate::config::{Config, IdleMode, LcoreSpec, ListenerConfig};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
@@ -145,10 +145,11 @@ impl Worker {
             unix_seconds: 0,
             draining: false,
             extensions: Extensions::new(files),
+            ports: crate::port::PortTable::default(),
             counters: self.counters.clone(),
         };
         let (clock, idle) = (job.clock, job.idle);
-        let listeners = self.listeners(files, &mut cx.extensions)?;
+        let listeners = self.listeners(files, &mut cx)?;
         let parts = Parts { io, cx, mailbox, clock, idle };
         let mut lcore = Lcore::new(parts);
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -167,7 +168,7 @@ impl Worker {
     }
 
     /// A listener on each socket, with the protocol that the configuration names.
-    fn listeners(self, slots: u32, extensions: &mut Extensions) -> Result<Vec<Box<Listener>>> {
+    fn listeners(self, slots: u32, cx: &mut Cx) -> Result<Vec<Box<Listener>>> {
         let job = &self.job;
         let numbered = job.config.listeners.iter().zip(self.sockets).enumerate();
         let make = |(index, (config, socket)): (usize, (&ListenerConfig, StreamListener))| {
@@ -177,7 +178,8 @@ impl Worker {
                 small_slots: self.slots_share[0],
                 large_slots: self.slots_share[1],
                 status: &job.status,
-                extensions,
+                extensions: &mut cx.extensions,
+                port: port_of(config, &mut cx.ports, index)?,
             };
             let Protocol { pipeline, handler } = job.protocols.make(config, &mut context)?;
             let limits = TcpLimits {

@@ -4,6 +4,7 @@
 mod exchange;
 mod kept;
 mod output;
+mod port;
 mod request;
 mod respond;
 mod response;
@@ -12,14 +13,15 @@ mod stream;
 use exchange::{Answer, Exchange, Wants};
 use kept::KeptResponses;
 use output::mark_end;
+pub use port::PortService;
 pub use request::Request;
 use respond::Asked;
-pub use response::{Body, Pull, Reply, Response};
+pub use response::{Body, Pull, Ready, Reply, Response};
 
 use crate::counters::Reason;
 use crate::limits::HTTP_HELD_BUFS;
 use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
-use crate::pipeline::chain::http1::{BODY, FAULT, HEAD, TRAILERS};
+use crate::pipeline::chain::http1::{BODY, DRAIN, FAULT, HEAD, TRAILERS};
 use crate::pipeline::{Cx, Handler};
 use crate::proto::http1::{Encoder, Headers};
 
@@ -63,6 +65,22 @@ pub trait Service {
     /// The next part of the response that is a [`Body::Stream`], as large as one slot at most. Asked
     /// when the peer has taken most of what came before, so that no more of a body is made than
     /// can be sent.
+    ///
+    /// A service whose parts come from other threads says [`Pull::Wait`] when it has none. The other
+    /// thread puts the part where the service finds it, and then wakes the connection on its lcore:
+    ///
+    /// ```
+    /// use ringway::dataplane::Dataplane;
+    /// use ringway::mem::ConnId;
+    ///
+    /// /// Called by whoever has a part for `conn`, which the service knows from `Request::conn`.
+    /// fn ring(dataplane: &Dataplane, conn: ConnId) {
+    ///     // `Err` says that the lcore's mailbox is full, and that nobody was woken.
+    ///     while dataplane.handle(conn.lcore().into()).wake(conn).is_err() {
+    ///         std::thread::yield_now();
+    ///     }
+    /// }
+    /// ```
     fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
         let _ = (cx, conn);
         Pull::End
@@ -73,6 +91,35 @@ pub trait Service {
     fn upgraded(&mut self, cx: &mut Cx, bytes: Buf, output: &mut Burst) {
         let _ = output;
         cx.drop_buf(bytes, Reason::NotWanted);
+    }
+
+    /// What has become ready since it was last asked, for a service that
+    /// [`is_polled`](Self::is_polled): called again and again in each turn while it gives something.
+    fn ready(&mut self, cx: &mut Cx) -> Option<Ready> {
+        let _ = cx;
+        None
+    }
+
+    /// The end of each turn of a service that is polled.
+    fn flush(&mut self, cx: &mut Cx) {
+        let _ = cx;
+    }
+
+    /// Whether [`ready`](Self::ready) is to be called; asked once.
+    fn is_polled(&self) -> bool {
+        false
+    }
+
+    /// The dataplane begins to stop, and this connection speaks the protocol that took over from HTTP:
+    /// called once, to say goodbye with what is pushed to `output`, which has room for at least 8. A
+    /// service that pushes no `CLOSE` is heard and sent for until the drain's time is over. Unless it
+    /// says otherwise the connection closes.
+    ///
+    /// A stream is asked once more for a part instead, and can see
+    /// [`Cx::draining`](crate::pipeline::Cx::draining) there.
+    fn drain(&mut self, cx: &mut Cx, conn: ConnId, output: &mut Burst) {
+        let _ = cx;
+        output::push(output, Buf::linger(conn));
     }
 
     /// The connection is gone, while its request or response was not whole or after an upgrade.
@@ -98,7 +145,7 @@ pub struct Http<S> {
     encoder: Encoder,
     /// By connection slot; what is not [`Exchange::NONE`] outlasts a message.
     exchanges: Box<[Exchange]>,
-    /// Requests behind responses that are not whole.
+    /// Requests behind responses that are not whole, and what waits for a slot.
     held: BufStore,
     /// Responses that wait: a service is asked once.
     kept: KeptResponses,
@@ -120,10 +167,10 @@ impl<S: Service> Http<S> {
     }
 
     /// Answers a request that nothing is before with a response that is whole at once, as nearly all
-    /// are; any other message goes the long way. Gives it back when the pool has no slot for what it
-    /// makes.
+    /// are; any other message goes the long way. What finds no slot for what it makes is held: others
+    /// go on, and those among them that give slots back.
     #[inline(always)]
-    fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+    fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         if message.kind() != HEAD || !self.exchanges[message.conn().slot() as usize].is_idle() {
             return self.on_any_message(cx, message, out);
         }
@@ -134,57 +181,44 @@ impl<S: Service> Http<S> {
             && self.respond_plainly(cx, message.conn(), response, out)
         {
             cx.extensions.end_message(message.message());
-            return Ok(());
+            return;
         }
-        self.on_reply(cx, message, reply, out)
+        self.on_reply(cx, message, reply, out);
     }
 
     /// Puts a message to its place: to be handled, or held behind those before it.
     #[inline(never)]
-    fn on_any_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+    fn on_any_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         let conn = message.conn();
         let over = self.exchanges[conn.slot() as usize].answer == Answer::Over;
         if over && message.kind() != kind::CLOSED {
             cx.extensions.end_message(message.message());
-            cx.drop_buf(message, Reason::NotWanted);
-            return Ok(());
+            return cx.drop_buf(message, Reason::NotWanted);
         }
         if self.must_wait(&message) {
-            self.hold(cx, message, out);
-            return Ok(());
+            return self.hold(cx, message, out);
         }
         if let Err(message) = self.handle(cx, message, out) {
-            if message.kind() != BODY
-                || self.exchanges[conn.slot() as usize].wants != Wants::Service
-            {
-                return Err(message);
-            }
-            // The service may have to be pulled from before it takes more: that, and all other
-            // connections, go on meanwhile.
-            self.hold(cx, message, out);
+            self.hold_first(cx, message, out);
         }
         self.go_on(cx, conn, out);
-        Ok(())
     }
 
     /// The same for a reply that is at hand.
     #[inline(never)]
-    fn on_reply(
-        &mut self,
-        cx: &mut Cx,
-        message: Buf,
-        reply: Reply,
-        out: &mut Burst,
-    ) -> Result<(), Buf> {
+    fn on_reply(&mut self, cx: &mut Cx, message: Buf, reply: Reply, out: &mut Burst) {
         let conn = message.conn();
-        self.answer(cx, message, reply, out)?;
+        if let Err(message) = self.answer(cx, message, reply, out) {
+            self.hold_first(cx, message, out);
+        }
         self.go_on(cx, conn, out);
-        Ok(())
     }
 
     fn go_on(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
         let exchange = &self.exchanges[conn.slot() as usize];
-        if !exchange.is_idle() && exchange.answer != Answer::Upgraded {
+        // An upgraded connection has only its receiving to go on, and its service may fill `out`.
+        if !exchange.is_idle() && (!exchange.is_upgraded() || exchange.paused && out.room() >= ROOM)
+        {
             self.advance(cx, conn, out);
         }
     }
@@ -217,10 +251,25 @@ impl<S: Service> Http<S> {
                 exchange.flushes = exchange.flushes.saturating_sub(1);
                 exchange.late = false;
             }
+            kind::FLUSH => output::push(out, message),
+            kind::RESUME if !self.exchanges[conn.slot() as usize].paused => {
+                output::push(out, message);
+            }
+            DRAIN => self.on_drain(cx, conn, out),
             kind::DATA => self.service.upgraded(cx, message, out),
             _ => {}
         }
         Ok(())
+    }
+
+    /// It comes twice where an upgrade was answered while the first was on its way.
+    #[cold]
+    fn on_drain(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) {
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if exchange.answer == Answer::Upgraded {
+            exchange.answer = Answer::Leaving;
+            self.service.drain(cx, conn, out);
+        }
     }
 
     fn on_head(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
@@ -269,6 +318,16 @@ impl<S: Service> Http<S> {
                 exchange.message = message.message();
                 Ok(())
             }
+            Reply::Later => {
+                let exchange = &mut self.exchanges[conn.slot() as usize];
+                exchange.answer = Answer::Owed;
+                exchange.wants = Wants::Service;
+                exchange.body_open = meta.has_body();
+                exchange.continue_due = meta.expects_continue();
+                exchange.meta = meta;
+                exchange.message = message.message();
+                Ok(())
+            }
             Reply::Body => {
                 tracing::error!("a service waits for the body of a request that has none");
                 self.fail(cx, &asked(None), out)
@@ -299,6 +358,19 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
+    /// What a service has made ready.
+    fn on_ready(&mut self, cx: &mut Cx, ready: Ready, out: &mut Burst) {
+        let conn = match ready {
+            Ready::Response(conn, response) => {
+                self.respond_now(cx, conn, response, out);
+                conn
+            }
+            Ready::More(conn) => conn,
+            Ready::Lost(conn) => return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out),
+        };
+        self.go_on(cx, conn, out);
+    }
+
     /// The response that waits on a connection, if one does.
     fn take_kept(&mut self, conn: ConnId) -> Option<Response> {
         self.kept.take(&mut self.exchanges[conn.slot() as usize].response)
@@ -316,12 +388,25 @@ impl<S: Service> Handler for Http<S> {
         while output.room() >= ROOM
             && let Some(message) = input.pop()
         {
-            if let Err(message) = self.on_message(cx, message, output) {
-                let back = input.unpop(message);
-                assert!(back.is_ok(), "it was just popped");
-                return;
+            self.on_message(cx, message, output);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
+        self.encoder.set_second(cx.unix_seconds);
+        let mut more = true;
+        while more && output.room() >= ROOM {
+            match self.service.ready(cx) {
+                Some(ready) => self.on_ready(cx, ready, output),
+                None => more = false,
             }
         }
+        self.service.flush(cx);
+        more
+    }
+
+    fn is_polled(&self) -> bool {
+        self.service.is_polled()
     }
 }
 
@@ -345,6 +430,7 @@ mod tests {
             unix_seconds: 0,
             draining: false,
             extensions: Extensions::new(1),
+            ports: crate::port::PortTable::default(),
             counters: Arc::new(LcoreCounters::default()),
         };
         let mut asked = 0;
@@ -364,8 +450,10 @@ mod tests {
         chain.ingress(&mut cx, &mut rx, &mut messages);
         let hoard: Vec<Buf> = std::iter::from_fn(|| pool.alloc(1)).collect();
         handler.process(&mut cx, &mut messages, &mut out);
-        assert!(out.is_empty() && messages.len() == 1, "the message waits");
+        let flush = out.pop().unwrap();
+        assert!(flush.kind() == kind::FLUSH && out.is_empty(), "it waits to be called again");
         drop(hoard);
+        messages.push(Buf::marker(conn, kind::FLUSHED)).unwrap();
         handler.process(&mut cx, &mut messages, &mut out);
         assert!(out.get(0).unwrap().ends_with(b"\r\n\r\nonce"));
         drop(handler);

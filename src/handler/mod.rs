@@ -4,9 +4,11 @@ mod builtin;
 mod echo;
 pub mod http;
 pub mod ipc;
+mod remote;
 mod status;
 
 pub use builtin::Builtin;
 pub use echo::Echo;
 pub use http::Http;
 pub use ipc::Ipc;
+pub use remote::{Remote, Unattended};

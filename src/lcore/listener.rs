@@ -1,8 +1,9 @@
 //! One listener on one lcore: its transport, its pipeline, its handler, and the bursts between them.
 
+use super::wakes::Wakes;
 use crate::counters::Reason;
 use crate::limits::BURSTS_PER_TURN;
-use crate::mem::{Burst, kind};
+use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::{Cx, Handler, Pipeline};
 use crate::transport::{Io, Transport};
 
@@ -24,6 +25,12 @@ pub struct Listener {
     retired: bool,
     /// The protocol is looking for what has taken too long.
     ticking: bool,
+    /// The handler has messages from elsewhere too.
+    polls: bool,
+    /// It has more of them than there was room for.
+    polled_again: bool,
+    /// Connections that other threads have something for.
+    wakes: Wakes,
 }
 
 impl Listener {
@@ -33,7 +40,10 @@ impl Listener {
         pipeline: Pipeline,
         handler: Box<dyn Handler>,
     ) -> Self {
+        let polls = handler.is_polled();
         Self {
+            polls,
+            polled_again: false,
             transport,
             pipeline,
             handler,
@@ -44,6 +54,7 @@ impl Listener {
             aborting: false,
             retired: false,
             ticking: false,
+            wakes: Wakes::default(),
         }
     }
 
@@ -55,6 +66,9 @@ impl Listener {
     #[inline]
     pub(super) fn turn(&mut self, io: &mut Io, cx: &mut Cx) -> usize {
         let mut moved = 0;
+        if !self.wakes.is_empty() {
+            self.tell_woken();
+        }
         for _ in 0..BURSTS_PER_TURN {
             let room = self.rx.room();
             let received = self.transport.rx_burst(io, &mut self.rx);
@@ -76,6 +90,24 @@ impl Listener {
         moved
     }
 
+    /// Another thread has something for `conn`, which its handler hears in the next turn with room.
+    pub(super) fn wake(&mut self, conn: ConnId) {
+        self.wakes.push(conn);
+    }
+
+    #[cold]
+    fn tell_woken(&mut self) {
+        while !self.rx.is_full()
+            && let Some(conn) = self.wakes.pop()
+        {
+            // Nothing follows the end of a connection.
+            if self.transport.owns(conn) {
+                let pushed = self.rx.push(Buf::marker(conn, kind::WAKE));
+                debug_assert!(pushed.is_ok(), "room was checked");
+            }
+        }
+    }
+
     /// Each step once, where it has something to do; returns how many bufs the transport took.
     #[inline]
     fn move_through(&mut self, io: &mut Io, cx: &mut Cx) -> usize {
@@ -84,6 +116,9 @@ impl Listener {
         }
         if !self.messages.is_empty() {
             self.handler.process(cx, &mut self.messages, &mut self.replies);
+        }
+        if self.polls {
+            self.polled_again = self.handler.poll(cx, &mut self.replies);
         }
         if !self.replies.is_empty() {
             self.pipeline.egress(cx, &mut self.replies, &mut self.tx);
@@ -94,7 +129,11 @@ impl Listener {
     /// Whether a turn may find something to do.
     #[inline]
     pub(super) fn has_work(&self) -> bool {
-        self.transport.has_work() || self.ticking || !self.is_clear()
+        self.transport.has_work()
+            || self.polled_again
+            || self.ticking
+            || !self.wakes.is_empty()
+            || !self.is_clear()
     }
 
     fn is_clear(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::Lcore;
+use super::{Lcore, Listener};
 use crate::error::{Error, Result};
 use crate::limits::PENDING_WRITES_MAX;
 use crate::mailbox::Sender;
@@ -46,6 +46,8 @@ pub enum Mail {
         /// Told the connection's id, or why not.
         done: AdoptCallback,
     },
+    /// Let the handler of this connection hear [`kind::WAKE`].
+    Wake(ConnId),
     /// Accept no more and let connections finish, for at most so long.
     Drain(Duration),
     /// Close every connection now.
@@ -82,10 +84,32 @@ impl Handle {
         self.sender.post(Mail::Adopt { listener, socket, done })
     }
 
+    /// Whether the lcore has ended, so that nothing reaches it any more.
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Wakes a connection of the lcore: its handler hears [`kind::WAKE`], and a stream that had nothing
+    /// to give ([`Pull::Wait`](crate::handler::http::Pull::Wait)) is asked again. Wakes that it has not
+    /// heard yet are one, and one of a connection that is gone is none. Gives the mail back when the
+    /// lcore's box is full: then nobody was woken.
+    ///
+    /// What the handler is to find has to be in its place before this call.
+    pub fn wake(&self, conn: ConnId) -> std::result::Result<(), Mail> {
+        self.sender.post(Mail::Wake(conn))
+    }
+
     /// Posts any mail.
     pub fn post(&self, mail: Mail) -> std::result::Result<(), Mail> {
         self.sender.post(mail)
     }
+}
+
+/// The listener that `conn` is a connection of, with its index.
+fn owner(listeners: &mut [Option<Box<Listener>>], conn: ConnId) -> Option<(usize, &mut Listener)> {
+    let mut present =
+        listeners.iter_mut().enumerate().filter_map(|(index, l)| Some((index, l.as_deref_mut()?)));
+    present.find(|(_, listener)| listener.transport.owns(conn))
 }
 
 fn tell(done: Option<WriteCallback>, written: Written) {
@@ -133,6 +157,7 @@ impl Lcore {
         match mail {
             Mail::Write { buf, done } => self.write(buf, done),
             Mail::Adopt { listener, socket, done } => done(self.adopt(listener, socket)),
+            Mail::Wake(conn) => self.wake(conn),
             Mail::Drain(patience) => self.begin_drain(patience),
             Mail::Stop => self.stop(),
             Mail::Call(call) => call(self),
@@ -157,10 +182,7 @@ impl Lcore {
     /// Queues bytes on a connection, and behind them the marker that reports on them.
     fn write(&mut self, buf: Buf, done: Option<WriteCallback>) {
         let conn = buf.conn();
-        let owner = self.listeners.iter_mut().enumerate().find_map(|(index, listener)| {
-            listener.as_mut().filter(|l| l.transport.owns(conn)).map(|l| (index, l))
-        });
-        let Some((index, listener)) = owner else {
+        let Some((index, listener)) = owner(&mut self.listeners, conn) else {
             return tell(done, Written::Lost);
         };
         if listener.tx.room() < 2 {
@@ -185,6 +207,13 @@ impl Lcore {
             debug_assert!(pushed.is_ok(), "room was checked");
         }
         self.work |= 1 << index;
+    }
+
+    fn wake(&mut self, conn: ConnId) {
+        if let Some((index, listener)) = owner(&mut self.listeners, conn) {
+            listener.wake(conn);
+            self.work |= 1 << index;
+        }
     }
 
     /// Serves a connected socket on the listener at `index` (W-2).

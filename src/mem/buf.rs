@@ -42,6 +42,8 @@ pub mod kind {
     pub const PAUSE: u8 = 9;
     /// Receive again. No bytes.
     pub const RESUME: u8 = 10;
+    /// Another thread has woken the connection: what its handler waits for may be there. No bytes.
+    pub const WAKE: u8 = 11;
     /// Meta of a `CLOSE` that waits, a little, for the peer to close first.
     pub const LINGER: u32 = 1;
     /// The first kind that a protocol may use between its stages.
@@ -314,6 +316,12 @@ impl Buf {
     #[inline]
     pub(super) fn owner(&self) -> Option<NonNull<Class>> {
         self.class
+    }
+
+    /// Where in the slot the range starts.
+    #[inline]
+    pub(super) fn offset(&self) -> usize {
+        usize::from(self.start)
     }
 
     /// The slot's number in its class.

@@ -2,6 +2,7 @@
 //! where the memory comes from `segment`'s.
 
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -158,6 +159,31 @@ impl Mempool {
     #[inline]
     pub(super) fn class(&self, index: usize) -> &Class {
         &self.inner().classes[index]
+    }
+
+    /// Which of the pool's classes this is; `None`: another pool's.
+    #[inline]
+    pub(super) fn class_index(&self, class: NonNull<Class>) -> Option<usize> {
+        self.inner().classes.iter().position(|own| NonNull::from(own) == class)
+    }
+
+    /// Where the class at `index` is, while slots of it are out.
+    #[inline]
+    pub(super) fn class_pointer(&self, index: usize) -> NonNull<Class> {
+        NonNull::from(self.class(index))
+    }
+
+    /// Whether both handles name one pool.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The memory, for a process that may see all of it, and where the slots of each class lie.
+    ///
+    /// # Errors
+    /// When this process runs out of descriptors.
+    pub fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
+        self.inner().segment.try_clone_fd()
     }
 
     /// An empty buf with room for at least `bytes`. `None` when no slot of that size is free, or

@@ -13,11 +13,17 @@ mod cache_index;
 mod conn_id;
 pub mod index_set;
 #[cfg(not(loom))]
+mod ledger;
+#[cfg(not(loom))]
 mod mempool;
 #[cfg(not(loom))]
 mod message_id;
 #[cfg(not(loom))]
 mod object_pool;
+#[cfg(not(loom))]
+mod peer_memory;
+#[cfg(not(loom))]
+mod port_segment;
 #[cfg(not(loom))]
 mod segment;
 #[cfg(loom)]
@@ -36,9 +42,15 @@ pub use self::{
     buf_store::{BufList, BufStore},
     cache_index::CacheClaim,
     conn_id::ConnId,
+    ledger::{Ledger, LoanFault, Taken, Terms},
     mempool::{ClassSize, Mempool},
     message_id::MessageId,
     object_pool::ObjectPool,
+    peer_memory::{Lent, PeerMemory},
+    port_segment::{
+        Descriptor, PORT_MAGIC, PORT_STATE_OFFSET, PORT_VERSION, PortClass, PortHeader,
+        PortSegment, QueueEnds, Side, Trust,
+    },
     segment::{ClassRecord, Header, MAGIC, Placement, Segment, VERSION},
     slots::SlotStats,
     uring_io::{RxOptions, UringIo},

@@ -1,6 +1,7 @@
 //! One shared mapping with a header that says what lies where. All inside is offsets, so that any
 //! process may map it anywhere; `docs/MEMORY.md` gives every byte.
 
+use std::os::fd::OwnedFd;
 use std::ptr::NonNull;
 
 use bytemuck::{Pod, Zeroable};
@@ -123,6 +124,11 @@ impl Segment {
     /// What lies where.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The memory, to hand to another process.
+    pub(super) fn try_clone_fd(&self) -> std::io::Result<OwnedFd> {
+        self.mapping.try_clone_fd()
     }
 
     /// The pages under it.

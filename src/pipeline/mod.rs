@@ -12,6 +12,7 @@ pub use session::SessionTable;
 
 use crate::counters::{Counter, LcoreCounters, Reason};
 use crate::mem::{Buf, Burst, ConnId, Mempool};
+use crate::port::PortTable;
 use crate::time::Instant;
 
 /// What an lcore lends to stages and handlers for the length of a call.
@@ -28,6 +29,8 @@ pub struct Cx {
     pub extensions: Extensions,
     /// The lcore's counters.
     pub counters: Arc<LcoreCounters>,
+    /// What processes are attached.
+    pub ports: PortTable,
 }
 
 impl Cx {
@@ -110,6 +113,19 @@ pub trait Chain {
 pub trait Handler {
     /// Consumes messages and pushes replies.
     fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst);
+
+    /// Pushes what came from elsewhere: from the process at the port that the handler speaks for.
+    /// Called after `process` in each turn of a handler that [`is_polled`](Self::is_polled). `true`:
+    /// there is more, for which `output` has no room.
+    fn poll(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
+        let _ = (cx, output);
+        false
+    }
+
+    /// Whether [`poll`](Self::poll) is to be called; asked once.
+    fn is_polled(&self) -> bool {
+        false
+    }
 }
 
 /// A chain, told apart without a virtual call for those that ringway brings along.

@@ -213,6 +213,16 @@ impl Drop for Mapping {
     }
 }
 
+/// Maps all of a memfd or file that another process made, writable. The caller looks into its seals
+/// or trusts the maker: a file that shrinks makes those who touch it fault.
+///
+/// # Errors
+/// When the kernel refuses, or the file is empty.
+pub fn map_shared(fd: BorrowedFd<'_>) -> io::Result<MmapRaw> {
+    let file = File::from(fd.try_clone_to_owned()?);
+    MmapOptions::new().map_raw(&file)
+}
+
 /// Removes a file when dropped, unless it was told to keep it.
 struct Unlink(Option<PathBuf>);
 

@@ -10,6 +10,7 @@ use crate::counters::{LcoreCounters, Reason};
 use crate::limits::{PROTOCOL_TICK_NS, SMALL_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, Mempool, kind};
 use crate::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
+use crate::port::PortTable;
 use crate::time::Instant;
 
 /// Connections that a [`Harness`] can have open at a time: what its chain has to have slots for.
@@ -139,6 +140,7 @@ impl<H: Handler> Harness<H> {
             unix_seconds: UNIX_SECONDS,
             draining: false,
             extensions,
+            ports: PortTable::default(),
             counters,
         };
         Self {
@@ -210,6 +212,14 @@ impl<H: Handler> Harness<H> {
     pub fn eof(&mut self, conn: ConnId) {
         if self.conn(conn).end.is_none() {
             self.arrivals.push_back(Buf::marker(conn, kind::EOF));
+        }
+        self.run();
+    }
+
+    /// Another thread wakes the connection.
+    pub fn wake(&mut self, conn: ConnId) {
+        if self.conn(conn).end.is_none() {
+            self.arrivals.push_back(Buf::marker(conn, kind::WAKE));
         }
         self.run();
     }

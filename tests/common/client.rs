@@ -72,6 +72,12 @@ impl Client {
         self.0.read_exact(bytes).unwrap()
     }
 
+    /// The next line, without its CRLF.
+    pub fn line(&mut self) -> String {
+        let line = self.0.read_until(b"\r\n", usize::MAX).unwrap();
+        String::from_utf8(line[..line.len() - 2].to_vec()).unwrap()
+    }
+
     /// All that comes until the other side closes.
     pub fn receive_all(&mut self) -> Vec<u8> {
         self.0.read_to_end(usize::MAX).unwrap()

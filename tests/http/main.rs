@@ -13,3 +13,4 @@ mod limits;
 mod settings;
 mod streams;
 mod timeouts;
+mod wakes;

@@ -69,7 +69,7 @@ impl Service for Streams {
             if made == of {
                 return Pull::End;
             }
-            let Some(mut part) = cx.alloc(PART, conn) else { return Pull::Wait };
+            let Some(mut part) = cx.alloc(PART, conn) else { return Pull::Busy };
             assert!(part.append(&[*made as u8; PART]));
             *made += 1;
             self.seen.parts.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +97,9 @@ impl Service for Streams {
 
 fn start() -> (Server, Arc<Seen>) {
     let seen: Arc<Seen> = Arc::default();
-    let builder = Start::new().listener("streams", "max_body_bytes = 100000000").builder();
+    let tables = "[dataplane]\nmax_connections = 1024\ndrain_timeout_ms = 3600000\n";
+    let start = Start::new().listener("streams", "max_body_bytes = 100000000").tables(tables);
+    let builder = start.builder();
     let theirs = Arc::clone(&seen);
     let builder = builder.protocol("streams", move |context| {
         let slots = context.slots as usize;
@@ -270,4 +272,18 @@ fn streams_are_finished_before_the_dataplane_ends() {
     server.drain();
     assert_eq!(idle.receive_all(), b"");
     reader.join().unwrap();
+}
+
+#[test]
+fn a_protocol_that_took_over_ends_with_the_drain_unless_its_service_says_otherwise() {
+    let (server, seen) = start();
+    let mut client = server.connect();
+    let head = "GET /caps HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: caps\r\n\r\n";
+    assert_eq!(client.send(head.to_owned() + "and more").head().status(), 101);
+    assert_eq!(client.receive(8), b"AND MORE");
+    server.plane().drain();
+    assert_eq!(client.receive_all(), b"");
+    drop(client);
+    server.account();
+    assert_eq!(seen.closed.load(Ordering::Relaxed), 1);
 }

@@ -15,6 +15,7 @@ use ringway::limits::ADOPTED_MAX;
 use ringway::mailbox::Mailbox;
 use ringway::mem::{Mempool, UringIo};
 use ringway::pipeline::{Cx, Extensions, Handler, Pipeline};
+use ringway::port::PortTable;
 use ringway::time::{Clock, TimerWheel};
 use ringway::transport::{Io, Transport};
 
@@ -57,6 +58,7 @@ impl Rig {
             unix_seconds: 0,
             draining: false,
             extensions: Extensions::new(slots),
+            ports: PortTable::default(),
             counters: counters.clone(),
         };
         let mailbox = Mailbox::new().unwrap();

@@ -65,6 +65,12 @@ impl Bed {
         Rc::strong_count(&self.token) - 2
     }
 
+    /// Small slots that are free.
+    pub fn free_slots(&self) -> usize {
+        let pool = &self.cx.pool;
+        (pool.sizes()[0].slots - pool.missing()) as usize
+    }
+
     /// The responses so far on `conn`, none of which answers HEAD.
     pub fn responses(&self, conn: ConnId) -> Vec<Got> {
         read(self.sent(conn))

@@ -73,15 +73,67 @@ fn streams_and_what_is_held_behind_them_come_to_their_end() {
     bed.finish();
 }
 
+const UPGRADE: &str =
+    "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: caps\r\n\r\n";
+
 #[test]
-fn what_took_over_from_http_is_left_alone() {
+fn what_took_over_from_http_may_say_goodbye_and_go_on_until_it_closes() {
+    let mut bed = Bed::new();
+    let (stays, goes) = (bed.open(), bed.open());
+    bed.record_mut().stays = Some(stays);
+    [stays, goes].iter().for_each(|&conn| bed.receive(conn, UPGRADE));
+    bed.drain();
+    assert_eq!((bed.closed(stays), bed.closed(goes)), (None, Some(End::Linger)));
+    bed.receive(stays, b"caps");
+    assert_eq!(bed.responses(stays)[0].body, b"CAPS");
+    assert_eq!(bed.record().drained, [stays, goes], "each once");
+    bed.eof(stays);
+    assert_eq!(bed.closed(stays), Some(End::Close));
+    bed.finish();
+}
+
+#[test]
+fn what_takes_over_while_it_drains_is_told_as_well() {
+    for first in [Vec::new(), get("/wait")] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive(conn, [first, UPGRADE[..40].into()].concat());
+        bed.drain();
+        bed.receive(conn, &UPGRADE[40..]);
+        bed.record_mut().go = true;
+        (0..2).for_each(|_| bed.run());
+        assert_eq!(bed.responses(conn).last().unwrap().status, 101);
+        assert_eq!(
+            (bed.record().drained.as_slice(), bed.closed(conn)),
+            (&[conn][..], Some(End::Linger))
+        );
+        bed.finish();
+    }
+}
+
+#[test]
+fn what_takes_over_while_the_word_of_the_drain_is_on_its_way_hears_it_once() {
     let mut bed = Bed::new();
     let conn = bed.open();
-    let request =
-        "GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: caps\r\n\r\n";
-    bed.receive(conn, request);
+    bed.record_mut().stays = Some(conn);
+    bed.receive(conn, [get("/wait"), UPGRADE.into()].concat());
+    bed.record_mut().go = true;
     bed.drain();
-    bed.receive(conn, b"caps");
-    assert_eq!((bed.responses(conn)[0].body.as_slice(), bed.closed(conn)), (&b"CAPS"[..], None));
+    (0..4).for_each(|_| bed.run());
+    assert_eq!(bed.responses(conn).last().unwrap().status, 101);
+    assert_eq!(bed.record().drained, [conn]);
+    bed.finish();
+}
+
+#[test]
+fn a_stream_that_sleeps_is_asked_once_more_and_can_end() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.receive(conn, [get("/sleep"), get("/text")].concat());
+    bed.drain();
+    bed.run();
+    let got = bed.responses(conn);
+    assert_eq!((got.len(), got[0].whole, got[1].text()), (2, true, (200, "/text")));
+    assert!(bed.closed(conn).is_some());
     bed.finish();
 }

@@ -30,6 +30,9 @@ pub struct Record {
     /// Streams that it was told are over, by having been asked after the last part.
     pub pulls: usize,
     pub closed: Vec<ConnId>,
+    pub drained: Vec<ConnId>,
+    /// Does not close when it drains.
+    pub stays: Option<ConnId>,
     /// What came after upgrades.
     pub upgraded: Vec<u8>,
     /// `/wait` streams go on.
@@ -57,6 +60,9 @@ enum Doing {
         most: usize,
     },
     Waiting,
+    Sleeping,
+    /// Keeps the body's bytes where they came, and gives them back when it may.
+    Hoarding(VecDeque<Buf>),
     /// Lengths of parts, whatever was promised.
     Parts(VecDeque<usize>),
 }
@@ -122,6 +128,8 @@ impl Probe {
                 let parts = parts.iter().copied().collect();
                 self.stream(conn, Some(*promised as u64), Doing::Parts(parts))
             }
+            // Goes on when it may: found out by asking, or by being woken.
+            ("sleep", _) => self.stream(conn, None, Doing::Sleeping),
             ("wait", _) => self.stream(conn, None, Doing::Waiting),
             // Takes no more while it has so many parts to give.
             ("turn", most) => {
@@ -130,6 +138,10 @@ impl Probe {
                 let doing = Doing::Turning { parts: VecDeque::new(), ended, most };
                 self.doing.insert(conn, doing);
                 Response::new(200, Body::Stream(None)).reading_on().into()
+            }
+            ("hoard", _) => {
+                self.doing.insert(conn, Doing::Hoarding(VecDeque::new()));
+                Response::new(200, Body::Stream(request.content_length())).reading_on().into()
             }
             ("upgrade", _) => Response::upgrade("caps").into(),
             _ => panic!("no such path: {path}"),
@@ -170,6 +182,10 @@ impl Service for Probe {
                 *ended = last;
                 Reply::Body
             }
+            Some(Doing::Hoarding(parts)) => {
+                parts.push_back(part.slice(0, part.len()));
+                Reply::Body
+            }
             _ => Reply::Body,
         };
         let mut record = self.record.borrow_mut();
@@ -193,14 +209,14 @@ impl Service for Probe {
             Doing::Making { at, total, trailers: Some(value), .. } if at == total => {
                 let lines = format!("Sum: 7\r\nLast: {}\r\n", "x".repeat(*value));
                 let buf = cx.alloc(lines.len(), conn);
-                buf.map_or(Pull::Wait, |mut buf| {
+                buf.map_or(Pull::Busy, |mut buf| {
                     assert!(buf.append(lines.as_bytes()));
                     Pull::Trailers(buf)
                 })
             }
             Doing::Making { at, total, part, .. } => {
                 let bytes = (*part).min(*total - *at);
-                make(cx, conn, *at, bytes).inspect(|_| *at += bytes).map_or(Pull::Wait, Pull::Part)
+                make(cx, conn, *at, bytes).inspect(|_| *at += bytes).map_or(Pull::Busy, Pull::Part)
             }
             Doing::Parts(parts) => match parts.front().copied() {
                 None => Pull::End,
@@ -209,23 +225,27 @@ impl Service for Probe {
                         parts.pop_front();
                         Pull::Part(part)
                     }
-                    None => Pull::Wait,
+                    None => Pull::Busy,
                 },
             },
-            Doing::Turning { most: 0..16, .. } if record.stop => Pull::Wait,
+            Doing::Turning { most: 0..16, .. } if record.stop => Pull::Busy,
             Doing::Turning { parts, ended, .. } => match parts.pop_front() {
                 Some(part) => Pull::Part(part),
                 None if *ended => Pull::End,
                 None => Pull::Wait,
             },
+            Doing::Hoarding(_) if !record.go => Pull::Busy,
+            Doing::Hoarding(parts) => parts.pop_front().map_or(Pull::End, Pull::Part),
             Doing::Waiting if record.go => Pull::End,
-            Doing::Waiting => Pull::Wait,
+            Doing::Waiting => Pull::Busy,
+            Doing::Sleeping if record.go || cx.draining => Pull::End,
+            Doing::Sleeping => Pull::Wait,
             _ => panic!("a stream was asked for where none was promised"),
         };
         match made {
             Pull::Part(_) => record.parts += 1,
             Pull::End | Pull::Trailers(_) => drop(self.doing.remove(&conn)),
-            Pull::Wait => {}
+            Pull::Wait | Pull::Busy => {}
         }
         made
     }
@@ -237,6 +257,15 @@ impl Service for Probe {
             own.make_ascii_uppercase();
         }
         output.push(bytes).unwrap();
+    }
+
+    fn drain(&mut self, cx: &mut Cx, conn: ConnId, output: &mut Burst) {
+        assert!(cx.draining && output.room() >= 8, "less room than was promised");
+        let mut record = self.record.borrow_mut();
+        record.drained.push(conn);
+        if record.stays != Some(conn) {
+            output.push(Buf::linger(conn)).unwrap();
+        }
     }
 
     fn closed(&mut self, _cx: &mut Cx, conn: ConnId) {

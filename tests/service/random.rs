@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use ringway::mem::ConnId;
 
 use crate::bed::{Bed, Got, get, post, post_chunks};
 use crate::probe::letters;
@@ -84,17 +85,20 @@ proptest! {
             .map(|(stream, (_, sizes))| cut(stream, sizes).into_iter())
             .collect();
         let mut starves = starves.iter().copied().cycle();
+        let mut waiting = 0;
         loop {
             let mut came = false;
             for (pieces, &conn) in pieces.iter_mut().zip(&conns) {
                 bed.starve(starves.next().unwrap());
                 // What waits for slots holds those that it came in.
-                if bed.waiting() > 32 || bed.paused(conn) {
+                if waiting > 64 || bed.paused(conn) {
+                    waiting = 0;
                     bed.starve(false);
-                    bed.run();
+                    (0..8).for_each(|_| bed.run());
                 }
                 if let Some(piece) = pieces.next() {
                     came = true;
+                    waiting += 1;
                     bed.receive(conn, piece);
                 }
             }
@@ -133,13 +137,24 @@ enum Event {
     Reset,
     Starve(bool),
     Go,
+    Wake,
     Second(u64),
     Run,
 }
 
 /// Also streams that wait.
 fn kinds() -> Vec<Vec<u8>> {
-    [exchanges(), vec![get("/wait"), post("/turn/2", &[b'x'; 9_000])]].concat()
+    [exchanges(), vec![get("/wait"), get("/sleep"), post("/turn/2", &[b'x'; 9_000])]].concat()
+}
+
+/// Lets everything go on that waits.
+fn relieve(bed: &mut Bed, conns: &[ConnId]) {
+    bed.starve(false);
+    bed.record_mut().go = true;
+    // Behind a stream that was woken there may be another that sleeps.
+    for _ in 0..8 {
+        conns.iter().for_each(|&conn| bed.wake(conn));
+    }
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -151,6 +166,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Reset),
         2 => any::<bool>().prop_map(Event::Starve),
         2 => Just(Event::Go),
+        1 => Just(Event::Wake),
         1 => (1..40u64).prop_map(Event::Second),
         2 => Just(Event::Run),
     ]
@@ -166,28 +182,31 @@ proptest! {
         let exchanges = kinds();
         let mut bed = Bed::new();
         let mut conns: Vec<_> = (0..4).map(|_| bed.open()).collect();
-        let mut all = conns.clone();
+        let (mut all, mut pieces) = (conns.clone(), 0);
         for (which, event) in events {
             if bed.closed(conns[which]).is_some() {
                 conns[which] = bed.open();
                 all.push(conns[which]);
             }
-            // A transport stops receiving where nothing is taken.
-            if bed.waiting() > 32 || bed.paused(conns[which]) {
-                bed.starve(false);
-                bed.record_mut().go = true;
-                bed.run();
+            // A transport stops receiving where nothing is taken, or no slot is left.
+            if pieces > 100 || bed.paused(conns[which]) {
+                pieces = 0;
+                relieve(&mut bed, &all);
             }
             let conn = conns[which];
             match event {
                 Event::Exchange(kind, most) => {
                     let bytes = &exchanges[kind];
-                    bed.receive_cut(conn, bytes, most.max(bytes.len() / 40));
+                    let most = most.max(bytes.len() / 40);
+                    pieces += bytes.len().div_ceil(most);
+                    bed.receive_cut(conn, bytes, most);
                 }
                 Event::Part(kind, bytes) => {
                     let whole = &exchanges[kind];
+                    pieces += 1;
                     bed.receive(conn, &whole[..bytes.min(whole.len())]);
                 }
+                Event::Wake => bed.wake(conn),
                 Event::Eof => bed.eof(conn),
                 Event::Reset => bed.reset(conn),
                 Event::Starve(starves) => bed.starve(starves),
@@ -199,9 +218,7 @@ proptest! {
                 Event::Run => bed.run(),
             }
         }
-        bed.starve(false);
-        bed.record_mut().go = true;
-        (0..8).for_each(|_| bed.run());
+        relieve(&mut bed, &all);
         prop_assert_eq!(bed.waiting(), 0);
         let healthy = bed.ask(get("/text"));
         prop_assert_eq!(healthy[0].text(), (200, "/text"));

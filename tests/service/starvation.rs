@@ -172,3 +172,55 @@ fn a_hundred_turns_without_a_slot_ask_nobody_twice() {
         bed.finish();
     }
 }
+
+/// Requests that want a slot which their bytes do not bring: those that come while there are slots
+/// enough, what comes when there are none, and how the last response ends.
+fn wanting() -> Vec<(&'static str, Vec<u8>, Vec<u8>, &'static str)> {
+    let trailers = b"POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+                     0\r\nX: y\r\n\r\n";
+    // The request in the middle waits for the stream, and shares its slot with the cut one.
+    let cut = [get("/wait"), get("/text/1"), b"GET /te".to_vec()].concat();
+    vec![
+        ("a reply", Vec::new(), get("/text"), "/text"),
+        ("a reply to a body", Vec::new(), post("/read", b"some body"), "some body"),
+        ("trailers", Vec::new(), trailers.to_vec(), "\r\n\r\n"),
+        ("a head", cut, b"xt/2 HTTP/1.1\r\nHost: a\r\n\r\n".to_vec(), "/text/2"),
+    ]
+}
+
+/// A connection whose stream holds all slots but one, and keeps them.
+fn hoarder(bed: &mut Bed) -> ConnId {
+    let (conn, body) = (bed.open(), bed.free_slots() - 1);
+    let head = format!("POST /hoard HTTP/1.1\r\nHost: a\r\nContent-Length: {body}\r\n\r\n");
+    bed.receive(conn, head);
+    bed.receive_cut(conn, vec![b'x'; body], 1);
+    assert_eq!(bed.free_slots(), 1);
+    conn
+}
+
+#[test]
+fn what_waits_for_a_slot_lets_the_word_through_that_frees_them() {
+    for (what, before, bytes, end) in wanting() {
+        for resets in [true, false] {
+            let mut bed = Bed::new();
+            let other = bed.open();
+            bed.receive(other, &before);
+            let hoarder = hoarder(&mut bed);
+            bed.take_sent(other);
+            bed.receive(other, &bytes);
+            assert_eq!((bed.sent(other), bed.free_slots()), (&b""[..], 0), "{what}");
+            if resets {
+                bed.reset(hoarder);
+            } else {
+                bed.record_mut().go = true; // seen when its `FLUSHED` comes
+            }
+            settle(&mut bed);
+            bed.record_mut().go = true;
+            settle(&mut bed);
+            assert_eq!(bed.waiting(), 0, "{what}");
+            let sent = String::from_utf8_lossy(bed.sent(other)).into_owned();
+            assert!(sent.ends_with(end), "{what}: {sent}");
+            bed.finish();
+        }
+    }
+}

@@ -233,7 +233,43 @@ fn what_a_peer_sends_although_it_is_paused_waits_as_it_came() {
     bed.record_mut().go = true;
     (0..bursts).for_each(|_| bed.run());
     assert_eq!(bed.responses(conn).len(), 1 + 64 * bursts);
-    assert!(!bed.paused(conn) && bed.closed(conn).is_some());
+    assert!(bed.closed(conn).is_some());
     assert_eq!(bed.values(), 0);
+    bed.finish();
+}
+
+#[test]
+fn a_stream_that_waits_is_asked_again_when_it_is_woken_and_not_before() {
+    let mut bed = Bed::new();
+    let (conn, other) = (bed.open(), bed.open());
+    bed.receive(conn, [get("/sleep"), get("/text")].concat());
+    bed.run();
+    let asked = bed.record().pulls;
+    bed.receive(other, get("/text"));
+    (0..5).for_each(|_| bed.run());
+    assert_eq!(bed.record().pulls, asked, "nobody woke it");
+    bed.wake(other);
+    bed.wake(conn);
+    assert_eq!(bed.record().pulls, asked + 1, "it had nothing to give");
+    bed.record_mut().go = true;
+    bed.wake(conn);
+    let got = bed.responses(conn);
+    assert_eq!((got.len(), got[0].whole, got[1].text()), (2, true, (200, "/text")));
+    bed.finish();
+}
+
+#[test]
+fn a_wake_without_a_stream_does_nothing() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.wake(conn);
+    bed.receive(conn, get("/text"));
+    bed.wake(conn);
+    bed.receive(conn, &post("/read", b"some body")[..50]);
+    bed.wake(conn);
+    assert_eq!((bed.responses(conn).len(), bed.closed(conn)), (1, None));
+    assert_eq!(bed.record().pulls, 0);
+    bed.reset(conn);
+    bed.wake(conn);
     bed.finish();
 }

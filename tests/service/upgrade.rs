@@ -1,8 +1,26 @@
 //! Another protocol takes over, or does not.
 
-use ringway::testing::End;
+use ringway::handler::Http;
+use ringway::handler::http::{Reply, Request, Response, Service};
+use ringway::mem::{Buf, Burst};
+use ringway::pipeline::chain::http1::{Http1, Settings};
+use ringway::pipeline::{Cx, Pipeline};
+use ringway::testing::{End, Harness, SLOTS};
 
 use crate::bed::{Bed, get, post};
+
+/// Says as much to each word as there is room for.
+struct Talker;
+
+impl Service for Talker {
+    fn call(&mut self, _cx: &mut Cx, _request: &Request<'_>) -> Reply {
+        Response::upgrade("talk").into()
+    }
+
+    fn upgraded(&mut self, _cx: &mut Cx, bytes: Buf, output: &mut Burst) {
+        while output.push(bytes.slice(0, bytes.len())).is_ok() {}
+    }
+}
 
 fn upgrade(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: caps\r\n\r\n").into()
@@ -192,4 +210,35 @@ fn bytes_behind_an_upgrade_that_waits_wait_themselves_and_hold_up_nobody() {
         assert_eq!(bed.waiting(), 0);
         bed.finish();
     }
+}
+
+#[test]
+fn a_service_may_fill_all_the_room_that_it_gets_after_an_upgrade() {
+    let chain = Http1::new(SLOTS, Settings::for_slots(64, 64));
+    let mut harness =
+        Harness::build(|_| (Pipeline::Http1(Box::new(chain)), Http::new(SLOTS, Talker)));
+    let (conn, other) = (harness.open(), harness.open());
+    harness.receive(conn, upgrade("/"));
+    harness.take_sent(conn);
+    for _ in 0..3 {
+        harness.receive(conn, b"x");
+        assert!(harness.take_sent(conn).len() >= 8);
+    }
+    harness.receive(other, upgrade("/"));
+    assert!(harness.sent(other).starts_with(b"HTTP/1.1 101"), "others go on");
+    harness.finish();
+}
+
+#[test]
+fn a_wish_to_upgrade_that_waits_is_not_received_behind_until_it_is_answered() {
+    let mut bed = Bed::new();
+    let conn = bed.open();
+    bed.receive(conn, [get("/wait"), upgrade("/upgrade")].concat());
+    assert!(bed.paused(conn));
+    bed.receive(conn, b"some of it was on its way");
+    bed.record_mut().go = true;
+    (0..2).for_each(|_| bed.run());
+    assert!(!bed.paused(conn));
+    assert_eq!(bed.responses(conn)[1].body, b"SOME OF IT WAS ON ITS WAY");
+    bed.finish();
 }

@@ -1,7 +1,7 @@
 //! What is served over HTTP: the endpoints of `ringway run`, a body that is summed up as it comes,
 //! and bodies that are made in parts.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -62,14 +62,22 @@ pub struct Served {
     rng: Rng,
     /// Bodies that are coming or being made.
     open: Rc<Cell<usize>>,
+    /// Those that gave nothing, and are to be woken.
+    asleep: Asleep,
 }
 
+/// Connections whose streams wait to be woken.
+pub type Asleep = Rc<RefCell<Vec<ConnId>>>;
+
 impl Served {
-    /// Beside the service, a view of how many bodies it has open.
-    pub fn new(seed: u64, builtin: Builtin) -> (Self, Rc<Cell<usize>>) {
+    /// Beside the service, a view of how many bodies it has open, and of those that wait.
+    pub fn new(seed: u64, builtin: Builtin) -> (Self, Rc<Cell<usize>>, Asleep) {
         let open = Rc::new(Cell::new(0));
         let (sums, streams) = (HashMap::new(), HashMap::new());
-        (Self { builtin, sums, streams, rng: Rng::new(seed), open: open.clone() }, open)
+        let (rng, asleep) = (Rng::new(seed), Asleep::default());
+        let served =
+            Self { builtin, sums, streams, rng, open: open.clone(), asleep: asleep.clone() };
+        (served, open, asleep)
     }
 
     fn note(&self) {
@@ -140,9 +148,10 @@ impl Service for Served {
             return Pull::End;
         }
         if self.rng.below(8) == 0 {
+            self.asleep.borrow_mut().push(conn);
             return Pull::Wait;
         }
-        let Some(mut part) = cx.alloc(1, conn) else { return Pull::Wait };
+        let Some(mut part) = cx.alloc(1, conn) else { return Pull::Busy };
         if left == 0 {
             assert!(part.append(format!("X-Bytes: {}\r\n", stream.bytes).as_bytes()));
             self.streams.remove(&conn);

@@ -22,7 +22,7 @@ use crate::http::Kinds;
 use crate::rig::breathing::Breathing;
 use crate::rig::witness::Witness;
 use crate::rig::{Rig, SLOTS};
-use crate::service::Served;
+use crate::service::{Asleep, Served};
 
 /// Steps after which a run has hung.
 const STEPS_MAX: usize = 60_000;
@@ -84,6 +84,8 @@ pub struct World {
     variant: Variant,
     /// Bodies that the service has open.
     bodies: Rc<Cell<usize>>,
+    /// Connections whose streams wait to be woken.
+    asleep: Asleep,
     nets: [SimNet; 2],
     planes: [Witness; 2],
     hand: ClockHand,
@@ -104,7 +106,7 @@ impl World {
         let (clock, hand) = Clock::by_hand();
         let pool = pool(variant);
         let mut rig = Rig::with_slots(pool, clock, None, slots);
-        let (planes, bodies) = serve(&mut rig, &nets, slots, seed);
+        let (planes, bodies, asleep) = serve(&mut rig, &nets, slots, seed);
         let clients = clients(&mut rng, &nets, variant, body_max);
         Self {
             rig,
@@ -113,6 +115,7 @@ impl World {
             open_most: 0,
             variant,
             bodies,
+            asleep,
             nets,
             planes,
             hand,
@@ -144,6 +147,7 @@ impl World {
         if self.variant.hoard {
             self.hoard_or_not();
         }
+        self.wake();
         let passes = if self.variant.crowd { 1 + self.rng.below(200) } else { 1 };
         for _ in 0..passes {
             if self.rig.lcore.poll_once(usize::MAX) == 0 {
@@ -151,6 +155,12 @@ impl World {
             }
             self.open_most = self.open_most.max(self.connections());
         }
+    }
+
+    /// Wakes the streams that gave nothing, as many as the mailbox takes.
+    fn wake(&mut self) {
+        let handle = &self.rig.handle;
+        self.asleep.borrow_mut().retain(|&conn| handle.wake(conn).is_err());
     }
 
     /// Faults as they are for what happens in this step.
@@ -312,17 +322,17 @@ fn serve(
     nets: &[SimNet; 2],
     slots: u32,
     seed: u64,
-) -> ([Witness; 2], Rc<Cell<usize>>) {
+) -> ([Witness; 2], Rc<Cell<usize>>, Asleep) {
     let planes = [0, 1].map(|n| Witness::new(Sim::new(&nets[n], n as u8, slots)));
     let status = Totals::new(vec![rig.counters.clone()]);
     let stashes = StashBounds { all: slots, large: slots };
     let settings = Settings { stashes, ..Settings::for_slots(slots, slots) };
     let http = Pipeline::Http1(Box::new(chain::Http1::new(slots, settings)));
-    let (served, bodies) = Served::new(seed, Builtin::new(status));
+    let (served, bodies, asleep) = Served::new(seed, Builtin::new(status));
     rig.serve(Box::new(planes[0].clone()), http, Box::new(Http::new(slots, served)));
     let raw = Pipeline::Raw(chain::Raw::new(slots));
     rig.serve(Box::new(planes[1].clone()), raw, Box::new(Breathing { every: 3, bufs: 0 }));
-    (planes, bodies)
+    (planes, bodies, asleep)
 }
 
 fn clients(rng: &mut Rng, nets: &[SimNet; 2], variant: Variant, body_max: usize) -> Vec<Client> {

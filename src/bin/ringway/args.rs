@@ -170,6 +170,7 @@ Commands of every instance:
   pools             memory: sizes, use, and how often none was left
   lcores            cores, load and connections of each lcore
   config get [KEY]  the configuration in force
+  ports             ports, and the processes at them
   stop              drain and end, as SIGTERM does, and wait until it is gone; given twice, what
                     is left is cut
 

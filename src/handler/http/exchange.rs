@@ -20,6 +20,8 @@ pub(super) enum Answer {
     Ending,
     /// Another protocol has taken over.
     Upgraded,
+    /// The same, and its service was told that the dataplane stops.
+    Leaving,
     /// The connection was told to close: what still comes is for nobody (RFC 9112 §9.6).
     Over,
 }
@@ -158,15 +160,21 @@ impl Exchange {
         !matches!(self.source, Source::None)
     }
 
+    /// Whether another protocol has taken over.
+    #[inline]
+    pub fn is_upgraded(&self) -> bool {
+        matches!(self.answer, Answer::Upgraded | Answer::Leaving)
+    }
+
     /// Whether the end of what the peer sends is the end of it.
     #[inline]
     pub fn may_be_cut(&self) -> bool {
-        self.body_open || self.answer == Answer::Upgraded
+        self.body_open || self.is_upgraded()
     }
 
     /// Whether the service has a part in it.
     pub fn is_service(&self) -> bool {
         let streams = self.answer != Answer::Done && matches!(self.source, Source::Service);
-        streams || self.wants == Wants::Service || self.answer == Answer::Upgraded
+        streams || self.wants == Wants::Service || self.is_upgraded()
     }
 }

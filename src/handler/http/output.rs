@@ -9,7 +9,7 @@ use crate::pipeline::Cx;
 pub(super) struct Stalled;
 
 /// The last buf of `out`, if that is the connection's and has room for `bytes`, or else a fresh one
-/// behind it.
+/// behind it. The last may be shared, and then cannot be written to.
 #[inline(always)]
 pub(super) fn tail<'a>(
     cx: &mut Cx,
@@ -18,19 +18,20 @@ pub(super) fn tail<'a>(
     bytes: usize,
 ) -> Result<&'a mut Buf, Stalled> {
     let fits = out.last_mut().is_some_and(|last| {
-        last.conn() == conn
-            && last.kind() == kind::DATA
-            && last.tailroom() >= bytes
-            && last.is_unique()
+        last.conn() == conn && last.kind() == kind::DATA && last.tailroom() >= bytes
     });
     if !fits {
-        let buf = cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn).ok_or(Stalled)?;
-        push(out, buf);
+        push(out, fresh(cx, conn, bytes)?);
     }
     Ok(out.last_mut().expect("it was just seen, or pushed"))
 }
 
-/// Writes up to `bytes` with `encode` to the [`tail`]. `false`: `encode` gave up.
+#[inline]
+fn fresh(cx: &mut Cx, conn: ConnId, bytes: usize) -> Result<Buf, Stalled> {
+    cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn).ok_or(Stalled)
+}
+
+/// Writes up to `bytes` with `encode` to the [`tail`], or a fresh one where that is shared. `false`: `encode` gave up.
 #[inline]
 pub(super) fn append(
     cx: &mut Cx,
@@ -39,7 +40,10 @@ pub(super) fn append(
     bytes: usize,
     encode: impl FnOnce(&mut [u8]) -> Option<usize>,
 ) -> Result<bool, Stalled> {
-    let tail = tail(cx, out, conn, bytes)?;
+    if !tail(cx, out, conn, bytes)?.is_unique() {
+        push(out, fresh(cx, conn, bytes)?);
+    }
+    let tail = out.last_mut().expect("it was just seen, or pushed");
     Ok(tail.fill(encode).is_some())
 }
 

@@ -77,6 +77,13 @@ impl<'a> Request<'a> {
         digits.and_then(|digits| digits.trim().parse().ok())
     }
 
+    /// A share of the head as it lies in its slot, of the kind
+    /// [`HEAD`](crate::pipeline::chain::http1::HEAD): to pass it on.
+    #[inline]
+    pub fn share(&self) -> Buf {
+        self.head.slice(0, self.head.len())
+    }
+
     pub(super) fn meta(&self) -> HeadMeta {
         self.meta
     }

@@ -2,8 +2,9 @@
 
 use super::exchange::{Answer, Close, Frame, Source, Wants};
 use super::output::{Stalled, add_meta, append, mark_end, push, tail};
-use super::response::{Body, Fields, Response};
+use super::response::{Body, FAILED, Fields, Response};
 use super::{Http, Service};
+use crate::counters::Counter;
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
@@ -17,9 +18,9 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const INLINE_BYTES_MAX: usize =
     LARGE_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX - CONTINUE.len();
 
-/// The status, which none has, of what is kept of a response that failed while there was no slot to
-/// say so in.
-const FAILED: u16 = 0;
+/// Most bytes of a body in a slot that are copied behind the head rather than sent from there: beyond
+/// them, a second piece to send costs less.
+const BUF_INLINE_BYTES_MAX: usize = 256;
 
 /// What a response answers.
 pub(super) struct Asked {
@@ -114,6 +115,7 @@ impl Plan {
     fn inline<'a>(&self, body: &'a Body) -> &'a [u8] {
         match body {
             Body::Bytes(bytes) if !self.silent && bytes.len() <= INLINE_BYTES_MAX => bytes,
+            Body::Buf(buf) if !self.silent && buf.len() <= BUF_INLINE_BYTES_MAX => buf,
             _ => &[],
         }
     }
@@ -124,7 +126,7 @@ impl Plan {
             Body::Bytes(bytes) if !self.silent && bytes.len() > INLINE_BYTES_MAX => {
                 Source::Bytes(bytes, 0)
             }
-            Body::Buf(buf) if !self.silent => Source::Buf(buf),
+            Body::Buf(buf) if !self.silent && buf.len() > BUF_INLINE_BYTES_MAX => Source::Buf(buf),
             Body::Stream(_) if !self.silent => Source::Service,
             _ => Source::None,
         }
@@ -142,19 +144,12 @@ impl<S: Service> Http<S> {
         out: &mut Burst,
     ) -> bool {
         let Some(bytes) = response.small_body() else { return false };
-        let head = ResponseHead {
-            status: response.status,
-            content_type: response.content_type,
-            body: BodyFrame::Length(bytes.len() as u64),
-            connection: Connection::Implicit,
-            fields: response.fields.fixed,
-        };
         let encoder = &mut self.encoder;
         let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
             return false;
         };
         let written = tail.fill(|room| {
-            let head_end = encode(encoder, room, &head, &response.fields)?;
+            let head_end = encode_plain(encoder, room, response, bytes.len())?;
             let end = head_end + bytes.len();
             room.get_mut(head_end..end)?.copy_from_slice(bytes);
             Some(end)
@@ -214,6 +209,9 @@ impl<S: Service> Http<S> {
                 return Err(Stalled);
             }
         }
+        if matches!(response.body, Body::Buf(_)) {
+            cx.counters.add(Counter::CopiedBytes, inline.len() as u64);
+        }
         let source = plan.source(response.body);
         self.head_is_out(cx, asked, &plan, source, out);
         Ok(())
@@ -242,8 +240,8 @@ impl<S: Service> Http<S> {
         if whole && !matches!(plan.connection, Connection::Upgrade(_)) {
             mark_end(out, conn);
             cx.extensions.end_message(asked.message);
-            if asked.meta.has_body() {
-                let exchange = &mut self.exchanges[conn.slot() as usize];
+            let exchange = &mut self.exchanges[conn.slot() as usize];
+            if asked.meta.has_body() || exchange.answer == Answer::Owed {
                 exchange.answer = Answer::Done;
                 exchange.body_open = asked.body_open;
                 exchange.wants = plan.wants;
@@ -343,8 +341,48 @@ impl<S: Service> Http<S> {
     }
 }
 
+/// Writes the head of a response with a body of so many bytes on a connection that goes on, if it is
+/// a plain one.
+#[inline(always)]
+fn encode_plain(
+    encoder: &mut Encoder,
+    room: &mut [u8],
+    response: &Response,
+    body_bytes: usize,
+) -> Option<usize> {
+    if response.is_usual()
+        && let Some(content_type) = response.content_type
+        && let Some((ready, head_bytes)) = encoder.ready(content_type, body_bytes as u64)
+        && let Some(start) = room.first_chunk_mut()
+    {
+        *start = *ready;
+        return Some(head_bytes);
+    }
+    encode_unusual(encoder, room, response, body_bytes)
+}
+
+#[inline(never)]
+fn encode_unusual(
+    encoder: &mut Encoder,
+    room: &mut [u8],
+    response: &Response,
+    body_bytes: usize,
+) -> Option<usize> {
+    if !response.is_plain() {
+        return None;
+    }
+    let head = ResponseHead {
+        status: response.status,
+        content_type: response.content_type,
+        body: BodyFrame::Length(body_bytes as u64),
+        connection: Connection::Implicit,
+        fields: response.fields.fixed,
+    };
+    encode(encoder, room, &head, &response.fields)
+}
+
 /// Writes `head`, with the lines of `fields` behind what it says itself.
-#[inline]
+#[inline(never)]
 fn encode(
     encoder: &mut Encoder,
     room: &mut [u8],
@@ -352,7 +390,7 @@ fn encode(
     fields: &Fields,
 ) -> Option<usize> {
     let end = encoder.encode(room, head)?;
-    match fields.lines.as_deref()? {
+    match &fields.lines[..] {
         [] => Some(end),
         lines => {
             let blank = end - 2 + lines.len();

@@ -1,13 +1,18 @@
 //! What a service answers.
 
 use std::borrow::Cow;
+use std::ops::Deref;
 
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, SMALL_SLOT_BYTES};
-use crate::mem::Buf;
-use crate::proto::http1::is_field;
+use crate::mem::{Buf, ConnId};
+use crate::proto::http1::{is_field, is_response_field_block};
 
 /// Most bytes of a body that are written into a small slot with the head.
 const SMALL_BYTES_MAX: usize = SMALL_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX;
+
+/// The status, which none has, of a response that failed: one with an illegal field, or what is kept
+/// of one while there is no slot to say so in.
+pub(super) const FAILED: u16 = 0;
 
 /// What a response carries behind its head.
 #[derive(Debug)]
@@ -29,21 +34,30 @@ pub enum Body {
 #[derive(Debug)]
 pub(super) struct Fields {
     pub fixed: &'static [(&'static str, &'static [u8])],
-    /// Whole lines, or `None`: one of them was illegal.
-    pub lines: Option<Vec<u8>>,
+    /// Whole lines.
+    pub lines: Lines,
+}
+
+/// Field lines that are known to be legal.
+#[derive(Debug)]
+pub(super) enum Lines {
+    Owned(Vec<u8>),
+    Buf(Buf),
+}
+
+impl Deref for Lines {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Owned(lines) => lines,
+            Self::Buf(lines) => lines,
+        }
+    }
 }
 
 impl Fields {
-    const NONE: Self = Self { fixed: &[], lines: Some(Vec::new()) };
-
-    fn add(&mut self, name: &[u8], value: &[u8]) {
-        match &mut self.lines {
-            Some(lines) if is_field(name, value) => {
-                lines.extend([name, b": ", value, b"\r\n"].iter().copied().flatten());
-            }
-            lines => *lines = None,
-        }
-    }
+    const NONE: Self = Self { fixed: &[], lines: Lines::Owned(Vec::new()) };
 }
 
 /// A response to one request. Date, Content-Length, Transfer-Encoding and Connection are ringway's
@@ -70,11 +84,22 @@ impl Response {
     /// Its body, if it is of the kind that most are: nothing but a head and a few bytes.
     #[inline]
     pub(super) fn small_body(&self) -> Option<&[u8]> {
-        let plain = matches!(self.status, 200..=203 | 205..=299);
         match &self.body {
-            Body::Bytes(bytes) if plain && bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+            Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
             _ => None,
         }
+    }
+
+    /// Whether it has a head like most, and nothing special about what follows it.
+    #[inline]
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.status, 200..=203 | 205..=299)
+    }
+
+    /// Whether it is of 200 and says nothing but its content type.
+    #[inline]
+    pub(super) fn is_usual(&self) -> bool {
+        self.status == 200 && self.fields.fixed.is_empty() && self.fields.lines.is_empty()
     }
 
     /// Whether the service has a part in it after its head.
@@ -126,9 +151,32 @@ impl Response {
         self
     }
 
+    /// The same with these fields: whole lines, each with its CRLF, in place of those of
+    /// [`header`](Self::header).
+    pub fn field_lines(mut self, lines: Buf) -> Self {
+        if is_response_field_block(&lines) {
+            self.fields.lines = Lines::Buf(lines);
+        } else {
+            tracing::error!(self.status, "a service gave a response an illegal field");
+            self.status = FAILED;
+        }
+        self
+    }
+
     /// The same with one more field. It allocates.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.fields.add(name.as_bytes(), value.as_ref());
+        let (name, value) = (name.as_bytes(), value.as_ref());
+        if is_field(name, value) {
+            let mut lines = match std::mem::replace(&mut self.fields.lines, Fields::NONE.lines) {
+                Lines::Owned(lines) => lines,
+                Lines::Buf(lines) => lines.to_vec(),
+            };
+            lines.extend([name, b": ", value, b"\r\n"].iter().copied().flatten());
+            self.fields.lines = Lines::Owned(lines);
+        } else {
+            tracing::error!(self.status, "a service gave a response an illegal field");
+            self.status = FAILED;
+        }
         self
     }
 }
@@ -142,6 +190,20 @@ pub enum Reply {
     Body,
     /// None yet, for want of a slot: ask again.
     Busy,
+    /// None yet: [`Service::ready`](super::Service::ready) will give it. The body, if there is one,
+    /// goes to [`Service::body`](super::Service::body).
+    Later,
+}
+
+/// What has become ready of what a service owes: see [`Service::ready`](super::Service::ready).
+#[derive(Debug)]
+pub enum Ready {
+    /// The response to the request of this connection that was answered with [`Reply::Later`].
+    Response(ConnId, Response),
+    /// More of the response's body on this connection, to be pulled.
+    More(ConnId),
+    /// The rest of it never comes: the connection is cut off.
+    Lost(ConnId),
 }
 
 impl From<Response> for Reply {
@@ -162,8 +224,13 @@ impl From<Option<Response>> for Reply {
 pub enum Pull {
     /// The next bytes.
     Part(Buf),
-    /// Nothing now; ask again. It is asked in every pass, which keeps the lcore awake.
+    /// Nothing now. It is asked again when another thread wakes the connection
+    /// ([`Handle::wake`](crate::lcore::Handle::wake)), when more of the request's body comes, and when
+    /// the dataplane begins to stop ([`Cx::draining`](crate::pipeline::Cx::draining)); now and then it
+    /// is asked without a reason. Until then it costs nothing.
     Wait,
+    /// Nothing now, for want of a slot: ask again, in the next pass.
+    Busy,
     /// No more.
     End,
     /// No more but trailer fields: whole lines, `name: value` CRLF. They are sent behind a body

@@ -13,7 +13,7 @@ use crate::limits::{
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
-use crate::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
+use crate::pipeline::chain::http1::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
 use crate::proto::http1::{
     self, CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, Method, encode_chunk_size, is_field_line_block,
 };
@@ -21,6 +21,16 @@ use crate::proto::http1::{
 /// Times that the transport may owe us the word that all is out: the next part of a body is made
 /// while the one before it is being sent.
 const FLUSHES_MAX: u8 = 2;
+
+/// What came of asking for more of a response's body.
+enum Pulled {
+    /// Some of it, or its end.
+    More,
+    /// There was no slot.
+    Stalled,
+    /// There is nothing now.
+    Waits,
+}
 
 /// The end of an open chunk, a size, and the end of its line.
 const CHUNK_FRAME_BYTES: usize = 2 + CHUNK_SIZE_BYTES_MAX;
@@ -91,6 +101,7 @@ impl<S: Service> Http<S> {
             None => self.service.body(cx, conn, &message, last),
         };
         let owed = self.exchange(conn).answer == Answer::Owed;
+        let later = owed && matches!(reply, Reply::Later);
         match reply {
             Reply::Busy => return Err(message),
             Reply::Response(response) if owed => {
@@ -112,7 +123,7 @@ impl<S: Service> Http<S> {
         }
         let exchange = self.exchange(conn);
         exchange.body_open = !last;
-        if last {
+        if last && !later {
             exchange.wants = Wants::Nobody;
             if exchange.answer == Answer::Done {
                 let close = std::mem::replace(&mut exchange.close, Close::No);
@@ -142,6 +153,7 @@ impl<S: Service> Http<S> {
             self.resume(conn, out);
             let exchange = &self.exchanges[conn.slot() as usize];
             let moved = match exchange.answer {
+                Answer::Owed if self.fault_is_first(conn) => self.release(cx, conn, out),
                 Answer::Owed if exchange.continue_due => self.write_continue(cx, conn, out),
                 Answer::Owed if exchange.may_respond() => self.respond_late(cx, conn, out),
                 Answer::Ending => self.end(cx, conn, out),
@@ -160,8 +172,11 @@ impl<S: Service> Http<S> {
             if exchange.flushes >= FLUSHES_MAX {
                 return;
             }
-            if self.pull(cx, conn, out).is_err() {
-                break;
+            match self.pull(cx, conn, out) {
+                Pulled::More => {}
+                // Nothing else waits for a slot: whoever has more to give says so.
+                Pulled::Waits if !self.front_may_go(conn) => return,
+                Pulled::Waits | Pulled::Stalled => break,
             }
         }
         self.call_again(conn, out);
@@ -184,6 +199,26 @@ impl<S: Service> Http<S> {
         if echoes {
             self.flush(asked.conn, out);
         }
+    }
+
+    /// Sends a response that its service owed.
+    pub(super) fn respond_now(
+        &mut self,
+        cx: &mut Cx,
+        conn: ConnId,
+        response: Response,
+        out: &mut Burst,
+    ) {
+        let exchange = self.exchange(conn);
+        if exchange.answer != Answer::Owed || exchange.wants != Wants::Service {
+            tracing::error!("a service gave a response that it did not owe");
+            return;
+        }
+        exchange.wants = Wants::Nobody;
+        let body_open = exchange.body_open;
+        let asked = Asked { body_whole: false, ..self.owed(conn, !body_open) };
+        // One that finds no slot is kept, and tried again by `advance`.
+        let _ = self.respond(cx, &asked, response, out);
     }
 
     fn respond_late(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
@@ -217,7 +252,7 @@ impl<S: Service> Http<S> {
     }
 
     /// Sends the next parts of the response's body.
-    fn pull(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
+    fn pull(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Pulled {
         let (mut bytes, mut parts) = (0, 0);
         while bytes < HTTP_PULL_BYTES && parts < HTTP_PULL_PARTS_MAX && out.room() >= ROOM {
             parts += 1;
@@ -228,27 +263,30 @@ impl<S: Service> Http<S> {
                     part.set_conn(conn);
                     if let Err(part) = self.send_part(cx, part, out) {
                         self.exchange(conn).kept = Some(part);
-                        return Err(Stalled);
+                        return Pulled::Stalled;
                     }
                     if self.exchange(conn).answer == Answer::Ending {
-                        return Ok(());
+                        return Pulled::More;
                     }
                 }
-                Pull::Wait => return Err(Stalled),
+                Pull::Busy => return Pulled::Stalled,
+                // What is made when it is woken counts as being made ahead as well.
+                Pull::Wait if bytes > 0 => break,
+                Pull::Wait => return Pulled::Waits,
                 Pull::End => {
                     self.exchange(conn).answer = Answer::Ending;
-                    return Ok(());
+                    return Pulled::More;
                 }
                 Pull::Trailers(lines) => {
                     let exchange = self.exchange(conn);
                     exchange.answer = Answer::Ending;
                     exchange.kept = Some(lines);
-                    return Ok(());
+                    return Pulled::More;
                 }
             }
         }
         self.flush(conn, out);
-        Ok(())
+        Pulled::More
     }
 
     fn next_part(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
@@ -335,19 +373,45 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
-    /// Keeps a message for later. What nobody has room for costs its connection.
+    /// Keeps a message for later, behind those that are kept. What nobody has room for costs its
+    /// connection.
     pub(super) fn hold(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
         let conn = message.conn();
+        let (ends, upgrades) = (is_end(&message), is_upgrade(&message));
         let exchange = &mut self.exchanges[conn.slot() as usize];
-        let ends = is_end(&message);
         if let Err(message) = self.held.push(&mut exchange.held, message) {
-            cx.extensions.end_message(message.message());
-            cx.drop_buf(message, Reason::Protocol);
-            return self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
+            return self.cut_off(cx, message, out);
         }
+        self.is_held(conn, ends, upgrades, out);
+    }
+
+    /// The same for one whose turn has come, but which found no slot.
+    pub(super) fn hold_first(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
+        let conn = message.conn();
+        let (ends, upgrades) = (is_end(&message), is_upgrade(&message));
+        let exchange = &mut self.exchanges[conn.slot() as usize];
+        if let Err(message) = self.held.push_front(&mut exchange.held, message) {
+            return self.cut_off(cx, message, out);
+        }
+        self.is_held(conn, ends, upgrades, out);
+    }
+
+    #[cold]
+    fn cut_off(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
+        let conn = message.conn();
+        cx.extensions.end_message(message.message());
+        cx.drop_buf(message, Reason::Protocol);
+        self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
+    }
+
+    /// Takes note of a message that is held. What comes behind a wish to upgrade waits as it came, so
+    /// that its number tells nothing: of that, no more is to come.
+    fn is_held(&mut self, conn: ConnId, ends: bool, upgrades: bool, out: &mut Burst) {
+        let exchange = self.exchange(conn);
         exchange.held_bufs += 1;
         exchange.held_ends += u16::from(ends);
-        if u32::from(exchange.held_bufs) > HTTP_HELD_BUFS_MAX && !exchange.paused {
+        let full = u32::from(exchange.held_bufs) > HTTP_HELD_BUFS_MAX;
+        if (full || upgrades) && !exchange.paused {
             exchange.paused = true;
             push(out, Buf::marker(conn, kind::PAUSE));
         }
@@ -365,6 +429,13 @@ impl<S: Service> Http<S> {
         }
     }
 
+    /// Whether a fault waits for a slot that is answered in the place of a response which waits too.
+    fn fault_is_first(&self, conn: ConnId) -> bool {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        let front = self.held.front(&exchange.held).map(Buf::kind);
+        front == Some(FAULT) && exchange.is_at_fault()
+    }
+
     /// Handles the next message that was held.
     fn release(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
         let exchange = &mut self.exchanges[conn.slot() as usize];
@@ -372,12 +443,7 @@ impl<S: Service> Http<S> {
         exchange.held_bufs -= 1;
         exchange.held_ends -= u16::from(is_end(&message));
         self.handle(cx, message, out).map_err(|message| {
-            let ends = is_end(&message);
-            let exchange = &mut self.exchanges[conn.slot() as usize];
-            let back = self.held.push_front(&mut exchange.held, message);
-            assert!(back.is_ok(), "it was just popped");
-            exchange.held_bufs += 1;
-            exchange.held_ends += u16::from(ends);
+            self.hold_first(cx, message, out);
             Stalled
         })
     }
@@ -421,7 +487,7 @@ fn next_bytes(cx: &mut Cx, conn: ConnId, bytes: &[u8], at: &mut usize) -> Pull {
         return Pull::End;
     }
     let Some(mut part) = cx.alloc(left.len().min(LARGE_SLOT_BYTES as usize), conn) else {
-        return Pull::Wait;
+        return Pull::Busy;
     };
     let taken = left.len().min(part.tailroom());
     let fits = part.append(&left[..taken]);
@@ -433,6 +499,11 @@ fn next_bytes(cx: &mut Cx, conn: ConnId, bytes: &[u8], at: &mut usize) -> Pull {
 /// Whether a body ends with this message.
 fn is_end(message: &Buf) -> bool {
     message.kind() == BODY && message.meta() != 0
+}
+
+/// Whether it is a request for another protocol.
+fn is_upgrade(message: &Buf) -> bool {
+    message.kind() == HEAD && HeadMeta::of(message).upgrade()
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {

@@ -6,7 +6,7 @@ mod session;
 
 pub use super::stash::StashBounds;
 use super::stash::Stashes;
-pub use messages::{BODY, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
+pub use messages::{BODY, DRAIN, ENDS, FAULT, HEAD, HeadMeta, TRAILERS, UPGRADES};
 use session::{Overdue, Session};
 
 use crate::counters::{Counter, Reason};
@@ -14,9 +14,9 @@ use crate::limits::{
     HTTP_BODY_TIMEOUT_NS, HTTP_HEAD_TIMEOUT_NS, HTTP_KEEP_ALIVE_TIMEOUT_NS,
     HTTP_LARGE_STASHES_SHARE, HTTP_STASHES_SHARE, HTTP_WAITING_BUFS,
 };
-use crate::mem::{Buf, BufStore, Burst, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
-use crate::proto::http1::Limits;
+use crate::proto::http1::{HeadDecoder, Limits};
 
 /// What a listener allows its peers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,14 +53,18 @@ impl Settings {
     }
 }
 
-/// The chain. Messages to the handler are of the kinds [`HEAD`], [`BODY`], [`TRAILERS`] and
-/// [`FAULT`], beside the markers; after an upgrade they are `DATA`. What the handler pushes is sent
-/// as it is, and its meta says which responses end with it ([`ENDS`]).
+/// The chain. Messages to the handler are of the kinds [`HEAD`], [`BODY`], [`TRAILERS`], [`FAULT`]
+/// and [`DRAIN`], beside the markers; after an upgrade they are `DATA`. What the handler pushes is sent
+/// as it is, and its meta says which responses end with it ([`ENDS`]). Of the markers, the handler
+/// pushes `CLOSE`, `ABORT`, `FLUSH` and, unless it has paused the connection, `RESUME` on as they come:
+/// they are the chain's words to the transport.
 pub struct Http1 {
     settings: Settings,
+    decoder: HeadDecoder,
     stashes: Stashes,
     sessions: SessionTable<Session>,
-    /// What came on connections that the handler wants nothing more from, as it came.
+    /// What came on connections that the handler wants nothing more from, or that wait for a slot, as
+    /// it came.
     waiting: BufStore,
     /// Slots below it have been asked to close.
     drained: u32,
@@ -74,15 +78,19 @@ enum Step {
     Done,
     /// These bytes are still to be looked at.
     Rest(Buf),
-    /// There is no slot for it now: it must come back later.
+    /// There is no slot for it now: it is to be looked at again later.
     Stalled(Buf),
 }
 
 /// Bufs that one look at a buf pushes at most.
 const ROOM: usize = 3;
 
-/// The meta of the `FLUSH` that the chain itself asks for: when it comes back, what waited is taken in.
+/// The meta of the `FLUSH` that the chain itself asks for: when it comes back, what waited is taken in,
+/// as far as there are slots.
 const RESUMED: u32 = 1;
+
+/// The same of one whose coming back tells the handler that the dataplane stops.
+const DRAINS: u32 = 2;
 
 /// The status for what took too long.
 const REQUEST_TIMEOUT: u16 = 408;
@@ -91,6 +99,7 @@ impl Http1 {
     /// A chain for connections with slots below `slots`.
     pub fn new(slots: u32, settings: Settings) -> Self {
         Self {
+            decoder: HeadDecoder::new(settings.limits),
             stashes: Stashes::new(settings.stashes),
             settings,
             sessions: SessionTable::new(slots),
@@ -106,7 +115,8 @@ impl Http1 {
             cx.drop_buf(buf, Reason::StaleConnection);
             return Step::Done;
         };
-        session.receive(cx, &self.settings, &mut self.stashes, buf, output)
+        let (stashes, decoder) = (&mut self.stashes, &mut self.decoder);
+        session.receive(cx, &self.settings, stashes, decoder, buf, output)
     }
 
     /// Marks of a connection's life.
@@ -121,6 +131,7 @@ impl Http1 {
                     push(output, Buf::linger(conn));
                 }
             }
+            kind::FLUSHED if marker.meta() == DRAINS => push(output, Buf::marker(conn, DRAIN)),
             kind::CLOSED => {
                 if let Some(mut session) = self.sessions.close(conn) {
                     self.stashes.take(&mut session.stash);
@@ -147,25 +158,32 @@ impl Http1 {
             self.hold_back(cx, buf, output);
             return None;
         }
-        let rest = self.take_now(cx, buf, output)?;
-        if self.has_to_wait(&rest) {
-            self.hold_back(cx, rest, output);
-            return None;
+        match self.take_now(cx, buf, output) {
+            Step::Done => None,
+            Step::Rest(rest) if self.has_to_wait(&rest) => {
+                self.hold_back(cx, rest, output);
+                None
+            }
+            Step::Rest(rest) => Some(rest),
+            // Others go on, and those among them that give slots back.
+            Step::Stalled(rest) => {
+                push(output, flush(rest.conn(), RESUMED));
+                self.hold_back(cx, rest, output);
+                None
+            }
         }
-        Some(rest)
     }
 
     #[inline]
-    fn take_now(&mut self, cx: &mut Cx, mut buf: Buf, output: &mut Burst) -> Option<Buf> {
+    fn take_now(&mut self, cx: &mut Cx, mut buf: Buf, output: &mut Burst) -> Step {
         if buf.kind() != kind::DATA {
             self.on_marker(cx, buf, output);
-            return None;
+            return Step::Done;
         }
         loop {
             match self.receive(cx, buf, output) {
-                Step::Done => return None,
                 Step::Rest(rest) if output.room() >= ROOM && !self.is_held(&rest) => buf = rest,
-                Step::Rest(rest) | Step::Stalled(rest) => return Some(rest),
+                step => return step,
             }
         }
     }
@@ -199,18 +217,28 @@ impl Http1 {
     /// it does, where there is no room for more.
     #[cold]
     fn take_waiting(&mut self, cx: &mut Cx, marker: Buf, output: &mut Burst) -> Result<(), Buf> {
-        while let Some(session) = self.sessions.get_mut(marker.conn())
+        let conn = marker.conn();
+        while let Some(session) = self.sessions.get_mut(conn)
             && !session.is_held()
-            && let Some(buf) = self.waiting.pop(&mut session.waiting)
         {
-            let left =
-                if output.room() < ROOM { Some(buf) } else { self.take_now(cx, buf, output) };
-            if let Some(left) = left
-                && let Some(session) = self.sessions.get_mut(left.conn())
-            {
-                let back = self.waiting.push_front(&mut session.waiting, left);
-                assert!(back.is_ok(), "it was just popped");
-                return if session.is_held() { Ok(()) } else { Err(marker) };
+            if output.room() < ROOM {
+                return Err(marker);
+            }
+            let Some(buf) = self.waiting.pop(&mut session.waiting) else {
+                push(output, Buf::marker(conn, kind::RESUME));
+                break;
+            };
+            let (left, stalled) = match self.take_now(cx, buf, output) {
+                Step::Done => continue,
+                Step::Rest(left) => (left, false),
+                Step::Stalled(left) => (left, true),
+            };
+            let Some(session) = self.sessions.get_mut(conn) else { break };
+            let back = self.waiting.push_front(&mut session.waiting, left);
+            assert!(back.is_ok(), "it was just popped");
+            if stalled {
+                push(output, flush(conn, RESUMED));
+                break;
             }
         }
         Ok(())
@@ -227,21 +255,33 @@ impl Http1 {
                 push(output, buf); // for the transport to account for
                 continue;
             };
-            let held = session.is_held();
+            let (held, upgraded) = (session.is_held(), session.is_upgraded());
             session.sent(cx.now, &mut buf);
             let conn = buf.conn();
-            let resumes = held && !session.is_held() && !session.waiting.is_empty();
-            push(output, buf);
+            let drains = cx.draining && !upgraded && session.is_upgraded();
+            let waits = !session.waiting.is_empty();
+            let resumes = held && !session.is_held() && waits;
+            // What waits is taken in first: or with each pause, more would come to wait.
+            if !(waits && buf.kind() == kind::RESUME) {
+                push(output, buf);
+            }
             if resumes {
-                let mut flush = Buf::marker(conn, kind::FLUSH);
-                flush.set_kind(kind::FLUSH, RESUMED);
-                push(output, flush);
+                push(output, flush(conn, RESUMED));
+            } else if drains {
+                push(output, flush(conn, DRAINS));
             } else if cx.draining && session.lifecycle.is_idle() && session.waiting.is_empty() {
                 session.lifecycle.ignore();
                 push(output, Buf::linger(conn));
             }
         }
     }
+}
+
+/// A `FLUSH` of the chain's own.
+fn flush(conn: ConnId, meaning: u32) -> Buf {
+    let mut flush = Buf::marker(conn, kind::FLUSH);
+    flush.set_kind(kind::FLUSH, meaning);
+    flush
 }
 
 /// Pushes where there is room, as was checked before.
@@ -288,11 +328,14 @@ impl Chain for Http1 {
 
     fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {
         while let Some((conn, session)) = self.sessions.next_from(self.drained) {
+            if output.is_full() {
+                return;
+            }
             if session.lifecycle.is_idle() && session.waiting.is_empty() {
-                if output.push(Buf::marker(conn, kind::CLOSE)).is_err() {
-                    return;
-                }
+                push(output, Buf::marker(conn, kind::CLOSE));
                 session.lifecycle.ignore();
+            } else if session.has_to_hear_of_drain() {
+                push(output, flush(conn, DRAINS));
             }
             self.drained = conn.slot() + 1;
         }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::framing::Framing;
 use super::request_line::RequestLine;
 use super::{BodyLength, Fault, Headers, Limits, TargetForm, authority, field_lines};
 use crate::limits::HTTP_HEADERS_MAX;
@@ -91,6 +92,9 @@ pub struct Head {
     pub has_host: bool,
     /// Whether the peer offers to go on in another protocol: Upgrade names it, Connection says so.
     pub upgrade: bool,
+    /// Whether it is what most heads are: HTTP/1.1 with a Host, without a body or an expectation, on a
+    /// connection that goes on as it is.
+    pub plain: bool,
 }
 
 impl Head {
@@ -149,10 +153,20 @@ impl From<Fault> for Stop {
 /// found, and a limit enforced, at the byte that breaks or passes it: so the answer does not depend
 /// on how the bytes were cut, and a peer cannot make the caller buffer more than
 /// [`Limits::head_bytes`]. One CRLF before the request line is skipped and counted in every offset.
-#[inline(always)]
 pub fn decode_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault> {
+    decode_with(bytes, limits, field_lines::decode)
+}
+
+/// [`decode_head`] with `read_lines` to read the lines behind the request line, as
+/// [`field_lines::decode`] does.
+#[inline(always)]
+pub(super) fn decode_with(
+    bytes: &[u8],
+    limits: &Limits,
+    read_lines: impl FnOnce(&[u8], usize) -> Result<(usize, Framing), Stop>,
+) -> Result<Option<Head>, Fault> {
     let window = &bytes[..bytes.len().min(limits.head_bytes as usize)];
-    match decode(window, limits) {
+    match decode(window, limits, read_lines) {
         Ok(head) => Ok(Some(head)),
         Err(Stop::Fault(fault)) => Err(fault),
         Err(Stop::More) if bytes.len() >= limits.head_bytes as usize => Err(Fault::HeadTooLong),
@@ -161,10 +175,14 @@ pub fn decode_head(bytes: &[u8], limits: &Limits) -> Result<Option<Head>, Fault>
 }
 
 #[inline(always)]
-fn decode(bytes: &[u8], limits: &Limits) -> Result<Head, Stop> {
+fn decode(
+    bytes: &[u8],
+    limits: &Limits,
+    read_lines: impl FnOnce(&[u8], usize) -> Result<(usize, Framing), Stop>,
+) -> Result<Head, Stop> {
     let line = RequestLine::decode(bytes, limits)?;
     let fields_max = HTTP_HEADERS_MAX.min(limits.headers as usize);
-    let (lines_len, framing) = field_lines::decode(&bytes[line.end..], fields_max)?;
+    let (lines_len, framing) = read_lines(&bytes[line.end..], fields_max)?;
     let plain = Head {
         head_len: (line.end + lines_len) as u32,
         target_at: line.target_at as u32,
@@ -178,6 +196,7 @@ fn decode(bytes: &[u8], limits: &Limits) -> Result<Head, Stop> {
         expect_continue: false,
         has_host: true,
         upgrade: false,
+        plain: true,
     };
     if line.version == Version::Http11 && framing.is_plain() {
         return Ok(plain);
@@ -192,6 +211,7 @@ fn decode(bytes: &[u8], limits: &Limits) -> Result<Head, Stop> {
         expect_continue: framing.expects_continue(line.version),
         has_host: framing.has_host(),
         upgrade: framing.upgrades(line.version),
+        plain: false,
         ..plain
     })
 }

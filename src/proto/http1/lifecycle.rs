@@ -11,28 +11,10 @@
 //! | keep-alive | bytes | parsing |
 //! | closed | | |
 //!
-//! Requests may be pipelined, so both directions move by themselves: [`State`] names the response
-//! that is owed first, and the request only where none is. Parsing does not outlast a call: it is a
-//! [`Parsing`], which has to be consumed with its outcome. A step that cannot be is a panic.
-
-/// Where a connection stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum State {
-    /// Nothing has come yet.
-    Initial,
-    /// Part of a request has come, and no response is owed.
-    Reading,
-    /// A response is owed of which nothing was written.
-    Processing,
-    /// Part of a response is written.
-    Writing,
-    /// All requests are answered, and one more may come.
-    KeepAlive,
-    /// Another protocol has taken over.
-    Upgraded,
-    /// Nothing is owed, and nothing more is read.
-    Closed,
-}
+//! Requests may be pipelined, so both directions move by themselves: the state is that of the response
+//! that is owed first, and of the request only where none is (the tests name it so). Parsing does not
+//! outlast a call: it is a [`Parsing`], which has to be consumed with its outcome. A step that cannot
+//! be is a panic.
 
 /// What the next byte from the peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -96,19 +78,6 @@ impl Lifecycle {
     #[inline]
     pub const fn owed(&self) -> u32 {
         self.owed as u32
-    }
-
-    /// Where the connection stands.
-    pub const fn state(&self) -> State {
-        match (self.owed, self.begun, self.inbound) {
-            (_, _, Inbound::Upgraded) => State::Upgraded,
-            (1.., true, _) => State::Writing,
-            (1.., false, _) => State::Processing,
-            (0, _, Inbound::First) => State::Initial,
-            (0, _, Inbound::Head | Inbound::Body) => State::Reading,
-            (0, _, Inbound::Next) => State::KeepAlive,
-            (0, _, Inbound::Held | Inbound::Ignored) => State::Closed,
-        }
     }
 
     /// Whether it waits for a request of which nothing has come, and owes nothing.
@@ -222,11 +191,6 @@ impl Parsing<'_> {
             Seen { keep_alive: true, .. } => Inbound::Next,
             Seen { keep_alive: false, .. } => Inbound::Ignored,
         };
-    }
-
-    /// The head breaks a rule.
-    pub fn refuse(self) {
-        self.0.refuse();
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The order of calls for one request:
 //!
-//! 1. [`decode_head`] over the bytes received so far. `Ok(None)` asks for more; remember how many
-//!    bytes it has seen and go on with [`resume_head`], which does not parse again until the head
-//!    can be complete or a limit is hit.
+//! 1. [`HeadDecoder::decode`], or [`decode_head`] for one head alone, over the bytes received so
+//!    far. `Ok(None)` asks for more; remember how many bytes it has seen and go on with
+//!    [`resume_head`], which does not parse again until the head can be complete or a limit is hit.
 //! 2. [`Head::body`] says how the body is delimited: nothing, [`Body`] or [`ChunkDecoder`].
 //! 3. [`Encoder`] writes the head of the answer; the caller sends the body after it.
 //!
@@ -15,6 +15,7 @@
 mod body;
 mod chunked;
 mod date;
+mod decoder;
 mod fault;
 mod field_lines;
 mod fields;
@@ -30,11 +31,14 @@ mod trailers;
 pub use body::{Body, BodyLength};
 pub use chunked::{CHUNK_SIZE_BYTES_MAX, ChunkDecoder, LAST_CHUNK, Step, encode_chunk_size};
 pub use date::http_date;
+pub use decoder::HeadDecoder;
 pub use fault::Fault;
 pub use fields::{Headers, header, headers};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
-pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen, State};
-pub use response::{BodyFrame, Connection, Encoder, ResponseHead, is_field, reason};
+pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen};
+pub use response::{
+    BodyFrame, Connection, Encoder, ResponseHead, is_field, is_response_field_block, reason,
+};
 pub use target::{TargetForm, authority, path};
 pub use trailers::{field_lines, is_field_line_block};
 

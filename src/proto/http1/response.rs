@@ -55,8 +55,10 @@ const LENGTH_NAME: &[u8; 16] = b"Content-Length: ";
 
 /// Content types for which the usual head is kept ready.
 const READY: usize = 4;
-/// Bytes of one that is, up to the number that is its length; copied whole, since that is a few moves.
-const READY_BYTES: usize = 128;
+/// Room for one that is; copied whole, since that is a few moves.
+pub const READY_BYTES: usize = 128;
+/// A length, its CRLF and the blank line.
+const LENGTH_END_BYTES_MAX: usize = 20 + 4;
 
 /// Writes response heads. What is the same in most of them for a second is kept ready.
 #[derive(Debug, Clone)]
@@ -67,22 +69,42 @@ pub struct Encoder {
     ready: [Ready; READY],
 }
 
-/// The head of a response of 200 with this content type, up to its length.
+/// The head of a response of 200 with this content type and body length.
 #[derive(Debug, Clone)]
 struct Ready {
     /// `None`: nothing is ready.
     content_type: Option<&'static str>,
+    body_bytes: u64,
     head: [u8; READY_BYTES],
     head_bytes: usize,
+    /// Where the length starts.
+    length_at: usize,
 }
 
 impl Ready {
-    const NOTHING: Self = Self { content_type: None, head: [0; READY_BYTES], head_bytes: 0 };
+    const NOTHING: Self = Self {
+        content_type: None,
+        body_bytes: 0,
+        head: [0; READY_BYTES],
+        head_bytes: 0,
+        length_at: 0,
+    };
 
     /// Whether it is for this content type: the same bytes at the same place, which do not change.
     #[inline(always)]
     fn is_for(&self, content_type: &'static str) -> bool {
         self.content_type.is_some_and(|ready| std::ptr::eq(ready, content_type))
+    }
+
+    /// Changes the length.
+    #[inline(never)]
+    fn set_length(&mut self, body_bytes: u64) {
+        let room = &mut self.head[self.length_at..];
+        let room_bytes = room.len();
+        let rest = put_number(room, body_bytes).and_then(|room| put(room, b"\r\n"));
+        let left = rest.expect("there is room for any length").len();
+        self.body_bytes = body_bytes;
+        self.head_bytes = self.length_at + (room_bytes - left);
     }
 }
 
@@ -128,16 +150,31 @@ impl Encoder {
     pub fn encode(&mut self, out: &mut [u8], head: &ResponseHead) -> Option<usize> {
         if let (200, BodyFrame::Length(bytes), Connection::Implicit, Some(content_type), []) =
             (head.status, head.body, head.connection, head.content_type, head.fields)
-            && let ready = &self.ready[content_type.len() % READY]
-            && ready.is_for(content_type)
+            && let Some((ready, head_bytes)) = self.ready(content_type, bytes)
             && let Some(start) = out.first_chunk_mut()
         {
-            *start = ready.head;
-            let room_bytes = out.len();
-            let rest = put(put_number(&mut out[ready.head_bytes..], bytes)?, b"\r\n")?;
-            return Some(room_bytes - rest.len());
+            *start = *ready;
+            return Some(head_bytes);
         }
         self.encode_any(out, head)
+    }
+
+    /// The head of a response of 200 with nothing but this content type and body length, and its
+    /// length, if one like it was written this second. It is to be copied whole, which is a few moves.
+    #[inline(always)]
+    pub fn ready(
+        &mut self,
+        content_type: &'static str,
+        body_bytes: u64,
+    ) -> Option<(&[u8; READY_BYTES], usize)> {
+        let ready = &mut self.ready[content_type.len() % READY];
+        if !ready.is_for(content_type) {
+            return None;
+        }
+        if ready.body_bytes != body_bytes {
+            ready.set_length(body_bytes);
+        }
+        Some((&ready.head, ready.head_bytes))
     }
 
     #[inline(never)]
@@ -150,24 +187,25 @@ impl Encoder {
             put(put_status(out, head.status)?, date)?
         };
         let head_bytes = room_bytes - put_fields(rest, head)?.len();
-        if let (200, BodyFrame::Length(_), Some(content_type)) =
+        if let (200, BodyFrame::Length(bytes), Some(content_type)) =
             (head.status, head.body, head.content_type)
         {
-            self.make_ready(content_type, &out[..head_bytes]);
+            self.make_ready(content_type, bytes, &out[..head_bytes]);
         }
         Some(head_bytes)
     }
 
     /// Keeps the start of `head`, which is of this content type, for the next of that kind.
-    fn make_ready(&mut self, content_type: &'static str, head: &[u8]) {
+    fn make_ready(&mut self, content_type: &'static str, body_bytes: u64, head: &[u8]) {
         let before_length =
             self.ok_and_date.len() + b"Content-Type: \r\n".len() + content_type.len();
-        let head_bytes = before_length + LENGTH_NAME.len();
-        if head_bytes <= READY_BYTES {
+        let length_at = before_length + LENGTH_NAME.len();
+        if length_at + LENGTH_END_BYTES_MAX <= READY_BYTES {
             let ready = &mut self.ready[content_type.len() % READY];
             ready.content_type = Some(content_type);
-            ready.head[..head_bytes].copy_from_slice(&head[..head_bytes]);
-            ready.head_bytes = head_bytes;
+            ready.head[..length_at].copy_from_slice(&head[..length_at]);
+            ready.length_at = length_at;
+            ready.set_length(body_bytes);
         }
     }
 }
@@ -177,6 +215,21 @@ impl Encoder {
 pub fn is_field(name: &[u8], value: &[u8]) -> bool {
     let token = !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte));
     token && !is_framing(name) && is_value(value)
+}
+
+/// Whether `block` is nothing but field lines that a response may carry ([`is_field`]), each with its
+/// CRLF; the blank line after them is not part of it. An empty block is one.
+pub fn is_response_field_block(block: &[u8]) -> bool {
+    let mut rest = block;
+    while !rest.is_empty() {
+        let Some(end) = rest.iter().position(|&byte| byte == b'\r') else { return false };
+        let (line, after) = rest.split_at(end);
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { return false };
+        let legal = is_field(&line[..colon], &line[colon + 1..]);
+        let Some(after) = after.strip_prefix(b"\r\n").filter(|_| legal) else { return false };
+        rest = after;
+    }
+    true
 }
 
 /// The reason phrase of a status (RFC 9110 §15), empty where there is none.

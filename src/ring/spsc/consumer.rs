@@ -55,6 +55,13 @@ impl<T> Consumer<T> {
         self.len() == 0
     }
 
+    /// Whether the producer's index has moved: there is something to take, or a peer fault to be found
+    /// by the next call that takes. One load.
+    #[inline]
+    pub fn has_moved(&self) -> bool {
+        self.end.peer_moved()
+    }
+
     /// Whether the producer wrote an impossible index. The ring then stays empty for ever.
     #[inline]
     pub fn peer_fault(&self) -> bool {

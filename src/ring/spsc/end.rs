@@ -70,6 +70,14 @@ impl<T, const FILLS: bool> End<T, FILLS> {
         if self.faulted || count > self.ring.capacity() { 0 } else { count as usize }
     }
 
+    /// Whether the peer's word is another than it is when nothing is ours.
+    #[inline]
+    pub fn peer_moved(&self) -> bool {
+        // Relaxed: a hint only; whoever uses the slots acquires them in `refresh`.
+        let peer = self.words().1.load(Ordering::Relaxed);
+        peer.wrapping_add(reach::<T, FILLS>(&self.ring)) != self.index
+    }
+
     /// Whether the peer wrote an impossible index.
     #[inline]
     pub fn faulted(&self) -> bool {

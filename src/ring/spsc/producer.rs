@@ -63,6 +63,13 @@ impl<T> Producer<T> {
         self.end.count()
     }
 
+    /// Whether nothing more fits now, asking the consumer only when what was last seen of its index
+    /// does not say.
+    #[inline]
+    pub fn is_full(&mut self) -> bool {
+        self.end.slots(1) == 0
+    }
+
     /// Whether the consumer wrote an impossible index. The ring then stays full for ever.
     #[inline]
     pub fn peer_fault(&self) -> bool {

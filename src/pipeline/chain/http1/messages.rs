@@ -17,6 +17,11 @@ pub const FAULT: u8 = kind::PROTOCOL + 2;
 /// be read with [`field_lines`](crate::proto::http1::field_lines).
 pub const TRAILERS: u8 = kind::PROTOCOL + 3;
 
+/// The dataplane has begun to stop, and something is under way on this connection that may have no end
+/// of its own: another protocol, or a response. Comes when all before it is out, and again where a
+/// response may have become an upgrade since. No bytes.
+pub const DRAIN: u8 = kind::PROTOCOL + 4;
+
 /// Part of the meta of a `DATA` buf that goes down: how many responses end with it. The chain counts
 /// on it; a handler that forgets leaves connections that never count as idle.
 pub const ENDS: u32 = (1 << 23) - 1;
@@ -60,11 +65,16 @@ impl HeadMeta {
         )
     }
 
-    /// That of a head without a body on a connection that goes on.
+    /// That of a head of HTTP/1.1 without a body on a connection that goes on.
     #[inline(always)]
     pub(super) fn plain(head: &Head) -> Self {
-        let http10 = if head.version == Version::Http10 { Self::HTTP10 } else { 0 };
-        Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE | http10)
+        Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE)
+    }
+
+    /// From the meta of a buf or message of kind [`HEAD`].
+    #[inline]
+    pub fn of_meta(meta: u32) -> Self {
+        Self(meta)
     }
 
     /// The meta of a buf of kind [`HEAD`].
@@ -96,7 +106,8 @@ impl HeadMeta {
     /// and nothing special about its response.
     #[inline]
     pub fn is_plain(self) -> bool {
-        self.0 >> Self::FLAGS == 1 && self.method() != Method::Head
+        const METHOD: u32 = (1 << HeadMeta::METHOD_BITS) - 1;
+        self.0 >> Self::FLAGS == 1 && self.0 & METHOD != Method::Head as u32
     }
 
     /// Bytes of the request target.

@@ -7,7 +7,7 @@ use crate::mem::{Buf, BufList, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes, portion};
 use crate::proto::http1::{
-    Body, BodyLength, ChunkDecoder, Head, Inbound, Lifecycle, Seen, decode_head, resume_head,
+    Body, BodyLength, ChunkDecoder, Head, HeadDecoder, Inbound, Lifecycle, Seen, resume_head,
 };
 use crate::time::Instant;
 
@@ -76,6 +76,15 @@ impl Session {
         self.paused || self.lifecycle.inbound() == Inbound::Held
     }
 
+    /// Whether something may be under way that goes on by itself.
+    pub fn has_to_hear_of_drain(&self) -> bool {
+        self.lifecycle.owed() > 0 || self.is_upgraded()
+    }
+
+    pub fn is_upgraded(&self) -> bool {
+        self.lifecycle.inbound() == Inbound::Upgraded
+    }
+
     /// Looks at the next bytes; pushes at most three bufs.
     #[inline]
     pub fn receive(
@@ -83,11 +92,14 @@ impl Session {
         cx: &mut Cx,
         settings: &Settings,
         stashes: &mut Stashes,
+        decoder: &mut HeadDecoder,
         buf: Buf,
         output: &mut Burst,
     ) -> Step {
         match self.lifecycle.inbound() {
-            Inbound::First | Inbound::Next => self.heads(cx, settings, stashes, buf, output),
+            Inbound::First | Inbound::Next => {
+                self.heads(cx, settings, stashes, decoder, buf, output)
+            }
             Inbound::Head => self.more_head(cx, settings, stashes, buf, output),
             Inbound::Body => self.body(cx, stashes, buf, output),
             Inbound::Upgraded => {
@@ -110,12 +122,13 @@ impl Session {
         cx: &mut Cx,
         settings: &Settings,
         stashes: &mut Stashes,
+        decoder: &mut HeadDecoder,
         buf: Buf,
         output: &mut Burst,
     ) -> Step {
         let mut buf = buf;
         loop {
-            let head = match decode_head(&buf, &settings.limits) {
+            let head = match decoder.decode(&buf) {
                 Ok(Some(head)) => head,
                 Ok(None) => return self.keep(cx, stashes, buf, output),
                 Err(fault) => return self.refuse(cx, fault.status(), buf, output),
@@ -136,14 +149,10 @@ impl Session {
         }
     }
 
-    /// Whether a head is of the kind that most are: no body behind it, but the next request.
+    /// Whether nothing but the next request follows a head.
     #[inline(always)]
     fn is_plain(&self, cx: &Cx, settings: &Settings, head: &Head) -> bool {
-        head.body == BodyLength::None
-            && head.keep_alive
-            && !head.upgrade
-            && !cx.draining
-            && self.requests < settings.requests_max - 1
+        head.plain && !cx.draining && self.requests < settings.requests_max - 1
     }
 
     #[inline(always)]

@@ -3,12 +3,44 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum State {
+    /// Nothing has come yet.
+    Initial,
+    /// Part of a request has come, and no response is owed.
+    Reading,
+    /// A response is owed of which nothing was written.
+    Processing,
+    /// Part of a response is written.
+    Writing,
+    /// All requests are answered, and one more may come.
+    KeepAlive,
+    /// Another protocol has taken over.
+    Upgraded,
+    /// Nothing is owed, and nothing more is read.
+    Closed,
+}
+
+impl Lifecycle {
+    fn state(&self) -> State {
+        match (self.owed, self.begun, self.inbound) {
+            (_, _, Inbound::Upgraded) => State::Upgraded,
+            (1.., true, _) => State::Writing,
+            (1.., false, _) => State::Processing,
+            (0, _, Inbound::First) => State::Initial,
+            (0, _, Inbound::Head | Inbound::Body) => State::Reading,
+            (0, _, Inbound::Next) => State::KeepAlive,
+            (0, _, Inbound::Held | Inbound::Ignored) => State::Closed,
+        }
+    }
+}
+
 /// Everything that can happen to a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     Part,
     Head { body: bool, keep_alive: bool, upgrade: bool },
-    BrokenHead,
     BodyEnd,
     Refuse,
     Ignore,
@@ -17,7 +49,7 @@ enum Event {
     Upgraded,
 }
 
-const EVENTS: [Event; 16] = {
+const EVENTS: [Event; 15] = {
     const fn head(bits: u8) -> Event {
         Event::Head { body: bits & 1 != 0, keep_alive: bits & 2 != 0, upgrade: bits & 4 != 0 }
     }
@@ -31,7 +63,6 @@ const EVENTS: [Event; 16] = {
         head(5),
         head(6),
         head(7),
-        Event::BrokenHead,
         Event::BodyEnd,
         Event::Refuse,
         Event::Ignore,
@@ -47,7 +78,6 @@ fn apply(connection: &mut Lifecycle, event: Event) {
         Event::Head { body, keep_alive, upgrade } => {
             connection.parse().head(Seen { body, keep_alive, upgrade });
         }
-        Event::BrokenHead => connection.parse().refuse(),
         Event::BodyEnd => connection.body_ended(),
         Event::Refuse => connection.refuse(),
         Event::Ignore => connection.ignore(),
@@ -69,9 +99,7 @@ fn may_happen(connection: &Lifecycle, event: Event) -> bool {
     use Inbound::*;
     let inbound = connection.inbound();
     match event {
-        Event::Part | Event::Head { .. } | Event::BrokenHead => {
-            [First, Head, Next].contains(&inbound)
-        }
+        Event::Part | Event::Head { .. } => [First, Head, Next].contains(&inbound),
         Event::BodyEnd => inbound == Body,
         Event::Refuse => [First, Head, Body, Next, Held].contains(&inbound),
         Event::Ignore => true,

@@ -1,0 +1,230 @@
+//! What a process links that attaches to a running dataplane: it connects to the control socket, gets
+//! the memory of a port, and exchanges messages with the lcores through rings.
+//!
+//! ```no_run
+//! use ringway::attach::{Attachment, Message, Options};
+//! use ringway::mem::kind;
+//!
+//! # fn main() -> ringway::error::Result<()> {
+//! // A listener of the dataplane says `handler = "port:app"`. Its connections come here.
+//! let mut port = Attachment::connect("/run/ringway/ringway/control.sock", "app", Options::default())?;
+//! loop {
+//!     for queue in port.queues() {
+//!         while let Some(message) = queue.receive() {
+//!             if message.kind == kind::DATA {
+//!                 queue.send(message); // the same bytes, from the same slot
+//!             }
+//!         }
+//!         queue.flush();
+//!     }
+//!     port.wait(None)?; // spins for a while, then sleeps; an error when the dataplane is gone
+//! }
+//! # }
+//! ```
+
+mod http;
+mod queue;
+
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use http::Request;
+pub use queue::{Message, Queue};
+
+use crate::error::{Error, Result};
+use crate::mem::{PeerMemory, PortSegment, Side, Trust};
+use crate::port::{Grant, Offer};
+use crate::sync::spin_loop;
+use crate::sys::passed_fds::recv_with_fds;
+use crate::sys::unix_stream;
+
+/// Looks at the queues before a waiting process sleeps: some 50 µs.
+const SPINS: u32 = 20_000;
+
+/// A port that this process is attached to. Dropping it detaches: what it was lent goes home.
+pub struct Attachment {
+    queues: Vec<Queue>,
+    segment: Arc<PortSegment>,
+    /// Open as long as both sides live.
+    lifeline: UnixStream,
+    event: OwnedFd,
+    grant: Grant,
+}
+
+/// How to attach.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How the bytes are to be shared; `None`: as the port's listener has it.
+    pub trust: Option<Trust>,
+    /// How long the dataplane may take to answer.
+    pub timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { trust: None, timeout: Duration::from_secs(10) }
+    }
+}
+
+impl Attachment {
+    /// Attaches to the port `name` of the dataplane whose control socket is at `socket`.
+    ///
+    /// # Errors
+    /// When nobody listens there, there is no such port, another process is attached to it, or this
+    /// one may not.
+    pub fn connect(socket: impl AsRef<Path>, name: &str, options: Options) -> Result<Self> {
+        let socket = socket.as_ref();
+        let what = || format!("attach to port `{name}` at {}", socket.display());
+        let failed = |e: std::io::Error, remedy: &str| Error::new(what(), e, remedy);
+        let lifeline = unix_stream::connect(socket, options.timeout).map_err(|e| {
+            failed(e, "start the dataplane, or name its control socket (`ringway ctl` finds it)")
+        })?;
+        let io = |e| failed(e, "look whether the dataplane still runs, and attach again");
+        lifeline.set_nonblocking(false).map_err(io)?;
+        lifeline.set_read_timeout(Some(options.timeout)).map_err(io)?;
+        let trust = options.trust.map_or("", Trust::name);
+        (&lifeline).write_all(format!("attach {name} {trust}\n").as_bytes()).map_err(io)?;
+        let (line, fds) = answer(&lifeline).map_err(io)?;
+        if let Some(error) = line.strip_prefix("error: ") {
+            return Err(Error::new(what(), error, "`ringway ctl ports` tells what there is"));
+        }
+        lifeline.set_read_timeout(None).map_err(io)?;
+        Self::accept(Offer::of_parts(Grant::of_line(&line)?, fds)?, lifeline)
+    }
+
+    /// Maps what the dataplane has offered over `lifeline`.
+    ///
+    /// # Errors
+    /// When the offer is not of this version, or cannot be mapped.
+    pub fn accept(offer: Offer, lifeline: UnixStream) -> Result<Self> {
+        let Offer { grant, segment, pools, event, bells } = offer;
+        let segment = Arc::new(PortSegment::open(segment.as_fd())?);
+        let refuse = |why: &str| {
+            Error::new("attach to a port", why, "attach with a library of the dataplane's version")
+        };
+        if bells.len() != grant.queues.len()
+            || grant.queues.len() != segment.header().queue_count as usize
+        {
+            return Err(refuse("it offers another number of queues than it names"));
+        }
+        let mut queues = Vec::new();
+        for (index, bell) in bells.into_iter().enumerate() {
+            let own = event.try_clone().map_err(|e| refuse(&e.to_string()))?;
+            let ends = segment.ends(index, Side::Secondary, bell, own);
+            let ends = ends.map_err(|e| refuse(&format!("its rings are not as it says: {e:?}")))?;
+            let memory = match grant.queues[index] {
+                Some(pool) => {
+                    let pool = pools.get(pool).ok_or_else(|| refuse("it names a pool too many"))?;
+                    PeerMemory::of_pool(pool.as_fd())?
+                }
+                None => PeerMemory::of_queue(&segment, index),
+            };
+            queues.push(Queue::new(ends, memory));
+        }
+        Ok(Self { queues, segment, lifeline, event, grant })
+    }
+
+    /// The queues, one for each lcore.
+    pub fn queues(&mut self) -> &mut [Queue] {
+        &mut self.queues
+    }
+
+    /// What the dataplane has granted.
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// Whether the dataplane still serves the port. It costs a system call: a program that spins asks
+    /// now and then.
+    pub fn is_alive(&self) -> bool {
+        let mut fds = [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)];
+        let hung_up = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+        self.segment.is_open() && !hung_up && !self.queues.iter().any(Queue::is_broken)
+    }
+
+    /// Waits until a queue has something, or `timeout` is over: spins for some 50 µs, and then sleeps.
+    ///
+    /// # Errors
+    /// When the dataplane is gone or has closed the port. The memory stays mapped until the attachment
+    /// is dropped.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
+        self.queues.iter_mut().for_each(Queue::flush);
+        for _ in 0..SPINS {
+            if self.has_input() {
+                return Ok(());
+            }
+            spin_loop();
+        }
+        if self.prepare_sleep() {
+            let timeout = timeout.and_then(|t| PollTimeout::try_from(t).ok());
+            let mut fds = [
+                PollFd::new(self.event.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN),
+            ];
+            // An interrupted wait is a short one.
+            let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::NONE));
+        }
+        self.awake();
+        if self.has_input() || self.is_alive() { Ok(()) } else { Err(gone()) }
+    }
+
+    /// Whether a queue has something.
+    #[inline]
+    pub fn has_input(&self) -> bool {
+        self.queues.iter().any(|queue| !queue.is_empty())
+    }
+
+    /// Announces that this process is about to sleep until [`as_fd`](AsFd::as_fd) is readable, for
+    /// those who wait in a loop of their own (epoll, asyncio). `false`: there is something already.
+    /// After the wait, call [`awake`](Self::awake).
+    #[must_use = "sleep only when this returns true"]
+    pub fn prepare_sleep(&self) -> bool {
+        self.queues.iter().all(Queue::sleep_unless_input)
+    }
+
+    /// Ends the announcement, however the wait ended.
+    pub fn awake(&self) {
+        self.queues.iter().for_each(Queue::awake);
+    }
+
+    /// Readable when the dataplane is gone: nothing but its end comes there.
+    pub fn lifeline(&self) -> BorrowedFd<'_> {
+        self.lifeline.as_fd()
+    }
+}
+
+impl AsFd for Attachment {
+    /// An eventfd: readable when something came while this process had announced its sleep.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event.as_fd()
+    }
+}
+
+/// The line that a dataplane answers with, and what came with it.
+fn answer(lifeline: &UnixStream) -> std::io::Result<(String, Vec<OwnedFd>)> {
+    let (mut line, mut all, mut room) = (Vec::new(), Vec::new(), [0; 4096]);
+    while !line.ends_with(b"\n") {
+        let (count, fds) = recv_with_fds(lifeline, &mut room, Offer::FDS_MAX)?;
+        all.extend(fds);
+        line.extend_from_slice(&room[..count]);
+        if count == 0 || line.len() > room.len() {
+            return Err(std::io::Error::other("the dataplane ended the connection"));
+        }
+    }
+    let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+    Ok((line, all))
+}
+
+fn gone() -> Error {
+    Error::new(
+        "use a port",
+        "the dataplane has ended, or has closed it",
+        "attach again: the port's listener is served when it is there",
+    )
+}

@@ -1,0 +1,301 @@
+//! Attaching processes to the ports of a running dataplane, and taking ports away from those that are
+//! gone. It runs on whatever thread asks; the lcores do their part between two passes.
+
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use crate::config::PortConfig;
+use crate::error::{Error, Result};
+use crate::lcore::{Handle, Lcore, Mail};
+use crate::limits::PORT_LOANS;
+use crate::mem::{ClassSize, Ledger, Mempool, PortSegment, Side, Trust};
+use crate::port::{Grant, Lifeline, Offer, Queue};
+use crate::ring::doorbell::Doorbell;
+
+/// The ports of a dataplane, for whoever attaches processes to them. Clones name the same ports.
+#[derive(Clone)]
+pub struct Ports(Arc<Shared>);
+
+struct Shared {
+    prefix: String,
+    configs: BTreeMap<String, PortConfig>,
+    lcores: Vec<(Handle, Mempool)>,
+    attached: Mutex<BTreeMap<String, Kept>>,
+}
+
+/// A process that has a port, and what ends when it does, once it is attached.
+type Kept = (Attached, Option<Arc<Lifeline>>);
+
+/// What is known of a process that is attached.
+#[derive(Debug, Clone, Copy)]
+pub struct Attached {
+    /// Its process id as this process sees it; 0 where that cannot be told.
+    pub pid: i32,
+    /// How it shares the bytes.
+    pub trust: Trust,
+}
+
+/// An attachment as the dataplane has it. Dropping it takes the port away from the process: all that it
+/// was lent is home then.
+pub struct Attachment {
+    ports: Ports,
+    name: String,
+    segment: Arc<PortSegment>,
+    lifeline: Arc<Lifeline>,
+}
+
+impl Ports {
+    pub(super) fn new(
+        prefix: &str,
+        configs: impl Iterator<Item = PortConfig>,
+        lcores: Vec<(Handle, Mempool)>,
+    ) -> Self {
+        let configs = configs.map(|config| (config.name.clone(), config)).collect();
+        let prefix = prefix.to_owned();
+        Self(Arc::new(Shared { prefix, configs, lcores, attached: Mutex::default() }))
+    }
+
+    /// Those of a dataplane that has none.
+    pub(super) fn none() -> Self {
+        Self::new("", std::iter::empty(), Vec::new())
+    }
+
+    fn attached(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
+        self.0.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each port with its configuration and what is attached to it.
+    pub fn list(&self) -> Vec<(PortConfig, Option<Attached>)> {
+        let attached = self.attached();
+        let of = |config: &PortConfig| {
+            (config.clone(), attached.get(&config.name).map(|(process, _)| *process))
+        };
+        self.0.configs.values().map(of).collect()
+    }
+
+    /// Attaches the process `pid` at the other end of `lifeline` to the port `name`. What is offered
+    /// has to be sent to it; the attachment has to be dropped when it is gone.
+    ///
+    /// # Errors
+    /// When there is no such port, another process has it, the trust asked for is more than the
+    /// configuration gives, or memory or descriptors run out.
+    pub fn attach(
+        &self,
+        name: &str,
+        trust: Option<Trust>,
+        pid: i32,
+        lifeline: UnixStream,
+    ) -> Result<(Offer, Attachment)> {
+        let trust = self.check(name, trust)?;
+        self.reserve(name, Attached { pid, trust })?;
+        let attached = self.attach_reserved(name, trust, lifeline);
+        if attached.is_err() {
+            self.attached().remove(name);
+        }
+        attached
+    }
+
+    /// The trust that a process gets that asks for `asked`.
+    ///
+    /// # Errors
+    /// When there is no such port, or it gives less.
+    pub fn check(&self, name: &str, asked: Option<Trust>) -> Result<Trust> {
+        let refuse = |why: String, remedy: String| {
+            Err(Error::new(format!("attach to port `{name}`"), why, remedy))
+        };
+        let Some(config) = self.0.configs.get(name) else {
+            let names: Vec<&str> = self.0.configs.keys().map(String::as_str).collect();
+            let remedy = match names[..] {
+                [] => "give a listener `handler = \"port:NAME\"` in the configuration".to_owned(),
+                _ => format!("name one of: {}", names.join(", ")),
+            };
+            return refuse("there is no such port".to_owned(), remedy);
+        };
+        match (config.isolated, asked) {
+            (true, Some(Trust::Shared)) => refuse(
+                "the port is isolated".to_owned(),
+                "ask for isolated, or leave `isolated` of its listener out".to_owned(),
+            ),
+            (true, _) => Ok(Trust::Isolated),
+            (false, asked) => Ok(asked.unwrap_or(Trust::Shared)),
+        }
+    }
+
+    fn reserve(&self, name: &str, process: Attached) -> Result<()> {
+        let mut attached = self.attached();
+        if let Some((Attached { pid, .. }, _)) = attached.get(name) {
+            return Err(Error::new(
+                format!("attach to port `{name}`"),
+                format!("process {pid} is attached to it"),
+                "end that process first, or give this one a port of its own",
+            ));
+        }
+        attached.insert(name.to_owned(), (process, None));
+        Ok(())
+    }
+
+    fn attach_reserved(
+        &self,
+        name: &str,
+        trust: Trust,
+        lifeline: UnixStream,
+    ) -> Result<(Offer, Attachment)> {
+        let lcores = &self.0.lcores;
+        let classes = match trust {
+            Trust::Shared => Vec::new(),
+            Trust::Isolated => own_classes(&lcores[0].1),
+        };
+        let memory = format!("{}-port-{name}", self.0.prefix);
+        let segment = Arc::new(PortSegment::create(&memory, trust, lcores.len(), &classes)?);
+        let lifeline = Arc::new(Lifeline::new(lifeline));
+        let event = Doorbell::event().map_err(no_descriptor)?;
+        let mut bells = Vec::new();
+        let mut queues = Vec::new();
+        for (index, (_, pool)) in lcores.iter().enumerate() {
+            let bell = Doorbell::event().map_err(no_descriptor)?;
+            bells.push(bell.try_clone().map_err(no_descriptor)?);
+            let theirs = event.try_clone().map_err(no_descriptor)?;
+            let ends = segment.ends(index, Side::Primary, theirs, bell);
+            let ends = ends.expect("the segment was just laid out");
+            let ledger = match trust {
+                Trust::Shared => Ledger::of_pool(pool.clone()),
+                Trust::Isolated => Ledger::of_segment(pool.clone(), segment.clone(), index),
+            };
+            queues.push(Queue::new(ends, ledger, lifeline.clone()));
+        }
+        let (pools, numbers) = self.pools(trust)?;
+        let grant = Grant { trust, queues: numbers };
+        let fd = segment.try_clone_fd().map_err(no_descriptor)?;
+        let offer = Offer { grant, segment: fd, pools, event, bells };
+        let attachment =
+            Attachment { ports: self.clone(), name: name.to_owned(), segment, lifeline };
+        if let Some((_, end)) = self.attached().get_mut(name) {
+            *end = Some(attachment.lifeline.clone());
+        }
+        self.hand_over(name, queues)?;
+        Ok((offer, attachment))
+    }
+
+    /// Ends all attachments: the dataplane has ended. Who keeps them hears of it and drops them.
+    pub(super) fn end(&self) {
+        for (_, lifeline) in self.attached().values() {
+            lifeline.iter().for_each(|lifeline| lifeline.end());
+        }
+    }
+
+    /// The pools that a process maps, each once, and which of them each lcore has.
+    fn pools(&self, trust: Trust) -> Result<(Vec<std::os::fd::OwnedFd>, Vec<Option<usize>>)> {
+        if trust == Trust::Isolated {
+            return Ok((Vec::new(), vec![None; self.0.lcores.len()]));
+        }
+        let mut different: Vec<&Mempool> = Vec::new();
+        let mut numbers = Vec::new();
+        for (_, pool) in &self.0.lcores {
+            let known = different.iter().position(|other| other.is_same(pool));
+            numbers.push(Some(known.unwrap_or_else(|| {
+                different.push(pool);
+                different.len() - 1
+            })));
+        }
+        let fds = different.iter().map(|pool| pool.try_clone_fd()).collect::<std::io::Result<_>>();
+        Ok((fds.map_err(no_descriptor)?, numbers))
+    }
+
+    /// Gives each lcore its queue, and waits until all have it.
+    fn hand_over(&self, name: &str, queues: Vec<Queue>) -> Result<()> {
+        let lcores = self.0.lcores.iter().zip(queues);
+        let results: Vec<_> = lcores
+            .map(|((handle, _), queue)| {
+                let (name, (done, result)) = (name.to_owned(), mpsc::channel());
+                call(handle, move |lcore| {
+                    let _ = done.send(lcore.attach(&name, queue));
+                });
+                result
+            })
+            .collect();
+        for ((handle, _), result) in self.0.lcores.iter().zip(results) {
+            let ended = || Error::new("attach to a port", "the dataplane is stopping", "start it");
+            answer(handle, &result).ok_or_else(ended)??;
+        }
+        Ok(())
+    }
+
+    /// Takes a port away on every lcore; how many slots came home.
+    fn take_away(&self, name: &str) -> u32 {
+        let results: Vec<_> = self
+            .0
+            .lcores
+            .iter()
+            .map(|(handle, _)| {
+                let (name, (done, result)) = (name.to_owned(), mpsc::channel());
+                call(handle, move |lcore| {
+                    let _ = done.send(lcore.detach(&name));
+                });
+                result
+            })
+            .collect();
+        // An lcore that has ended has dropped its queue.
+        let lcores = self.0.lcores.iter().zip(results);
+        lcores.map(|((handle, _), result)| answer(handle, &result).unwrap_or(0)).sum()
+    }
+}
+
+/// Does something on an lcore's thread; waits for room in its mailbox. What an lcore that has ended
+/// was to do is dropped.
+fn call(handle: &Handle, work: impl FnOnce(&mut Lcore) + Send + 'static) {
+    let mut mail = Mail::Call(Box::new(work));
+    while let Err(back) = handle.post(mail) {
+        if handle.is_closed() {
+            return;
+        }
+        mail = back;
+        std::thread::yield_now();
+    }
+}
+
+/// What an lcore answers; `None`: it has ended. Mail that came too late lies in its box unread.
+fn answer<T>(handle: &Handle, result: &mpsc::Receiver<T>) -> Option<T> {
+    const LOOK: Duration = Duration::from_millis(20);
+    loop {
+        let closed = handle.is_closed();
+        match result.recv_timeout(LOOK) {
+            Ok(answer) => return Some(answer),
+            Err(mpsc::RecvTimeoutError::Timeout) if !closed => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// The slots of an isolated queue: as many as it may be lent, in the pool's sizes.
+fn own_classes(pool: &Mempool) -> Vec<ClassSize> {
+    let sizes = pool.sizes().into_iter().zip(PORT_LOANS);
+    sizes.map(|(size, slots)| ClassSize { slots, ..size }).collect()
+}
+
+fn no_descriptor(why: impl std::fmt::Display) -> Error {
+    Error::new("attach to a port", why, "raise the limit on open files (`ulimit -n`)")
+}
+
+impl Attachment {
+    /// What ends when the process does.
+    pub fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
+    /// The port's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.segment.set_open(false);
+        self.lifeline.end();
+        let slots = self.ports.take_away(&self.name);
+        tracing::debug!(port = self.name, slots, "a process was detached");
+        self.ports.attached().remove(&self.name);
+    }
+}

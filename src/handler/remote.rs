@@ -1,0 +1,330 @@
+//! Connections whose bytes an attached process handles, as they come: `handler = "port:NAME"` before a
+//! raw protocol. HTTP has a handler of its own.
+
+use crate::counters::{Counter, Reason};
+use crate::limits::{PORT_PARKED_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS};
+use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, kind};
+use crate::pipeline::{Cx, Handler};
+use crate::port::{self, Fault, PortIndex, Received};
+use crate::time::Instant;
+
+/// Bufs of a connection after which the transport is asked to say that they are out.
+const FLUSH_BUFS: u16 = 32;
+
+const _: () = assert!((FLUSH_BUFS as u32) < PORT_WINDOW_BUFS);
+
+/// Bufs that one message makes at most.
+const ROOM: usize = 3;
+
+/// What becomes of connections while no process is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unattended {
+    /// They are closed.
+    #[default]
+    Refuse,
+    /// They wait, unread, for a process that attaches.
+    Park,
+}
+
+/// Who a connection belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// Nobody: it is closed, or told to close.
+    None,
+    /// The process of this attachment, which knows of it.
+    Process(u32),
+    /// Whoever attaches.
+    Waiting,
+}
+
+struct Conn {
+    conn: ConnId,
+    owner: Owner,
+    /// Bufs of the process that are not known to be out.
+    in_flight: u16,
+    /// Of them, those since the transport was last asked.
+    unasked: u16,
+    /// What came while it waited.
+    parked: BufList,
+}
+
+impl Conn {
+    const NONE: Self = Self {
+        conn: ConnId::NONE,
+        owner: Owner::None,
+        in_flight: 0,
+        unasked: 0,
+        parked: BufList::EMPTY,
+    };
+}
+
+/// Passes connections to the process at a port, and what it says back.
+pub struct Remote {
+    port: PortIndex,
+    unattended: Unattended,
+    conns: Box<[Conn]>,
+    /// Of connections that wait.
+    parked: BufStore,
+    /// Which attachment the connections were told to.
+    attachment: Option<u32>,
+    /// After a process came or went: connections below it have been told.
+    told: Option<usize>,
+    /// Since when the process takes nothing, though there is something.
+    stalled: Option<Instant>,
+}
+
+impl Remote {
+    /// A handler for connections with slots below `slots`.
+    pub fn new(slots: u32, port: PortIndex, unattended: Unattended) -> Self {
+        Self {
+            port,
+            unattended,
+            conns: (0..slots).map(|_| Conn::NONE).collect(),
+            parked: BufStore::new(PORT_PARKED_BUFS),
+            attachment: None,
+            told: None,
+            stalled: None,
+        }
+    }
+
+    fn attached(&self, cx: &mut Cx) -> Option<u32> {
+        cx.ports.queue(self.port)?;
+        Some(cx.ports.attachments(self.port))
+    }
+
+    /// Takes note of a process that came or went.
+    fn look(&mut self, cx: &mut Cx) {
+        let attachment = self.attached(cx);
+        if attachment != self.attachment {
+            self.attachment = attachment;
+            self.stalled = None;
+            self.told = Some(0);
+        }
+    }
+
+    /// Tells connections what has become of their process, as far as there is room: those of one that
+    /// is gone are cut off, those that wait are told to the one that came.
+    fn tell(&mut self, cx: &mut Cx, output: &mut Burst) {
+        while let Some(slot) = self.told
+            && output.room() >= ROOM
+        {
+            let Some(conn) = self.conns.get_mut(slot) else {
+                self.told = None;
+                return;
+            };
+            let owner = conn.owner;
+            match owner {
+                Owner::Process(attachment) if self.attachment != Some(attachment) => {
+                    conn.owner = Owner::None;
+                    push(output, Buf::marker(conn.conn, kind::ABORT));
+                }
+                Owner::Waiting
+                    if self.attachment.is_some() && !self.introduce(cx, slot, output) =>
+                {
+                    return;
+                }
+                _ => {}
+            }
+            self.told = Some(slot + 1);
+        }
+    }
+
+    /// Tells the process of a connection that waited, and what came on it meanwhile. `false`: there
+    /// is no room in the ring for all of it yet.
+    fn introduce(&mut self, cx: &mut Cx, slot: usize, output: &mut Burst) -> bool {
+        let conn = &mut self.conns[slot];
+        let (Some(queue), Some(attachment)) = (cx.ports.queue(self.port), self.attachment) else {
+            return true;
+        };
+        // The first of what waits is its OPEN.
+        while let Some(buf) = self.parked.pop(&mut conn.parked) {
+            if let Err(buf) = queue.send(buf, 0) {
+                let back = self.parked.push_front(&mut conn.parked, buf);
+                assert!(back.is_ok(), "it was just popped");
+                return false;
+            }
+        }
+        conn.owner = Owner::Process(attachment);
+        push(output, Buf::marker(conn.conn, kind::RESUME));
+        true
+    }
+
+    /// A message of a connection. It comes back when the process has no room for it.
+    fn on_message(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
+        let conn = message.conn();
+        let slot = conn.slot() as usize;
+        match message.kind() {
+            kind::OPEN => return self.on_open(cx, message, output),
+            // What wakes it comes from the process, and by another way.
+            kind::WAKE => return Ok(()),
+            _ => {}
+        }
+        let entry = &mut self.conns[slot];
+        if entry.conn != conn {
+            cx.drop_buf(message, Reason::StaleConnection);
+            return Ok(());
+        }
+        match (entry.owner, message.kind()) {
+            (Owner::Process(attachment), kind) if self.attachment == Some(attachment) => {
+                if kind == kind::FLUSHED {
+                    return self.on_flushed(cx, message);
+                }
+                let queue = cx.ports.queue(self.port).expect("its attachment is the current one");
+                queue.send(message, 0)?;
+                if kind == kind::CLOSED {
+                    *entry = Conn::NONE;
+                }
+            }
+            (Owner::Waiting, kind::CLOSED) => {
+                while self.parked.pop(&mut entry.parked).is_some() {}
+                *entry = Conn::NONE;
+            }
+            (Owner::Waiting, _) => {
+                if let Err(message) = self.parked.push(&mut entry.parked, message) {
+                    while self.parked.pop(&mut entry.parked).is_some() {}
+                    entry.owner = Owner::None;
+                    push(output, Buf::marker(conn, kind::ABORT));
+                    cx.drop_buf(message, Reason::Protocol);
+                }
+            }
+            (_, kind::CLOSED) => *entry = Conn::NONE,
+            _ => cx.drop_buf(message, Reason::AfterClose),
+        }
+        Ok(())
+    }
+
+    fn on_open(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
+        let conn = message.conn();
+        let owner = match (cx.ports.queue(self.port), self.attachment, self.unattended) {
+            (Some(queue), Some(attachment), _) => {
+                queue.send(message, 0)?;
+                Owner::Process(attachment)
+            }
+            (.., Unattended::Refuse) => {
+                cx.counters.add(Counter::PortUnattended, 1);
+                push(output, Buf::marker(conn, kind::CLOSE));
+                Owner::None
+            }
+            (.., Unattended::Park) => {
+                push(output, Buf::marker(conn, kind::PAUSE));
+                Owner::Waiting
+            }
+        };
+        let entry = &mut self.conns[conn.slot() as usize];
+        *entry = Conn { conn, owner, ..Conn::NONE };
+        if owner == Owner::Waiting {
+            let open = Buf::marker(conn, kind::OPEN);
+            if self.parked.push(&mut entry.parked, open).is_err() {
+                entry.owner = Owner::None;
+                push(output, Buf::marker(conn, kind::ABORT));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the process had sent is out: it may send as much again.
+    fn on_flushed(&mut self, cx: &mut Cx, flushed: Buf) -> Result<(), Buf> {
+        let entry = &mut self.conns[flushed.conn().slot() as usize];
+        let bufs = flushed.meta();
+        let mut credit = Buf::marker(flushed.conn(), port::kind::CREDIT);
+        credit.set_kind(port::kind::CREDIT, bufs);
+        let queue = cx.ports.queue(self.port).expect("its attachment is the current one");
+        queue.send(credit, 0).map_err(|_| flushed)?;
+        entry.in_flight = entry.in_flight.saturating_sub(bufs as u16);
+        Ok(())
+    }
+
+    /// What the process says of a connection.
+    fn on_word(&mut self, cx: &mut Cx, word: Buf, output: &mut Burst) -> Result<(), Fault> {
+        let conn = word.conn();
+        let owner = self.attachment.map_or(Owner::None, Owner::Process);
+        let entry = self.conns.get_mut(conn.slot() as usize);
+        let Some(entry) = entry.filter(|e| e.conn == conn && e.owner == owner) else {
+            // It may have ended while the word was under way.
+            cx.drop_buf(word, Reason::StaleConnection);
+            return Ok(());
+        };
+        match word.kind() {
+            kind::DATA if u32::from(entry.in_flight) >= PORT_WINDOW_BUFS => {
+                cx.drop_buf(word, Reason::Protocol);
+                entry.owner = Owner::None;
+                push(output, Buf::marker(conn, kind::ABORT));
+            }
+            kind::DATA => {
+                entry.in_flight += 1;
+                entry.unasked += 1;
+                push(output, word);
+                if entry.unasked >= FLUSH_BUFS {
+                    let mut flush = Buf::marker(conn, kind::FLUSH);
+                    flush.set_kind(kind::FLUSH, entry.unasked.into());
+                    entry.unasked = 0;
+                    push(output, flush);
+                }
+            }
+            kind::CLOSE | kind::ABORT | kind::PAUSE | kind::RESUME => push(output, word),
+            _ => return Err(Fault::Kind),
+        }
+        Ok(())
+    }
+
+    /// Takes what the process says, as far as there is room.
+    fn listen(&mut self, cx: &mut Cx, output: &mut Burst) {
+        while output.room() >= ROOM {
+            let Some(queue) = cx.ports.queue(self.port) else { return };
+            let fault = match queue.receive() {
+                Received::Nothing => return,
+                Received::Message(word, _) => self.on_word(cx, word, output).err(),
+                Received::Fault(fault) => Some(fault),
+            };
+            if let Some(fault) = fault {
+                cx.counters.add(Counter::PortFaults, 1);
+                cx.ports.cut(self.port, fault);
+                return self.look(cx);
+            }
+        }
+    }
+}
+
+impl Handler for Remote {
+    fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        self.look(cx);
+        while output.room() >= ROOM
+            && let Some(message) = input.pop()
+        {
+            match self.on_message(cx, message, output) {
+                Ok(()) => self.stalled = None,
+                Err(message) => {
+                    let back = input.unpop(message);
+                    assert!(back.is_ok(), "it was just popped");
+                    let since = *self.stalled.get_or_insert(cx.now);
+                    if cx.now.ns_since(since) >= PORT_STALL_NS {
+                        cx.counters.add(Counter::PortFaults, 1);
+                        cx.ports.cut(self.port, Fault::Stalled);
+                        self.look(cx);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
+        self.look(cx);
+        self.tell(cx, output);
+        self.listen(cx, output);
+        if let Some(queue) = cx.ports.queue(self.port) {
+            queue.flush();
+        }
+        self.told.is_some()
+    }
+
+    fn is_polled(&self) -> bool {
+        true
+    }
+}
+
+#[inline]
+fn push(output: &mut Burst, buf: Buf) {
+    let pushed = output.push(buf);
+    assert!(pushed.is_ok(), "room was checked");
+}

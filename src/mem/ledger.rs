@@ -1,0 +1,333 @@
+//! What one queue of a port has lent to the attached process, so that all of it comes home whatever
+//! becomes of that process. The book is private memory: nothing that the process writes changes it.
+
+use std::sync::Arc;
+
+use super::buf::Buf;
+use super::mempool::{ClassSize, Mempool};
+use super::port_segment::{Descriptor, PortClass, PortSegment};
+use crate::limits::{PORT_LOANS, PORT_SUPPLIES};
+
+/// Numbers of loans before they come round: what is left of a word beside the class.
+const LOANS: u32 = 1 << 24;
+
+/// Why a range that an attached process named was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoanFault {
+    /// There is no such slot.
+    NoSuchSlot,
+    /// The slot is not lent, or under another number: given back twice, or never had.
+    NotLent,
+    /// The range does not lie within the slot.
+    Range,
+}
+
+/// Where a loan lies: what of a [`Descriptor`] names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Class and number of the loan.
+    pub loan: u32,
+    /// The slot in its class.
+    pub slot: u32,
+    /// Where the bytes start.
+    pub start: u32,
+    /// How many they are.
+    pub len: u32,
+}
+
+impl Terms {
+    /// Those of a marker.
+    pub const NONE: Self = Self { loan: 0, slot: Descriptor::NO_SLOT, start: 0, len: 0 };
+
+    /// What a descriptor says of its bytes; `None` for a marker.
+    pub fn of(descriptor: &Descriptor) -> Option<Self> {
+        let Descriptor { loan, slot, start, len, .. } = *descriptor;
+        (slot != Descriptor::NO_SLOT).then_some(Self { loan, slot, start, len })
+    }
+}
+
+/// What was taken back.
+#[derive(Debug)]
+pub enum Taken {
+    /// The bytes, as a buf of the mempool.
+    Buf(Buf),
+    /// They have to be copied, and the mempool has no slot for them: ask again.
+    Later,
+}
+
+/// One slot's entry.
+#[derive(Debug, Clone, Copy, Default)]
+struct Loan {
+    /// Of this loan, or the last.
+    number: u32,
+    /// Bufs of this slot that are lent; 0: it is not.
+    shares: u16,
+    /// It was lent empty.
+    is_supply: bool,
+}
+
+/// The slots of one class.
+struct Class {
+    slot_bytes: u32,
+    loans: Box<[Loan]>,
+    /// Slots lent with messages in them, and empty ones.
+    messages: u32,
+    supplies: u32,
+    messages_max: u32,
+    supplies_max: u32,
+}
+
+/// Where the slots lie.
+enum Slots {
+    /// In the mempool, which the process maps: the shares themselves are lent.
+    Pool,
+    /// In the port's segment, where bytes are copied to and from.
+    Own { segment: Arc<PortSegment>, queue: usize, free: Box<[Vec<u32>]> },
+}
+
+/// The book of one queue. What is lent when it is dropped comes home.
+pub struct Ledger {
+    pool: Mempool,
+    slots: Slots,
+    classes: Box<[Class]>,
+    copied_bytes: u64,
+}
+
+impl Class {
+    /// At most `lent_max` of its slots are lent at a time, `supplies_max` of them empty.
+    fn new(slot_bytes: u32, slot_count: u32, lent_max: u32, supplies_max: u32) -> Self {
+        let supplies_max = supplies_max.min(lent_max.div_ceil(4));
+        Self {
+            slot_bytes,
+            loans: (0..slot_count).map(|_| Loan::default()).collect(),
+            messages: 0,
+            supplies: 0,
+            messages_max: lent_max - supplies_max,
+            supplies_max,
+        }
+    }
+
+    /// Whether one more slot may be lent.
+    #[inline]
+    fn may_lend(&self, is_supply: bool) -> bool {
+        if is_supply {
+            self.supplies < self.supplies_max
+        } else {
+            self.messages < self.messages_max
+        }
+    }
+
+    /// Lends a share of a slot; the number of the loan. `None`: too much is lent.
+    #[inline]
+    fn lend(&mut self, slot: u32, is_supply: bool) -> Option<u32> {
+        let may_lend = self.may_lend(is_supply);
+        let loan = &mut self.loans[slot as usize];
+        if loan.shares == 0 {
+            if !may_lend {
+                return None;
+            }
+            let lent = if is_supply { &mut self.supplies } else { &mut self.messages };
+            *lent += 1;
+            loan.number = (loan.number + 1) % LOANS;
+            loan.is_supply = is_supply;
+        }
+        loan.shares = loan.shares.checked_add(1)?;
+        Some(loan.number)
+    }
+
+    /// Whether a share of `slot` is lent under this number, and the range lies in it.
+    #[inline]
+    fn check(&self, terms: &Terms) -> Result<(), LoanFault> {
+        let loan = self.loans.get(terms.slot as usize).ok_or(LoanFault::NoSuchSlot)?;
+        if loan.shares == 0 || loan.number != terms.loan >> 8 {
+            return Err(LoanFault::NotLent);
+        }
+        let end = u64::from(terms.start) + u64::from(terms.len);
+        if end > u64::from(self.slot_bytes) { Err(LoanFault::Range) } else { Ok(()) }
+    }
+
+    /// A checked share is home; whether it was the last of its slot.
+    #[inline]
+    fn settle(&mut self, slot: u32) -> bool {
+        let loan = &mut self.loans[slot as usize];
+        loan.shares -= 1;
+        if loan.shares > 0 {
+            return false;
+        }
+        let lent = if loan.is_supply { &mut self.supplies } else { &mut self.messages };
+        *lent -= 1;
+        true
+    }
+}
+
+impl Ledger {
+    /// The book of a queue that shares `pool`: of each class at most as many slots are out as
+    /// [`PORT_LOANS`] says, and no more than a quarter of the pool's.
+    pub fn of_pool(pool: Mempool) -> Self {
+        let bounded = |(size, (most, supplies)): (ClassSize, (u32, u32))| {
+            Class::new(size.slot_bytes, size.slots, most.min(size.slots / 4), supplies)
+        };
+        let bounds = PORT_LOANS.into_iter().zip(PORT_SUPPLIES);
+        let classes = pool.sizes().into_iter().zip(bounds).map(bounded).collect();
+        Self { pool, slots: Slots::Pool, classes, copied_bytes: 0 }
+    }
+
+    /// The book of a queue whose slots lie in `segment`.
+    pub fn of_segment(pool: Mempool, segment: Arc<PortSegment>, queue: usize) -> Self {
+        let bounded = |(class, supplies): (&PortClass, u32)| {
+            Class::new(class.slot_bytes, class.slot_count, class.slot_count, supplies)
+        };
+        let classes = segment.classes().iter().zip(PORT_SUPPLIES).map(bounded).collect();
+        let numbers = |class: &PortClass| (0..class.slot_count).rev().collect();
+        let free = segment.classes().iter().map(numbers).collect();
+        Self { pool, slots: Slots::Own { segment, queue, free }, classes, copied_bytes: 0 }
+    }
+
+    /// Lends the bytes of `buf`. It comes back when too much is lent already; a marker, which has no
+    /// bytes, always does.
+    #[inline]
+    pub fn lend(&mut self, buf: Buf) -> Result<Terms, Buf> {
+        match &mut self.slots {
+            Slots::Pool => self.lend_share(buf),
+            Slots::Own { .. } => self.lend_copy(buf),
+        }
+    }
+
+    #[inline]
+    fn lend_share(&mut self, buf: Buf) -> Result<Terms, Buf> {
+        let Some(index) = buf.owner().and_then(|owner| self.pool.class_index(owner)) else {
+            return self.lend_foreign(buf);
+        };
+        let Some(number) = self.classes[index].lend(buf.slot(), false) else { return Err(buf) };
+        let (slot, start, len) = (buf.slot(), buf.offset() as u32, buf.len() as u32);
+        // The share is the book's from here on.
+        std::mem::forget(buf);
+        Ok(Terms { loan: number << 8 | index as u32, slot, start, len })
+    }
+
+    /// Bytes of another pool are copied to this one first.
+    #[cold]
+    fn lend_foreign(&mut self, buf: Buf) -> Result<Terms, Buf> {
+        if buf.is_empty() {
+            return Err(buf);
+        }
+        let Some(mut copy) = self.pool.alloc(buf.len()) else { return Err(buf) };
+        assert!(copy.append(&buf), "it was allocated for them");
+        self.copied_bytes += buf.len() as u64;
+        self.lend_share(copy).map_err(|_| buf)
+    }
+
+    fn lend_copy(&mut self, buf: Buf) -> Result<Terms, Buf> {
+        let Slots::Own { segment, queue, free } = &mut self.slots else { return Err(buf) };
+        let fits = |class: &Class| class.slot_bytes as usize >= buf.len() && class.may_lend(false);
+        let Some(class) = self.classes.iter().position(fits) else { return Err(buf) };
+        let slot = free[class].pop().expect("fewer are lent than there are");
+        segment.write_slot(*queue, class, slot, &buf);
+        self.copied_bytes += buf.len() as u64;
+        let number = self.classes[class].lend(slot, false).expect("it was free");
+        Ok(Terms { loan: number << 8 | class as u32, slot, start: 0, len: buf.len() as u32 })
+    }
+
+    /// Lends an empty slot of the class at `index` for what the process has to say.
+    pub fn supply(&mut self, index: usize) -> Option<Terms> {
+        let class = self.classes.get_mut(index).filter(|class| class.may_lend(true))?;
+        let slot = match &mut self.slots {
+            Slots::Pool => {
+                let buf = self.pool.alloc(class.slot_bytes as usize)?;
+                let slot = buf.slot();
+                std::mem::forget(buf);
+                slot
+            }
+            Slots::Own { free, .. } => free[index].pop()?,
+        };
+        let number = class.lend(slot, true).expect("there is room for one more");
+        Some(Terms { loan: number << 8 | index as u32, slot, start: 0, len: class.slot_bytes })
+    }
+
+    /// Classes of slots.
+    pub fn classes(&self) -> usize {
+        self.classes.len()
+    }
+
+    /// Slots that are lent.
+    pub fn lent(&self) -> u32 {
+        self.classes.iter().map(|class| class.messages + class.supplies).sum()
+    }
+
+    /// Payload bytes copied so far.
+    pub fn copied_bytes(&self) -> u64 {
+        self.copied_bytes
+    }
+
+    /// Takes back what the process sends: the named range of a slot that it was lent.
+    #[inline]
+    pub fn take(&mut self, terms: &Terms) -> Result<Taken, LoanFault> {
+        let index = (terms.loan & 0xff) as usize;
+        let class = self.classes.get_mut(index).ok_or(LoanFault::NoSuchSlot)?;
+        class.check(terms)?;
+        match &mut self.slots {
+            Slots::Pool => {
+                class.settle(terms.slot);
+                let class = self.pool.class_pointer(index);
+                let (start, len) = (terms.start as u16, terms.len as u16);
+                Ok(Taken::Buf(Buf::from_slot(class, terms.slot, start, len)))
+            }
+            Slots::Own { segment, queue, free } => {
+                let len = terms.len as usize;
+                let Some(mut buf) = self.pool.alloc(len) else { return Ok(Taken::Later) };
+                let copied = buf.fill(|room| {
+                    let to = room.get_mut(..len)?;
+                    segment.read_slot(*queue, index, terms.slot, terms.start as usize, to);
+                    Some(len)
+                });
+                assert!(copied.is_some(), "it was allocated for them");
+                self.copied_bytes += len as u64;
+                class.settle(terms.slot);
+                free[index].push(terms.slot);
+                Ok(Taken::Buf(buf))
+            }
+        }
+    }
+
+    /// Takes back a slot of whose bytes the process makes nothing.
+    #[inline]
+    pub fn give_back(&mut self, terms: &Terms) -> Result<(), LoanFault> {
+        let index = (terms.loan & 0xff) as usize;
+        let class = self.classes.get_mut(index).ok_or(LoanFault::NoSuchSlot)?;
+        class.check(terms)?;
+        let last = class.settle(terms.slot);
+        match &mut self.slots {
+            Slots::Pool => drop(Buf::from_slot(self.pool.class_pointer(index), terms.slot, 0, 0)),
+            Slots::Own { free, .. } if last => free[index].push(terms.slot),
+            Slots::Own { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Takes all back that is lent; how many slots that were.
+    pub fn recall(&mut self) -> u32 {
+        let mut recalled = 0;
+        for (index, class) in self.classes.iter_mut().enumerate() {
+            for slot in 0..class.loans.len() as u32 {
+                let shares = class.loans[slot as usize].shares;
+                recalled += u32::from(shares > 0);
+                for _ in 0..shares {
+                    class.settle(slot);
+                    match &mut self.slots {
+                        Slots::Pool => {
+                            drop(Buf::from_slot(self.pool.class_pointer(index), slot, 0, 0));
+                        }
+                        Slots::Own { free, .. } => free[index].push(slot),
+                    }
+                }
+            }
+        }
+        recalled
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        self.recall();
+    }
+}

@@ -1,0 +1,74 @@
+//! Ports: what passes between the dataplane and the processes that are attached to it, over rings in
+//! shared memory. Where the bytes lie and what is lent is `mem`'s business, what they mean to a
+//! protocol the handlers'.
+//!
+//! A port has a queue for each lcore: a ring of [`Descriptor`](crate::mem::Descriptor)s each way. Every
+//! descriptor that has a slot passes that slot on. The process uses slots that it was given, with
+//! messages in them or empty ([`kind::SUPPLY`]), for what it says, or gives them back
+//! ([`kind::RETURN`]).
+
+mod lifeline;
+mod offer;
+mod queue;
+mod table;
+
+pub use lifeline::Lifeline;
+pub use offer::{Grant, Offer};
+pub use queue::{Fault, Queue, Received};
+pub use table::{PortIndex, PortTable, is_port_name};
+
+/// Kinds of descriptors, beside those of [`mem::kind`](crate::mem::kind) and of the chain of HTTP.
+pub mod kind {
+    use crate::mem::kind::{ABORT, CLOSE, DATA, PAUSE, PROTOCOL, RESUME};
+
+    /// Both ways: the next bytes of a body, as between the chain of HTTP and its handler.
+    pub const BODY: u8 = PROTOCOL + 1;
+    /// To the process: an empty slot, to say something with. `len` is what it holds.
+    pub const SUPPLY: u8 = 64;
+    /// To the dataplane: a slot that nothing is said with.
+    pub const RETURN: u8 = 65;
+    /// To the process: so many bufs (meta) that it sent on the connection are out.
+    pub const CREDIT: u8 = 66;
+    /// To the dataplane: a response, or its beginning. Meta: see [`ResponseMeta`](super::ResponseMeta).
+    pub const RESPONSE: u8 = 67;
+
+    /// Whether a process may send it with something to say.
+    pub(super) fn is_word(kind: u8) -> bool {
+        matches!(kind, DATA | CLOSE | ABORT | PAUSE | RESUME | BODY | RESPONSE)
+    }
+}
+
+/// What a [`RESPONSE`](kind::RESPONSE) says beside its bytes, which are the lines of its fields and
+/// then the first of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseMeta {
+    /// Three digits.
+    pub status: u16,
+    /// The body is whole; or else parts of it follow, of kind `BODY`, the last with meta 1.
+    pub whole: bool,
+    /// Bytes of the lines, each ended by CRLF.
+    pub fields_bytes: u16,
+}
+
+impl ResponseMeta {
+    const STATUS_BITS: u32 = 10;
+    const WHOLE: u32 = 1 << Self::STATUS_BITS;
+    const FIELDS_AT: u32 = Self::STATUS_BITS + 1;
+    /// Most bytes of fields.
+    pub const FIELDS_BYTES_MAX: u16 = (1 << 13) - 1;
+
+    /// In the 24 bits of a descriptor's meta.
+    pub fn to_meta(self) -> u32 {
+        let whole = if self.whole { Self::WHOLE } else { 0 };
+        u32::from(self.status) | whole | u32::from(self.fields_bytes) << Self::FIELDS_AT
+    }
+
+    /// From a descriptor's meta: any is legal.
+    pub fn of_meta(meta: u32) -> Self {
+        Self {
+            status: (meta & (Self::WHOLE - 1)) as u16,
+            whole: meta & Self::WHOLE != 0,
+            fields_bytes: (meta >> Self::FIELDS_AT) as u16 & Self::FIELDS_BYTES_MAX,
+        }
+    }
+}

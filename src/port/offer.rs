@@ -1,0 +1,119 @@
+//! What a dataplane gives to a process that attaches: a line of text, and descriptors in a fixed order.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::{Error, Result};
+use crate::limits::LCORES_MAX;
+use crate::mem::{PORT_VERSION, Trust};
+
+/// What was granted, as its line says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// How the bytes are shared.
+    pub trust: Trust,
+    /// For each queue the pool, among those that came along, that its slots lie in; `None`: in the
+    /// port's segment.
+    pub queues: Vec<Option<usize>>,
+}
+
+impl Grant {
+    /// The line, without its end: `attached version=1 trust=shared queues=0,0`. Queues are separated
+    /// by commas: the number of a pool, or `-`.
+    pub fn to_line(&self) -> String {
+        let pool = |queue: &Option<usize>| queue.map_or("-".to_owned(), |pool| pool.to_string());
+        let queues: Vec<String> = self.queues.iter().map(pool).collect();
+        let (trust, queues) = (self.trust.name(), queues.join(","));
+        format!("attached version={PORT_VERSION} trust={trust} queues={queues}")
+    }
+
+    /// Reads such a line. Words that are not known are left alone: a later version may say more.
+    ///
+    /// # Errors
+    /// When it is not one, or of another version.
+    pub fn of_line(line: &str) -> Result<Self> {
+        let refuse = |why: String| {
+            Error::new("attach to a port", why, "attach with a library of the dataplane's version")
+        };
+        let mut words = line.split_ascii_whitespace();
+        if words.next() != Some("attached") {
+            return Err(refuse(format!("the dataplane answered `{line}`")));
+        }
+        let (mut version, mut trust, mut queues) = (None, None, None);
+        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+            match key {
+                "version" => version = value.parse::<u32>().ok(),
+                "trust" => trust = Trust::named(value),
+                "queues" => queues = queues_of(value),
+                _ => {}
+            }
+        }
+        match (version, trust, queues) {
+            (Some(PORT_VERSION), Some(trust), Some(queues)) => Ok(Self { trust, queues }),
+            (Some(version), ..) if version != PORT_VERSION => {
+                let why = format!("it speaks version {version}, and this library {PORT_VERSION}");
+                Err(refuse(why))
+            }
+            _ => Err(refuse(format!("the dataplane answered `{line}`"))),
+        }
+    }
+
+    /// How many pools come along.
+    pub fn pools(&self) -> usize {
+        self.queues.iter().flatten().max().map_or(0, |last| last + 1)
+    }
+}
+
+fn queues_of(value: &str) -> Option<Vec<Option<usize>>> {
+    let queue = |word: &str| match word {
+        "-" => Some(None),
+        number => number.parse().ok().filter(|&pool: &usize| pool < LCORES_MAX).map(Some),
+    };
+    let queues: Option<Vec<_>> = value.split(',').map(queue).collect();
+    queues.filter(|queues| queues.len() <= LCORES_MAX)
+}
+
+/// A grant with its descriptors.
+#[derive(Debug)]
+pub struct Offer {
+    /// What is granted.
+    pub grant: Grant,
+    /// The port's segment.
+    pub segment: OwnedFd,
+    /// Mempools, as the grant numbers them.
+    pub pools: Vec<OwnedFd>,
+    /// The eventfd that wakes the process.
+    pub event: OwnedFd,
+    /// The eventfds that wake the lcores, one for each queue.
+    pub bells: Vec<OwnedFd>,
+}
+
+impl Offer {
+    /// Most descriptors of one offer.
+    pub const FDS_MAX: usize = 2 + 2 * LCORES_MAX;
+
+    /// The descriptors in the order in which they are sent: segment, pools, event, bells.
+    pub fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        let pools = self.pools.iter().map(AsFd::as_fd);
+        let bells = self.bells.iter().map(AsFd::as_fd);
+        let segment = std::iter::once(self.segment.as_fd());
+        segment.chain(pools).chain(std::iter::once(self.event.as_fd())).chain(bells).collect()
+    }
+
+    /// Puts together what came over a socket.
+    ///
+    /// # Errors
+    /// When the descriptors are not as many as the grant says.
+    pub fn of_parts(grant: Grant, fds: Vec<OwnedFd>) -> Result<Self> {
+        let wanted = 2 + grant.pools() + grant.queues.len();
+        if fds.len() != wanted {
+            let why = format!("{} descriptors came along, not {wanted}", fds.len());
+            return Err(Error::new("attach to a port", why, "raise the limit on open files"));
+        }
+        let mut fds = fds.into_iter();
+        let mut next = || fds.next().expect("they were counted");
+        let segment = next();
+        let pools = (0..grant.pools()).map(|_| next()).collect();
+        let (event, bells) = (next(), (0..grant.queues.len()).map(|_| next()).collect());
+        Ok(Self { grant, segment, pools, event, bells })
+    }
+}

@@ -1,0 +1,211 @@
+//! The dataplane's end of one queue, owned by one lcore. What the other end writes is looked at once
+//! and believed only where the book of loans says so.
+
+use std::sync::Arc;
+
+use crate::mem::{Buf, ConnId, Descriptor, Ledger, LoanFault, QueueEnds, Taken, Terms};
+use crate::port::kind;
+use crate::port::lifeline::Lifeline;
+use crate::ring::doorbell::Doorbell;
+use crate::ring::spsc::{Consumer, Producer};
+
+/// What the attached process did wrong. It is cut off with the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its index of a ring ran further than the ring is long.
+    Ring,
+    /// It named a slot that it was not lent.
+    Loan(LoanFault),
+    /// It sent something of a kind that is not its to send.
+    Kind,
+    /// It took nothing of what it was sent for too long.
+    Stalled,
+}
+
+impl Fault {
+    /// In a word, for counters and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ring => "its ring index is impossible",
+            Self::Loan(LoanFault::NoSuchSlot) => "it named a slot that there is not",
+            Self::Loan(LoanFault::NotLent) => {
+                "it named a slot that it was not lent, or gave one back twice"
+            }
+            Self::Loan(LoanFault::Range) => "it named bytes outside of a slot",
+            Self::Kind => "it sent something of a kind that is not its to send",
+            Self::Stalled => "it took nothing for too long",
+        }
+    }
+}
+
+/// What the next descriptor of the process was.
+#[derive(Debug)]
+pub enum Received {
+    /// There is none, or no slot to copy its bytes to.
+    Nothing,
+    /// What it says, and the number of the message that it speaks of. A marker where it has no slot.
+    Message(Buf, u32),
+    /// It broke a rule.
+    Fault(Fault),
+}
+
+/// One lcore's end of a port.
+pub struct Queue {
+    out: Producer<Descriptor>,
+    into: Consumer<Descriptor>,
+    /// Rung when something was sent.
+    theirs: Doorbell,
+    /// Slept on.
+    ours: Doorbell,
+    ledger: Ledger,
+    /// Fetched, and waiting for a slot to copy its bytes to.
+    pending: Option<Descriptor>,
+    lifeline: Arc<Lifeline>,
+    /// Something was sent since the bell was rung.
+    unrung: bool,
+    /// Something was taken back: there may be room for supplies.
+    unsupplied: bool,
+}
+
+impl Queue {
+    /// The end of a queue whose book is `ledger`.
+    pub fn new(ends: QueueEnds, ledger: Ledger, lifeline: Arc<Lifeline>) -> Self {
+        let QueueEnds { out, into, theirs, ours } = ends;
+        Self {
+            out,
+            into,
+            theirs,
+            ours,
+            ledger,
+            pending: None,
+            lifeline,
+            unrung: false,
+            unsupplied: true,
+        }
+    }
+
+    /// Sends a buf, which is the process's from then on, and says that it is of `message`. It comes
+    /// back when the ring is full or too much is lent.
+    #[inline]
+    pub fn send(&mut self, buf: Buf, message: u32) -> Result<(), Buf> {
+        if self.out.is_full() {
+            return Err(buf);
+        }
+        let (conn, tag) = (buf.conn(), buf.meta() << 8 | u32::from(buf.kind()));
+        let terms = if buf.is_empty() { Terms::NONE } else { self.ledger.lend(buf)? };
+        self.push(conn, message, terms, tag);
+        Ok(())
+    }
+
+    #[inline]
+    fn push(&mut self, conn: ConnId, message: u32, terms: Terms, tag: u32) {
+        let Terms { loan, slot, start, len } = terms;
+        let descriptor = Descriptor { conn, message, slot, start, len, loan, tag };
+        let sent = self.out.enqueue(descriptor);
+        assert!(sent.is_ok(), "room was checked");
+        self.unrung = true;
+    }
+
+    /// Takes the next descriptor of the process; returns what it says, after whatever only gives
+    /// slots back.
+    #[inline]
+    pub fn receive(&mut self) -> Received {
+        loop {
+            let Some(descriptor) = self.pending.take().or_else(|| self.into.dequeue()) else {
+                let faulted = self.into.peer_fault() || self.out.peer_fault();
+                return if faulted { Received::Fault(Fault::Ring) } else { Received::Nothing };
+            };
+            let (kind, meta) = (descriptor.tag as u8, descriptor.tag >> 8);
+            if kind != kind::RETURN && !kind::is_word(kind) {
+                return Received::Fault(Fault::Kind);
+            }
+            let taken = match Terms::of(&descriptor) {
+                None if kind == kind::RETURN => continue,
+                None => Ok(Taken::Buf(Buf::marker(descriptor.conn, kind))),
+                Some(terms) if kind == kind::RETURN => {
+                    self.unsupplied = true;
+                    match self.ledger.give_back(&terms) {
+                        Ok(()) => continue,
+                        Err(fault) => Err(fault),
+                    }
+                }
+                Some(terms) => self.ledger.take(&terms),
+            };
+            return match taken {
+                Ok(Taken::Buf(mut buf)) => {
+                    self.unsupplied = true;
+                    buf.set_conn(descriptor.conn);
+                    buf.set_kind(kind, meta);
+                    Received::Message(buf, descriptor.message)
+                }
+                Ok(Taken::Later) => {
+                    self.pending = Some(descriptor);
+                    Received::Nothing
+                }
+                Err(fault) => Received::Fault(Fault::Loan(fault)),
+            };
+        }
+    }
+
+    /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it
+    /// sleeps and something was sent.
+    #[inline]
+    pub fn flush(&mut self) {
+        if self.unsupplied {
+            self.supply();
+        }
+        if self.unrung {
+            self.unrung = false;
+            self.theirs.ring();
+        }
+    }
+
+    fn supply(&mut self) {
+        self.unsupplied = false;
+        for class in 0..self.ledger.classes() {
+            // Supplies never fill the ring: messages have to find room.
+            while self.out.free() > self.out.capacity() / 2
+                && let Some(terms) = self.ledger.supply(class)
+            {
+                self.push(ConnId::NONE, 0, terms, u32::from(kind::SUPPLY));
+            }
+        }
+    }
+
+    /// Whether the process has sent something, by the ring's own word.
+    #[inline]
+    pub fn has_input(&self) -> bool {
+        self.pending.is_some() || self.into.has_moved() || self.out.peer_fault()
+    }
+
+    /// Announces sleep; `false` when there is input after all. After `true`, wait for the bell.
+    #[must_use = "sleep only when this returns true"]
+    pub fn sleep_unless_input(&self) -> bool {
+        self.ours.sleep_unless(|| self.has_input())
+    }
+
+    /// Ends the announcement of sleep.
+    pub fn awake(&self) {
+        self.ours.awake();
+    }
+
+    /// What wakes this side.
+    pub fn bell(&self) -> &Doorbell {
+        &self.ours
+    }
+
+    /// What ends when either side does.
+    pub fn lifeline(&self) -> &Lifeline {
+        &self.lifeline
+    }
+
+    /// Slots that are with the process.
+    pub fn lent(&self) -> u32 {
+        self.ledger.lent()
+    }
+
+    /// Payload bytes copied between the port's slots and the mempool.
+    pub fn copied_bytes(&self) -> u64 {
+        self.ledger.copied_bytes()
+    }
+}

@@ -1,0 +1,137 @@
+//! The ports that an lcore knows by name, and what is attached to each of them now.
+
+use super::{Fault, Queue};
+use crate::error::{Error, Result};
+use crate::limits::{PORT_NAME_BYTES_MAX, PORTS_MAX};
+
+/// A port among those of its dataplane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortIndex(u8);
+
+impl PortIndex {
+    /// As a number, for a token.
+    pub fn number(self) -> u32 {
+        self.0.into()
+    }
+
+    /// The port of such a number.
+    pub fn of_number(number: u32) -> Option<Self> {
+        (number < PORTS_MAX as u32).then_some(Self(number as u8))
+    }
+}
+
+/// One lcore's ports. A handler looks up the queue of its own in every turn: it comes and goes.
+#[derive(Default)]
+pub struct PortTable {
+    seats: Vec<Seat>,
+}
+
+struct Seat {
+    name: String,
+    /// Index of the listener that the port is for.
+    listener: u8,
+    queue: Option<Box<Queue>>,
+    /// Processes that have been attached so far.
+    attachments: u32,
+}
+
+/// Whether `name` may be a port's: letters, digits, `-`, `_` and `.`.
+pub fn is_port_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=PORT_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal)
+}
+
+impl PortTable {
+    /// Adds the port `name` for the listener at index `listener`.
+    ///
+    /// # Errors
+    /// When another listener has it, the name is not legal, or there are too many.
+    pub fn add(&mut self, name: &str, listener: u8) -> Result<PortIndex> {
+        let refuse = |why: String, remedy: &str| {
+            Err(Error::new(format!("make the port `{name}`"), why, remedy))
+        };
+        if !is_port_name(name) {
+            let why = "it is no legal name".to_owned();
+            return refuse(why, "use up to 32 letters, digits, `-`, `_` and `.`");
+        }
+        if let Some(seat) = self.seats.iter().find(|seat| seat.name == name) {
+            let why = format!("listener {} has it already", seat.listener);
+            return refuse(why, "give each listener a port of its own");
+        }
+        if self.seats.len() == PORTS_MAX {
+            return refuse(format!("there are {PORTS_MAX} already"), "remove listeners with ports");
+        }
+        let index = PortIndex(self.seats.len() as u8);
+        self.seats.push(Seat { name: name.to_owned(), listener, queue: None, attachments: 0 });
+        Ok(index)
+    }
+
+    /// The port called `name`.
+    pub fn named(&self, name: &str) -> Option<PortIndex> {
+        self.seats.iter().position(|seat| seat.name == name).map(|index| PortIndex(index as u8))
+    }
+
+    /// The queue of what is attached.
+    #[inline]
+    pub fn queue(&mut self, port: PortIndex) -> Option<&mut Queue> {
+        self.seats.get_mut(usize::from(port.0))?.queue.as_deref_mut()
+    }
+
+    /// How many processes have been attached to a port so far: a handler that remembers it knows
+    /// whether the one that it spoke to is still there.
+    #[inline]
+    pub fn attachments(&self, port: PortIndex) -> u32 {
+        self.seats.get(usize::from(port.0)).map_or(0, |seat| seat.attachments)
+    }
+
+    /// Attaches a process's queue in place of what was attached, which is dropped: what it was lent
+    /// is home then.
+    pub fn attach(&mut self, port: PortIndex, queue: Queue) {
+        let seat = &mut self.seats[usize::from(port.0)];
+        seat.queue = Some(Box::new(queue));
+        seat.attachments = seat.attachments.wrapping_add(1);
+    }
+
+    /// Takes the queue of a process away that is gone, or cut off.
+    pub fn detach(&mut self, port: PortIndex) -> Option<Box<Queue>> {
+        self.seats[usize::from(port.0)].queue.take()
+    }
+
+    /// Cuts the process off that is attached: it hears of it, and so does who looks after attachments.
+    /// All that it was lent is home when this returns.
+    pub fn cut(&mut self, port: PortIndex, fault: Fault) {
+        if let Some(queue) = self.detach(port) {
+            queue.lifeline().cut(fault);
+        }
+    }
+
+    /// The listeners, one bit each, whose ports have something to say.
+    #[inline]
+    pub fn due(&self) -> u32 {
+        let input = |seat: &Seat| seat.queue.as_ref().is_some_and(|queue| queue.has_input());
+        let due = self.seats.iter().filter(|seat| input(seat));
+        due.fold(0, |due, seat| due | 1 << seat.listener)
+    }
+
+    /// The listener of a port.
+    pub fn listener(&self, port: PortIndex) -> u8 {
+        self.seats[usize::from(port.0)].listener
+    }
+
+    /// Announces sleep to all that are attached; `false` when one has something to say after all. Then,
+    /// and after the sleep, call [`awake`](Self::awake).
+    #[must_use = "sleep only when this returns true"]
+    pub fn sleep_unless_input(&self) -> bool {
+        self.queues().all(Queue::sleep_unless_input)
+    }
+
+    /// Ends the announcement of sleep.
+    pub fn awake(&self) {
+        self.queues().for_each(Queue::awake);
+    }
+
+    /// The queues that are attached.
+    pub fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.seats.iter().filter_map(|seat| seat.queue.as_deref())
+    }
+}
