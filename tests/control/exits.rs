@@ -41,6 +41,7 @@ fn a_command_line_that_makes_no_sense_is_exit_code_2() {
     assert_eq!(ctl(&["--frobnicate", "stats"]).status.code(), Some(2));
     assert_eq!(ctl(&["--socket", "/a", "--file-prefix", "b", "stats"]).status.code(), Some(2));
     complaint(ctl(&["--file-prefix", "../x", "stats"]), 2);
+    assert!(complaint(ctl(&["attach", "port"]), 2).contains("is for programs"));
 }
 
 #[test]

@@ -28,6 +28,12 @@ const NOBODY: u8 = 3;
 
 /// Sends the command and prints the reply.
 pub fn ctl(args: &CtlArgs) -> ExitCode {
+    if args.command[0] == "attach" {
+        eprintln!(
+            "ringway: `attach` is for programs, which keep what it gives: see ringway::attach"
+        );
+        return ExitCode::from(2);
+    }
     let path = match path(args) {
         Ok(path) => path,
         Err(error) => {
