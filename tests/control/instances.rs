@@ -52,7 +52,7 @@ fn a_socket_that_a_killed_instance_left_is_replaced() {
 
 #[test]
 fn a_name_is_free_again_as_soon_as_ctl_stop_returns() {
-    for _ in 0..3 {
+    for _ in 0..5 {
         let instance = Instance::start("again");
         instance.text(&["stop"]);
         assert!(!instance.socket().exists());

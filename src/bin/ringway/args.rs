@@ -62,7 +62,7 @@ pub struct CtlArgs {
     pub json: bool,
 
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
 
@@ -170,6 +170,7 @@ Commands of every instance:
   pools             memory: sizes, use, and how often none was left
   lcores            cores, load and connections of each lcore
   config get [KEY]  the configuration in force
+  ports             ports, and the processes at them
   stop              drain and end, as SIGTERM does, and wait until it is gone; given twice, what
                     is left is cut
 
