@@ -68,6 +68,13 @@ impl Message {
         }
     }
 
+    /// Shortens the bytes to the first `bytes` of them; longer is no change.
+    pub fn truncate(&mut self, bytes: usize) {
+        if let Some(lent) = &mut self.lent {
+            lent.truncate(bytes);
+        }
+    }
+
     /// Makes it the response to `request`: its bytes are `fields_bytes` of field lines, and then the
     /// body, which is `whole` or goes on.
     ///
@@ -299,8 +306,10 @@ impl Queue {
         self.into.peer_fault() || self.out.peer_fault()
     }
 
+    /// With something in hand for which the ring has no room, there is no sleep: nobody would tell of
+    /// the room.
     pub(super) fn sleep_unless_input(&self) -> bool {
-        self.ours.sleep_unless(|| self.into.has_moved())
+        self.ours.sleep_unless(|| self.into.has_moved() || !self.overflow.is_empty())
     }
 
     pub(super) fn awake(&self) {

@@ -78,6 +78,12 @@ impl HeadMeta {
         Self(buf.meta())
     }
 
+    /// From such a meta, where a port's descriptor has it.
+    #[inline]
+    pub fn of_meta(meta: u32) -> Self {
+        Self(meta)
+    }
+
     /// The method.
     #[inline]
     pub fn method(self) -> Method {
