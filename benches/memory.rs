@@ -32,7 +32,8 @@ impl Ringway {
         let file = dir.path().join("ringway.toml");
         fs::write(&file, config).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        command.args(["run", "-l", "0", "--idle", "sleep", "--log-level", "error", "--config"]);
+        command.args(["run", "-l", "0", "--idle", "sleep", "--log-level", "error"]);
+        command.args(["--file-prefix", "memory-bench", "--config"]);
         let process = command.arg(file).stdout(Stdio::null()).spawn().expect("ringway");
         let started = Self { process, address, _dir: dir };
         let start = Instant::now();

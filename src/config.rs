@@ -2,6 +2,7 @@
 //! lives here; what depends on the machine is checked against numbers the caller brings.
 
 mod address;
+mod control;
 mod cores;
 mod file;
 mod options;
@@ -17,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::limits::STALL_SWEEPS_MAX;
 
 pub use address::{Access, Address};
+pub use control::ControlConfig;
 pub use cores::{CoreMap, LcoreSpec, format_cpus, name_cores};
 pub use options::{FilePrefix, IdleMode, MemoryOptions};
 
@@ -33,6 +35,9 @@ pub struct Config {
     pub dataplane: DataplaneConfig,
     /// Overrides of the pool sizes that are otherwise computed.
     pub mempool: MempoolConfig,
+    /// The control socket; `None`: nothing is said of it, so the command has one and the library
+    /// none.
+    pub control: Option<ControlConfig>,
 }
 
 /// One bound endpoint with its fixed protocol.
@@ -106,6 +111,16 @@ pub enum TransportKind {
     Tcp,
     /// Unix-domain stream sockets, over io_uring.
     Unix,
+}
+
+impl TransportKind {
+    /// Its name, as written in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Unix => "unix",
+        }
+    }
 }
 
 /// Bounds and behaviour of every lcore.

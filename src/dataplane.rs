@@ -1,17 +1,19 @@
 //! Builds a dataplane from a configuration, starts its lcores, stops them, and accounts for every
 //! buf at the end.
 
+mod attaching;
 mod pools;
 mod ports;
 mod protocols;
 mod report;
 mod serve;
 mod sockets;
+mod steering;
 mod worker;
 
-use std::sync::{Arc, mpsc};
+use std::path::Path;
+use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 pub use pools::NumaPools;
 pub use ports::{Attached, Attachment, Ports};
@@ -21,13 +23,16 @@ pub use serve::StopSignals;
 pub use worker::Tuning;
 
 use crate::config::{Address, Config, CoreMap, FilePrefix, IdleMode, MemoryOptions};
+use crate::control::{self, Control, Instance};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
+use crate::ipc::Server;
 use crate::lcore::{Handle, Mail};
 use crate::limits::ADOPTED_MAX;
 use crate::sys::topology::Topology;
 use crate::time::Clock;
 use sockets::{Sockets, UnixFiles};
+use steering::Steering;
 use worker::{Job, Worker};
 
 /// Everything that can be chosen before a dataplane starts.
@@ -39,13 +44,16 @@ pub struct Builder {
     idle: IdleMode,
     protocols: Protocols,
     tuning: Tuning,
+    control: Option<Control>,
 }
 
 impl Builder {
     /// A dataplane that serves `config` on `cores`.
     pub fn new(config: Config, cores: CoreMap) -> Self {
+        let control = config.control.clone().filter(|control| control.enabled);
         Self {
             idle: config.dataplane.idle,
+            control: control.map(Control::with),
             config,
             cores,
             memory: MemoryOptions::default(),
@@ -79,6 +87,13 @@ impl Builder {
         self
     }
 
+    /// With a control socket, for `ringway ctl` and other programs. There is none otherwise, unless
+    /// the configuration has a `[control]` table.
+    pub fn control(mut self, control: Control) -> Self {
+        self.control = Some(control);
+        self
+    }
+
     /// Serves listeners whose `protocol` is `name` with what `make` makes: one pipeline and
     /// handler for each lcore (G-12). A name that is registered already is replaced.
     pub fn protocol(
@@ -92,9 +107,13 @@ impl Builder {
 
     /// Binds the listeners, maps the pools and starts the lcores. All of them run when this
     /// returns; if one cannot, none does.
-    pub fn start(self) -> Result<Dataplane> {
+    pub fn start(mut self) -> Result<Dataplane> {
         let lcores = self.cores.lcores().len();
         self.protocols.check(&self.config.listeners)?;
+        // First of all, so that a second instance hears of the first one and not of its ports.
+        let control = self.control.take();
+        let control = control.map(|control| control.bind(&self.prefix, &self.cores.cpus()));
+        let control = control.transpose()?;
         let connections_max = connections_limit(self.config.dataplane.max_connections)?;
         let mut sockets = Sockets::bind(&self.config.listeners, lcores)?;
         let topology = Topology::discover()?;
@@ -107,6 +126,8 @@ impl Builder {
         )?;
         let counters: Vec<_> = (0..lcores).map(|_| Arc::new(LcoreCounters::default())).collect();
         let status = Totals::new(counters.clone());
+        self.config.dataplane.idle = self.idle;
+        self.config.dataplane.max_connections = connections_max;
         let job = Arc::new(Job {
             config: self.config,
             protocols: self.protocols,
@@ -122,9 +143,10 @@ impl Builder {
             unix: sockets.take_unix(),
             pools,
             status,
-            drain_timeout: job.config.dataplane.drain_timeout,
+            steering: Arc::new(Steering::new(job.config.dataplane.drain_timeout)),
             uring_flags: String::new(),
             ports: Ports::none(),
+            control: None,
         };
         let mut lcore_pools = Vec::new();
         let (ready, readiness) = mpsc::channel();
@@ -139,7 +161,9 @@ impl Builder {
                 job: job.clone(),
             };
             lcore_pools.push(worker.pool.clone());
-            dataplane.workers.push(worker.spawn(ready.clone())?);
+            let worker = worker.spawn(ready.clone())?;
+            dataplane.steering.add(worker.handle.clone(), worker.life.clone());
+            dataplane.workers.push(worker);
         }
         drop(ready);
         dataplane.await_readiness(&readiness)?;
@@ -147,6 +171,9 @@ impl Builder {
         let configs = job.config.listeners.iter().filter_map(|listener| listener.port.clone());
         dataplane.ports =
             Ports::new(self.prefix.as_str(), configs, handles.zip(lcore_pools).collect());
+        if let Some(control) = control {
+            dataplane.serve_control(control, self.prefix, self.cores, &job.config)?;
+        }
         Ok(dataplane)
     }
 }
@@ -158,9 +185,11 @@ pub struct Dataplane {
     unix: UnixFiles,
     pools: NumaPools,
     status: Totals,
-    drain_timeout: Duration,
+    steering: Arc<Steering>,
     uring_flags: String,
     ports: Ports,
+    /// Goes last: who finds its socket gone finds the ports and the memory free.
+    control: Option<Server>,
 }
 
 /// A worker that was started.
@@ -168,6 +197,8 @@ struct Running {
     /// The operator's number of the lcore.
     lcore_id: u32,
     handle: Handle,
+    /// Gone once the thread has ended.
+    life: Weak<()>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -215,6 +246,35 @@ impl Dataplane {
         &self.pools
     }
 
+    /// Answers on the control socket from here on.
+    fn serve_control(
+        &mut self,
+        mut control: control::Bound,
+        prefix: FilePrefix,
+        cores: CoreMap,
+        config: &Config,
+    ) -> Result<()> {
+        attaching::add_commands(self.ports.clone(), control.commands());
+        let steering = self.steering.clone();
+        let instance = Instance {
+            prefix,
+            config: config.clone(),
+            cores,
+            addresses: self.addresses.clone(),
+            status: self.status.clone(),
+            pools: self.pools.iter().map(|(node, pool)| (node, pool.clone())).collect(),
+            uring_flags: self.uring_flags.clone(),
+            stop: Box::new(move || steering.drain_or_stop()),
+        };
+        self.control = Some(control.serve(instance)?);
+        Ok(())
+    }
+
+    /// Where its control socket is, if it has one.
+    pub fn control_socket(&self) -> Option<&Path> {
+        self.control.as_ref().map(Server::path)
+    }
+
     /// The flags that the kernel accepted for its io_urings.
     pub fn uring_flags(&self) -> &str {
         &self.uring_flags
@@ -223,26 +283,16 @@ impl Dataplane {
     /// Accepts no more connections and lets those that are open finish, for at most the configured
     /// time. Returns at once; [`join`](Self::join) waits.
     pub fn drain(&self) {
-        let patience = self.drain_timeout;
-        self.post_all(|| Mail::Drain(patience));
+        self.steering.drain();
     }
 
     /// Closes every connection. Returns at once; [`join`](Self::join) waits.
     pub fn stop(&self) {
-        self.post_all(|| Mail::Stop);
+        self.steering.post_all(|| Mail::Stop);
     }
 
     fn post_all(&self, mail: impl Fn() -> Mail) {
-        for worker in &self.workers {
-            let mut mail = mail();
-            while let Err(back) = worker.handle.post(mail) {
-                if worker.is_finished() {
-                    break;
-                }
-                mail = back;
-                std::thread::yield_now();
-            }
-        }
+        self.steering.post_all(mail);
     }
 
     /// Whether an lcore has ended: after a drain or stop, or because it panicked.

@@ -80,6 +80,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`dataplane`] | builds, starts and stops an instance; the protocols a listener can name |
+//! | [`control`] | the control socket of a running instance: what it tells, how it is stopped |
 //! | [`lcore`] | the poll loop; how other threads reach it |
 //! | [`handler`] | handlers that come along: echo, HTTP services, commands |
 //! | [`transport`] | TCP and Unix sockets over io_uring; [`Sim`](transport::Sim), a network in memory for tests |
@@ -116,6 +117,8 @@ pub mod sync;
 
 #[cfg(not(loom))]
 pub mod config;
+#[cfg(not(loom))]
+pub mod control;
 #[cfg(not(loom))]
 pub mod counters;
 #[cfg(not(loom))]

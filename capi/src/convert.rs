@@ -56,7 +56,7 @@ impl Msg {
     }
 
     fn marker(message: &Message) -> Self {
-        let &Message { conn, request, kind, meta, .. } = message;
+        let &Message { conn, number: request, kind, meta, .. } = message;
         let (data, conn) = (std::ptr::null_mut(), number_of(conn));
         Self { conn, data, len: 0, capacity: 0, request, meta, handle: 0, kind }
     }
@@ -82,7 +82,7 @@ impl Msg {
         }
         message.advance(start);
         message.truncate(len);
-        (message.conn, message.request) = (conn_of(self.conn), self.request);
+        (message.conn, message.number) = (conn_of(self.conn), self.request);
         (message.kind, message.meta) = (self.kind, self.meta & 0x00ff_ffff);
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Msg {
             return Err(RINGWAY_EINVAL);
         }
         let mut message = Message::marker(conn_of(self.conn), self.kind);
-        (message.request, message.meta) = (self.request, self.meta & 0x00ff_ffff);
+        (message.number, message.meta) = (self.request, self.meta & 0x00ff_ffff);
         Ok(message)
     }
 }

@@ -193,7 +193,7 @@ fn respond(queue: &mut Queue, request: &Msg, status: u32, fields: &[u8], body: &
     };
     let last = parts.len() - 1;
     for (index, part) in parts.iter_mut().enumerate() {
-        part.request = request.request;
+        part.number = request.request;
         (part.kind, part.meta) = match index {
             0 => {
                 let whole = c_int::from(last == 0);

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod http;
 mod queue;
 
 use std::io::Write;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+pub use http::Request;
 pub use queue::{Message, Queue};
 
 use crate::error::{Error, Result};

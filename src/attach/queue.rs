@@ -4,8 +4,10 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::http::{Deferred, Request};
 use crate::limits::{CLASSES_MAX, PORT_WINDOW_BUFS};
 use crate::mem::{self, ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
+use crate::pipeline::chain::http1::HEAD;
 use crate::port::{ResponseMeta, kind};
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::{Consumer, Producer};
@@ -16,8 +18,8 @@ use crate::ring::spsc::{Consumer, Producer};
 pub struct Message {
     /// The connection; a program passes it back as it came.
     pub conn: ConnId,
-    /// Number of the request, to be repeated in what answers it.
-    pub request: u32,
+    /// Number of the request that it is of, to be repeated in what answers it.
+    pub number: u32,
     /// What it is: see [`mem::kind`](crate::mem::kind), [`port::kind`](crate::port::kind) and, for
     /// HTTP, [`chain::http1`](crate::pipeline::chain::http1).
     pub kind: u8,
@@ -29,7 +31,7 @@ pub struct Message {
 impl Message {
     /// One without bytes.
     pub fn marker(conn: ConnId, kind: u8) -> Self {
-        Self { conn, request: 0, kind, meta: 0, lent: None }
+        Self { conn, number: 0, kind, meta: 0, lent: None }
     }
 
     /// The bytes.
@@ -75,6 +77,12 @@ impl Message {
         }
     }
 
+    /// The request that it is the head of; `None`: it is something else.
+    #[inline]
+    pub fn request(&self) -> Option<Request<'_>> {
+        (self.kind == HEAD).then(|| Request::new(self.bytes(), self.meta))
+    }
+
     /// Makes it the response to `request`: its bytes are `fields_bytes` of field lines, and then the
     /// body, which is `whole` or goes on.
     ///
@@ -85,7 +93,7 @@ impl Message {
         let fits = fields_bytes <= self.bytes().len().min(ResponseMeta::FIELDS_BYTES_MAX.into());
         assert!(fits, "the fields are bytes of the message, and not too many");
         let fields_bytes = fields_bytes as u16;
-        (self.conn, self.request) = (request.conn, request.request);
+        (self.conn, self.number) = (request.conn, request.number);
         self.kind = kind::RESPONSE;
         self.meta = ResponseMeta { status, whole, fields_bytes }.to_meta();
     }
@@ -122,6 +130,8 @@ pub struct Queue {
     flows: Vec<Flow>,
     /// What found no room in the ring.
     overflow: VecDeque<Message>,
+    /// Responses that found no slot.
+    pub(super) deferred: VecDeque<Deferred>,
     /// Something was sent since the bell was rung.
     unrung: bool,
 }
@@ -138,6 +148,7 @@ impl Queue {
             stock: Default::default(),
             flows: Vec::new(),
             overflow: VecDeque::new(),
+            deferred: VecDeque::new(),
             unrung: false,
         }
     }
@@ -155,13 +166,18 @@ impl Queue {
             };
             let (kind, meta) = (tag as u8, tag >> 8);
             match (lent, kind) {
-                (Some(lent), kind::SUPPLY) => self.stock[lent.class()].push(lent),
+                (Some(lent), kind::SUPPLY) => {
+                    self.stock[lent.class()].push(lent);
+                    if !self.deferred.is_empty() {
+                        self.send_deferred();
+                    }
+                }
                 (_, kind::CREDIT) => self.on_credit(conn, meta),
                 (lent, _) => {
                     if kind == mem::kind::CLOSED {
                         *self.flow(conn) = Flow::new(conn);
                     }
-                    return Some(Message { conn, request: message, kind, meta, lent });
+                    return Some(Message { conn, number: message, kind, meta, lent });
                 }
             }
         }
@@ -207,7 +223,7 @@ impl Queue {
         let class = (0..CLASSES_MAX).filter(fits).find(|&class| !self.stock[class].is_empty())?;
         // The last that came is the one whose bytes are still in a cache.
         let lent = self.stock[class].pop();
-        Some(Message { conn, request: 0, kind: mem::kind::DATA, meta: 0, lent })
+        Some(Message { conn, number: 0, kind: mem::kind::DATA, meta: 0, lent })
     }
 
     /// Sends a message, in order with those before it on its connection. What has no room yet, because
@@ -257,9 +273,9 @@ impl Queue {
 
     #[inline]
     fn write(&mut self, message: Message) {
-        let Message { conn, request, kind, meta, lent } = message;
+        let Message { conn, number, kind, meta, lent } = message;
         let terms = lent.map_or(Terms::NONE, Lent::into_terms);
-        self.push(conn, request, terms, meta << 8 | u32::from(kind));
+        self.push(conn, number, terms, meta << 8 | u32::from(kind));
     }
 
     #[inline]
@@ -288,6 +304,11 @@ impl Queue {
             self.unrung = false;
             self.theirs.ring();
         }
+    }
+
+    /// Bytes of the largest slot.
+    pub fn slot_bytes_max(&self) -> usize {
+        (0..CLASSES_MAX).filter_map(|class| self.memory.slot_bytes(class)).max().unwrap_or(0)
     }
 
     /// Messages that are there, supplies of slots among them.

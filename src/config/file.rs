@@ -1,6 +1,7 @@
 //! The TOML file: its tables as written, and the checks that turn them into a [`Config`].
 //! Every refusal names the file and the line.
 
+mod control;
 mod unix;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ struct RawConfig {
     dataplane: RawDataplane,
     #[serde(default)]
     mempool: RawMempool,
+    control: Option<control::RawControl>,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +112,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config> {
             small_slots: slots(&source, "small_slots", raw.mempool.small_slots)?,
             large_slots: slots(&source, "large_slots", raw.mempool.large_slots)?,
         },
+        control: raw.control.map(|raw| control::control(&source, raw)).transpose()?,
     })
 }
 

@@ -233,3 +233,33 @@ fn two_listeners_on_one_path_are_refused() {
     let error = refused(&format!("{UNIX}{UNIX}"));
     assert!(error.contains("r.toml:6") && error.contains("r.toml:2"), "{error}");
 }
+
+#[test]
+fn the_control_socket_is_said_nothing_of_unless_there_is_a_table() {
+    assert_eq!(Config::from_toml(HTTP, "r.toml").unwrap().control, None);
+    let with = |table: &str| {
+        let text = format!("{HTTP}[control]\n{table}");
+        Config::from_toml(&text, "r.toml").unwrap().control.unwrap()
+    };
+    assert_eq!(with(""), ControlConfig::default());
+    assert!(!with("enabled = false").enabled);
+    let all = with("socket = \"/run/a.sock\"\nmode = \"0660\"\nallow_uids = [1, 2]\n");
+    assert_eq!(all.socket.as_deref(), Some(Path::new("/run/a.sock")));
+    assert_eq!((all.mode, all.uids, all.enabled), (0o660, vec![1, 2], true));
+}
+
+#[test]
+fn a_control_socket_that_could_not_be_what_was_meant_is_refused_with_its_line() {
+    for (table, why) in [
+        ("socket = \"@name\"", "no permissions"),
+        ("socket = \"relative\"", "no path"),
+        ("mode = \"0666\"", "this user alone"),
+        ("allow_uids = [1]", "this user alone"),
+        ("socket = \"/a\"\nmode = \"9\"", "no mode"),
+        ("socket = \"/a\"\nallow_uids = []", "nobody"),
+        ("sockt = \"/a\"", "`socket`"),
+    ] {
+        let error = refused(&format!("{HTTP}[control]\n{table}\n"));
+        assert!(error.contains(why) && error.contains("r.toml:"), "{table}: {error}");
+    }
+}

@@ -29,6 +29,7 @@ impl Builder {
             listeners: Vec::new(),
             dataplane: DataplaneConfig::default(),
             mempool: MempoolConfig::default(),
+            control: None,
         };
         Ok(Self::new(config, CoreMap::single(cpu)))
     }
@@ -111,23 +112,26 @@ impl StopSignals {
 }
 
 impl Dataplane {
-    /// Waits for a signal and drains, after `on_drain`; a second signal stops at once. Returns when
-    /// the lcores have ended, or are about to.
+    /// Waits until a signal, or the control socket, has it drain, and then calls `on_drain`; a second
+    /// signal stops at once. Returns when the lcores have ended, or are about to.
     pub fn serve(&self, signals: &StopSignals, on_drain: impl FnOnce()) {
-        // An lcore that ends before the first signal panicked: take the rest down as well.
-        while !self.is_finished() {
+        while !self.is_finished() && !self.steering.is_draining() {
             if signals.came() {
-                on_drain();
-                return self.drain_until(signals);
+                self.steering.drain_or_stop();
+                break;
             }
             self.renew_sockets();
         }
+        if self.steering.is_draining() {
+            on_drain();
+            return self.wait_for_the_drain(signals);
+        }
+        // An lcore that ends before that panicked: take the rest down as well.
         self.stop();
     }
 
     /// Some lcores drain sooner than others: a second signal is heard until the last has.
-    fn drain_until(&self, signals: &StopSignals) {
-        self.drain();
+    fn wait_for_the_drain(&self, signals: &StopSignals) {
         while !self.is_joinable() {
             if signals.came() {
                 return self.stop();

@@ -84,11 +84,16 @@ impl Worker {
         let mailbox = Mailbox::new()?;
         let handle = Handle::new(mailbox.sender());
         let lcore_id = self.spec.lcore_id;
+        let alive = Arc::new(());
+        let life = Arc::downgrade(&alive);
         let thread = thread::Builder::new()
             .name(format!("lcore-{}", self.spec.lcore_id))
-            .spawn(move || self.run(mailbox, ready))
+            .spawn(move || {
+                let _alive = alive;
+                self.run(mailbox, ready);
+            })
             .map_err(|e| Error::new("start an lcore's thread", e, "raise the limit `ulimit -u`"))?;
-        Ok(Running { lcore_id, handle, thread: Some(thread) })
+        Ok(Running { lcore_id, handle, life, thread: Some(thread) })
     }
 
     fn run(self, mailbox: Mailbox<Mail>, ready: mpsc::Sender<Result<String>>) {

@@ -153,8 +153,11 @@ impl Remote {
     fn on_message(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
         let slot = conn.slot() as usize;
-        if message.kind() == kind::OPEN {
-            return self.on_open(cx, message, output);
+        match message.kind() {
+            kind::OPEN => return self.on_open(cx, message, output),
+            // What wakes it comes from the process, and by another way.
+            kind::WAKE => return Ok(()),
+            _ => {}
         }
         let entry = &mut self.conns[slot];
         if entry.conn != conn {

@@ -8,6 +8,6 @@ mod server;
 mod watchdog;
 
 pub use client::{Client, Response, patience, pattern};
-pub use running::{Running, command, configuration};
+pub use running::{Running, command, configuration, own};
 pub use server::{Server, Start, cpu, wait_until};
 pub use watchdog::Watchdog;

@@ -18,11 +18,16 @@ pub fn configuration(toml: &str) -> TempDir {
     dir
 }
 
+/// The name of an instance that no other test process has.
+pub fn own(prefix: &str) -> String {
+    format!("{prefix}-{}", std::process::id())
+}
+
 /// `ringway run` with a configuration, on `lcores` lcores.
 pub fn command(dir: &TempDir, prefix: &str, lcores: usize) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
     let list: Vec<_> = (0..lcores).map(|n| format!("{n}@{}", cpu(n))).collect();
-    command.args(["run", "--no-huge", "--file-prefix", prefix, "-l", &list.join(",")]);
+    command.args(["run", "--no-huge", "--file-prefix", &own(prefix), "-l", &list.join(",")]);
     command.arg("--config").arg(dir.path().join("r.toml"));
     command.stdin(Stdio::null());
     command
@@ -34,6 +39,9 @@ pub struct Running {
     lines: BufReader<ChildStdout>,
     /// Of its first listener.
     pub address: SocketAddr,
+    prefix: String,
+    /// What it leaves in the file system stays there.
+    leave_files: bool,
     _dir: TempDir,
     _watchdog: Watchdog,
 }
@@ -47,7 +55,10 @@ impl Running {
             command(&dir, prefix, lcores).stdout(Stdio::piped()).spawn().expect("ringway starts");
         let lines = BufReader::new(child.stdout.take().unwrap());
         let address = "0.0.0.0:0".parse().unwrap();
-        let mut running = Self { child, lines, address, _dir: dir, _watchdog: watchdog };
+        let prefix = own(prefix);
+        let leave_files = false;
+        let (_dir, _watchdog) = (dir, watchdog);
+        let mut running = Self { child, lines, address, prefix, leave_files, _dir, _watchdog };
         let line = running.line_with("listening on ");
         running.address = line.split_whitespace().nth(2).unwrap().parse().unwrap();
         running.line_with("ready");
@@ -77,6 +88,11 @@ impl Running {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
+    /// Ends it without warning (SIGKILL).
+    pub fn killed(mut self) {
+        self.leave_files = true;
+    }
+
     /// Waits for the end, which has to be a good one; the rest of what it printed.
     pub fn ended_well(mut self) -> String {
         let mut text = String::new();
@@ -91,5 +107,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if !self.leave_files {
+            let socket = ringway::control::socket_path(&self.prefix.parse().unwrap());
+            let _ = fs::remove_dir_all(socket.parent().unwrap());
+        }
     }
 }

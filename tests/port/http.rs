@@ -32,10 +32,7 @@ fn serve(
 
 /// Answers with `fields` and `body` as one message.
 fn respond(queue: &mut Queue, request: &Message, status: u16, fields: &str, body: &[u8]) {
-    let mut response = queue.alloc(request.conn, fields.len() + body.len()).expect("a slot");
-    assert!(response.append(fields.as_bytes()) && response.append(body));
-    response.respond(request, status, fields.len(), true);
-    queue.send(response);
+    queue.respond(request, status, fields, body);
 }
 
 fn both(answer: impl Fn(&mut Queue, Message) + Copy, client: impl Fn(&Server) + Copy + Send) {
@@ -101,14 +98,14 @@ fn a_body_reaches_the_program_and_a_streamed_one_the_client() {
                 return;
             }
             let (conn, head, parts) = stash.swap_remove(at);
-            let request = head.request;
+            let request = head.number;
             queue.send(head);
             for mut part in parts {
-                part.request = request;
+                part.number = request;
                 queue.send(part);
             }
             let mut end = Message::marker(conn, BODY);
-            (end.request, end.meta) = (request, 1);
+            (end.number, end.meta) = (request, 1);
             queue.send(end);
         }),
         _ => {}

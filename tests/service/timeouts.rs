@@ -68,7 +68,7 @@ fn a_head_has_its_time_from_its_first_byte_and_a_body_from_its_last() {
     bed.advance(SECOND);
     assert_eq!((statuses(&bed, head), statuses(&bed, body)), (vec![408], vec![]));
     bed.advance(SECOND * 5);
-    assert_eq!(statuses(&bed, body), [0u16; 0]);
+    assert_eq!(statuses(&bed, body), [0; 0]);
     bed.receive(body, b"789");
     assert_eq!(bed.responses(body)[0].text(), (200, "0123456789"));
     bed.advance(SECOND * 8);

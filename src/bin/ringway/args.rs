@@ -28,12 +28,42 @@ pub enum Command {
     /// TCP echo on port 7007.
     #[command(after_long_help = run_epilogue())]
     Run(Box<RunArgs>),
+    /// Ask a running instance what it does, or tell it to stop
+    ///
+    /// Sends one command to the control socket of the instance and prints the reply. `ringway ctl
+    /// help` lists the commands that the instance has.
+    #[command(after_long_help = CTL_EXAMPLES)]
+    Ctl(CtlArgs),
     /// Say what this machine lacks for full speed, and the command that mends it
     ///
     /// One line per check: `ok`, `warn` (works, but loses speed or a feature) or `fail` (ringway
     /// cannot run), then what was found, what is lost, and the command that mends it.
     #[command(after_long_help = "Exit codes:\n  0  nothing fails\n  1  some check fails")]
     Doctor(DoctorArgs),
+}
+
+#[derive(clap::Args)]
+pub struct CtlArgs {
+    /// The instance, by the name it was started with
+    ///
+    /// Its socket is /run/ringway/NAME/control.sock as root, else
+    /// $XDG_RUNTIME_DIR/ringway/NAME/control.sock, or without such a directory
+    /// /tmp/ringway-UID/NAME/control.sock. `ringway run` prints it.
+    #[arg(long, value_name = "NAME", default_value = "ringway", conflicts_with = "socket")]
+    pub file_prefix: String,
+
+    /// The control socket, where it is elsewhere: another user's, or one that `socket` in [control]
+    /// names
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+
+    /// Print JSON in place of lines
+    #[arg(long)]
+    pub json: bool,
+
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
 }
 
 #[derive(clap::Args)]
@@ -127,7 +157,36 @@ Exit codes:
   1  ringway could not start, or `doctor` found something that keeps it from running
   2  the command line was not understood
 
+`ringway ctl` has one more: 3, no such instance runs.
+
 See `ringway run --help` for options, units, defaults and examples.";
+
+const CTL_EXAMPLES: &str = "\
+Commands of every instance:
+  help              all of them, with those that a program added
+  version           version, name, process and age
+  stats [lcores]    all counters, summed or by lcore; times in nanoseconds
+  listeners         where it listens, and with what
+  pools             memory: sizes, use, and how often none was left
+  lcores            cores, load and connections of each lcore
+  config get [KEY]  the configuration in force
+  stop              drain and end, as SIGTERM does, and wait until it is gone; given twice, what
+                    is left is cut
+
+Examples:
+  ringway ctl stats
+  ringway ctl --file-prefix blue lcores        another instance
+  ringway ctl --json pools | jq '.[].in_use'
+  ringway ctl config get dataplane.idle
+  ringway ctl stop && ringway run              the ports and the memory are free by then
+  echo stats | socat - UNIX-CONNECT:/run/ringway/ringway/control.sock
+                                               the same from any program; j/stats gives JSON
+
+Exit codes:
+  0  the reply is on standard output
+  1  the instance refused the command, or the reply did not come whole; why is on standard error
+  2  the command line was not understood
+  3  nobody listens there: no such instance runs, or it has no control socket";
 
 const EXAMPLES: &str = "\
 Examples:

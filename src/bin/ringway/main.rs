@@ -6,6 +6,8 @@ mod args;
 #[cfg(not(loom))]
 mod command;
 #[cfg(not(loom))]
+mod ctl;
+#[cfg(not(loom))]
 mod doctor;
 #[cfg(not(loom))]
 mod options;

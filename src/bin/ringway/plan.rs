@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use ringway::config::{IdleMode, LcoreSpec, MemoryOptions, TransportKind, format_cpus, name_cores};
+use ringway::config::{IdleMode, LcoreSpec, MemoryOptions, format_cpus, name_cores};
 use ringway::error::{Error, Result};
 use ringway::sys::host;
 use ringway::sys::topology::Topology;
@@ -58,10 +58,7 @@ impl fmt::Display for Plan<'_> {
             writeln!(f, "  lcore {id} on {cores}, NUMA node {}{main}", self.nodes_of(lcore))?;
         }
         for listener in &options.config.listeners {
-            let transport = match listener.transport {
-                TransportKind::Tcp => "tcp",
-                TransportKind::Unix => "unix",
-            };
+            let transport = listener.transport.name();
             writeln!(f, "  listener {transport} {} {}", listener.address, listener.protocol)?;
         }
         writeln!(f, "  memory {}", memory(&options.memory, self.topology))?;

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use ringway::config::name_cores;
+use ringway::control::Control;
 use ringway::dataplane::{Builder, Dataplane, StopSignals};
 use ringway::error::Result;
 use ringway::sys::affinity;
@@ -38,11 +39,15 @@ pub fn run(options: RunOptions) -> Result<()> {
 
 fn start(options: RunOptions) -> Result<Dataplane> {
     let listeners = options.config.listeners.clone();
-    let dataplane = Builder::new(options.config, options.cores)
+    let said_nothing = options.config.control.is_none();
+    let mut builder = Builder::new(options.config, options.cores)
         .memory(options.memory)
         .file_prefix(options.file_prefix)
-        .idle(options.idle)
-        .start()?;
+        .idle(options.idle);
+    if said_nothing {
+        builder = builder.control(Control::new());
+    }
+    let dataplane = builder.start()?;
     for (node, pool) in dataplane.pools().iter() {
         let mib = pool.bytes() >> 20;
         say(&format!("pool on NUMA node {node}: {mib} MiB on {}", pool.pages()));
@@ -53,6 +58,9 @@ fn start(options: RunOptions) -> Result<Dataplane> {
     say(&format!("io_uring: {}", dataplane.uring_flags()));
     for (address, listener) in dataplane.addresses().iter().zip(&listeners) {
         say(&format!("listening on {address} ({})", listener.protocol));
+    }
+    if let Some(path) = dataplane.control_socket() {
+        say(&format!("control socket {}", path.display()));
     }
     Ok(dataplane)
 }

@@ -62,7 +62,7 @@ pub(super) fn access(source: &Source, address: &Address, raw: RawAccess) -> Resu
     })
 }
 
-fn file_mode(source: &Source, written: &Spanned<String>) -> Result<u32> {
+pub(super) fn file_mode(source: &Source, written: &Spanned<String>) -> Result<u32> {
     let mode = u32::from_str_radix(written.get_ref(), 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| {
         source.refuse(
@@ -73,7 +73,7 @@ fn file_mode(source: &Source, written: &Spanned<String>) -> Result<u32> {
     })
 }
 
-fn ids(source: &Source, written: Option<Spanned<Vec<u32>>>) -> Result<Vec<u32>> {
+pub(super) fn ids(source: &Source, written: Option<Spanned<Vec<u32>>>) -> Result<Vec<u32>> {
     match written {
         Some(ids) if ids.get_ref().is_empty() => Err(source.refuse(
             ids.span(),

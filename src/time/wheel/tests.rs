@@ -23,9 +23,9 @@ fn a_timer_fires_once_and_not_before_its_deadline() {
     let mut wheel = TimerWheel::new(4);
     let deadline = 5 + 10 * TICK_NS;
     wheel.schedule(at(5), 10 * TICK_NS, 7).expect("room");
-    assert_eq!(expire(&mut wheel, deadline - 1, 100), [0u32; 0]);
+    assert_eq!(expire(&mut wheel, deadline - 1, 100), [0; 0]);
     assert_eq!(expire(&mut wheel, deadline + TICK_NS, 100), [7]);
-    assert_eq!(expire(&mut wheel, deadline + TOP_LEVEL_NS, 100), [0u32; 0]);
+    assert_eq!(expire(&mut wheel, deadline + TOP_LEVEL_NS, 100), [0; 0]);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_deadline_on_a_tick_boundary_fires_right_there() {
     }
     assert_eq!(expire(&mut wheel, 0, 100), [1]);
     assert_eq!(expire(&mut wheel, TICK_NS, 100), [2]);
-    assert_eq!(expire(&mut wheel, 64 * TICK_NS - 1, 100), [0u32; 0]);
+    assert_eq!(expire(&mut wheel, 64 * TICK_NS - 1, 100), [0; 0]);
     assert_eq!(expire(&mut wheel, 64 * TICK_NS, 100), [3]);
     assert_eq!(expire(&mut wheel, 4096 * TICK_NS, 100), [4]);
 }
@@ -90,7 +90,7 @@ fn a_timer_armed_while_a_slot_is_half_done_takes_its_turn() {
     for item in 0..3 {
         wheel.schedule(at(0), 100 * TICK_NS, item).expect("room");
     }
-    assert_eq!(expire(&mut wheel, 100 * TICK_NS, 2), [0u32; 0]);
+    assert_eq!(expire(&mut wheel, 100 * TICK_NS, 2), [0; 0]);
     wheel.schedule(at(99 * TICK_NS), 0, 9).expect("room");
     assert_eq!(expire(&mut wheel, 100 * TICK_NS, 100), [9, 0, 1, 2]);
 }
@@ -103,7 +103,7 @@ fn the_first_deadline_is_exact_within_a_level_and_early_above_it() {
     let near = wheel.schedule(at(0), 3 * TICK_NS - 5, 2).expect("room");
     assert_eq!(wheel.next_deadline(), Some(at(3 * TICK_NS)));
     wheel.cancel(near);
-    assert_eq!(expire(&mut wheel, 192 * TICK_NS, 100), [0u32; 0]);
+    assert_eq!(expire(&mut wheel, 192 * TICK_NS, 100), [0; 0]);
     assert_eq!(wheel.next_deadline(), Some(at(200 * TICK_NS)));
 }
 

@@ -71,17 +71,17 @@ impl HeadMeta {
         Self(head.method as u32 | head.target_len << Self::METHOD_BITS | Self::KEEP_ALIVE)
     }
 
+    /// From the meta of a buf or message of kind [`HEAD`].
+    #[inline]
+    pub fn of_meta(meta: u32) -> Self {
+        Self(meta)
+    }
+
     /// The meta of a buf of kind [`HEAD`].
     #[inline]
     pub fn of(buf: &Buf) -> Self {
         debug_assert!(buf.kind() == HEAD);
         Self(buf.meta())
-    }
-
-    /// From such a meta, where a port's descriptor has it.
-    #[inline]
-    pub fn of_meta(meta: u32) -> Self {
-        Self(meta)
     }
 
     /// The method.
