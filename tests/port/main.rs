@@ -6,5 +6,6 @@
 mod common;
 
 mod http;
+mod life;
 mod program;
 mod raw;
