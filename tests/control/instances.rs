@@ -1,6 +1,7 @@
 //! Several instances, and those that follow one that was killed.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 
 use crate::bed::{Instance, toml};
 use crate::common::{command, configuration, wait_until};
@@ -66,6 +67,6 @@ fn a_name_is_free_again_as_soon_as_ctl_stop_returns() {
 fn i7_a_deleted_socket_is_made_again() {
     let instance = Instance::start("deleted");
     fs::remove_file(instance.socket()).unwrap();
-    wait_until(|| instance.socket().exists());
+    wait_until(|| UnixStream::connect(instance.socket()).is_ok());
     instance.text(&["version"]);
 }

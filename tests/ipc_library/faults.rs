@@ -1,6 +1,7 @@
 //! Part of a reply is never taken for all of it, and what one connection suffers no other does.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -196,7 +197,7 @@ fn i5_a_server_that_is_killed_within_a_reply_leaves_no_end_of_file() {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
-    wait_until(|| path.exists());
+    wait_until(|| UnixStream::connect(&path).is_ok());
     let mut stream = Client::new(&path).timeout(PATIENCE).stream("anything").unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
