@@ -7,5 +7,7 @@ mod common;
 
 mod hostile;
 mod http;
+mod life;
 mod program;
 mod raw;
+mod tool;
