@@ -8,3 +8,4 @@ mod common;
 mod http;
 mod program;
 mod raw;
+mod review;
