@@ -349,3 +349,7 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 16;
 /// Times that a starting instance makes its directory before it gives up: one of the same name that
 /// ends takes it along.
 pub const CONTROL_PLACE_TRIES_MAX: u32 = 10;
+
+/// How long an attached process may take to begin its answer to a request, in nanoseconds, unless the
+/// configuration says otherwise: what common proxies allow.
+pub const PORT_ANSWER_TIMEOUT_NS: u64 = 60_000_000_000;

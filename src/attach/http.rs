@@ -70,7 +70,7 @@ impl Queue {
         assert!(bytes <= self.slot_bytes_max(), "a response of {bytes} bytes fits no slot");
         let mut response = match bytes {
             0 => Message::marker(request.conn, 0),
-            _ => match self.alloc(request.conn, bytes) {
+            _ => match self.alloc_any(request.conn, bytes) {
                 Some(response) if self.deferred.is_empty() => response,
                 _ => return self.defer(request, status, fields, body),
             },
@@ -93,7 +93,7 @@ impl Queue {
     #[cold]
     pub(super) fn send_deferred(&mut self) {
         while let Some(next) = self.deferred.pop_front() {
-            let Some(mut response) = self.alloc(next.head.conn, next.bytes.len()) else {
+            let Some(mut response) = self.alloc_any(next.head.conn, next.bytes.len()) else {
                 return self.deferred.push_front(next);
             };
             let fits = response.append(&next.bytes);

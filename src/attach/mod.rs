@@ -47,6 +47,9 @@ use crate::sys::unix_stream;
 /// Looks at the queues before a waiting process sleeps: some 50 µs.
 const SPINS: u32 = 20_000;
 
+/// How long a process waits that has something to send for which the ring has no room.
+const UNSENT_NAP: Duration = Duration::from_millis(1);
+
 /// A port that this process is attached to. Dropping it detaches: what it was lent goes home.
 pub struct Attachment {
     queues: Vec<Queue>,
@@ -161,7 +164,11 @@ impl Attachment {
             }
             spin_loop();
         }
-        if self.prepare_sleep() {
+        // The ring may have room since.
+        self.queues.iter_mut().for_each(Queue::flush);
+        let unsent = self.queues.iter().any(Queue::has_unsent);
+        if unsent || self.prepare_sleep() {
+            let timeout = if unsent { Some(UNSENT_NAP) } else { timeout };
             let timeout = timeout.and_then(|t| PollTimeout::try_from(t).ok());
             let mut fds = [
                 PollFd::new(self.event.as_fd(), PollFlags::POLLIN),
@@ -181,7 +188,8 @@ impl Attachment {
     }
 
     /// Announces that this process is about to sleep until [`as_fd`](AsFd::as_fd) is readable, for
-    /// those who wait in a loop of their own (epoll, asyncio). `false`: there is something already.
+    /// those who wait in a loop of their own (epoll, asyncio). `false`: there is something already, or
+    /// something to [`flush`](Queue::flush) that found no room.
     /// After the wait, call [`awake`](Self::awake).
     #[must_use = "sleep only when this returns true"]
     pub fn prepare_sleep(&self) -> bool {

@@ -77,6 +77,19 @@ impl Message {
         }
     }
 
+    /// The end of the body of the response to `request`, or, with bytes from
+    /// [`Queue::alloc`](Queue::alloc), see [`part_of`](Self::part_of).
+    pub fn end_of(request: &Message) -> Self {
+        let number = request.number;
+        Self { conn: request.conn, number, kind: kind::BODY, meta: 1, lent: None }
+    }
+
+    /// Makes it the next part of the body of the response to `request`, or the last.
+    pub fn part_of(&mut self, request: &Message, last: bool) {
+        (self.conn, self.number) = (request.conn, request.number);
+        (self.kind, self.meta) = (kind::BODY, u32::from(last));
+    }
+
     /// The request that it is the head of; `None`: it is something else.
     #[inline]
     pub fn request(&self) -> Option<Request<'_>> {
@@ -106,13 +119,17 @@ struct Flow {
     in_flight: u32,
     /// Those that have to wait until it has fewer. Their slots bound them: what the dataplane has lent.
     backlog: VecDeque<Message>,
-    /// It was asked to receive nothing more from the peer meanwhile.
+    /// The peer is not received from meanwhile.
     paused: bool,
+    /// The program has asked for that itself.
+    held: bool,
+    /// Number of the request whose response is being sent.
+    number: u32,
 }
 
 impl Flow {
     const fn new(conn: ConnId) -> Self {
-        Self { conn, in_flight: 0, backlog: VecDeque::new(), paused: false }
+        Self { conn, in_flight: 0, backlog: VecDeque::new(), paused: false, held: false, number: 0 }
     }
 }
 
@@ -211,19 +228,41 @@ impl Queue {
         let flow = self.flow(conn);
         if flow.paused && flow.backlog.is_empty() {
             flow.paused = false;
+            if flow.held {
+                return;
+            }
             self.post(Message::marker(conn, mem::kind::RESUME));
         }
     }
 
-    /// An empty message with room for `bytes`, for `conn`. `None` when the dataplane has lent no such
+    /// An empty message with room for `bytes`, for `conn`. `None` when something that was sent on that
+    /// connection still waits for its peer ([`room`](Self::room)), or the dataplane has lent no such
     /// slot: it does when it has time, and when those that are in use come home.
     #[inline]
     pub fn alloc(&mut self, conn: ConnId, bytes: usize) -> Option<Message> {
+        if self.room(conn) == 0 {
+            return None;
+        }
+        self.alloc_any(conn, bytes)
+    }
+
+    /// The same, however much waits on the connection.
+    #[inline]
+    pub(super) fn alloc_any(&mut self, conn: ConnId, bytes: usize) -> Option<Message> {
         let fits = |class: &usize| self.memory.slot_bytes(*class).is_some_and(|slot| slot >= bytes);
         let class = (0..CLASSES_MAX).filter(fits).find(|&class| !self.stock[class].is_empty())?;
         // The last that came is the one whose bytes are still in a cache.
         let lent = self.stock[class].pop();
         Some(Message { conn, number: 0, kind: mem::kind::DATA, meta: 0, lent })
+    }
+
+    /// Messages that may be sent on `conn` before one has to wait for the peer to take some.
+    pub fn room(&self, conn: ConnId) -> usize {
+        match self.flows.get(conn.slot() as usize).filter(|flow| flow.conn == conn) {
+            None => PORT_WINDOW_BUFS as usize,
+            Some(flow) if !flow.backlog.is_empty() => 0,
+            Some(flow) => PORT_WINDOW_BUFS.saturating_sub(flow.in_flight) as usize,
+        }
     }
 
     /// Sends a message, in order with those before it on its connection. What has no room yet, because
@@ -233,19 +272,35 @@ impl Queue {
     #[inline]
     pub fn send(&mut self, message: Message) {
         let conn = message.conn;
-        if message.kind == mem::kind::ABORT {
-            self.flow(conn).backlog.clear();
-        } else if is_counted(&message) {
-            let flow = self.flow(conn);
-            if flow.in_flight >= PORT_WINDOW_BUFS || !flow.backlog.is_empty() {
+        match message.kind {
+            mem::kind::DATA | kind::BODY => {
+                let flow = self.flow(conn);
+                if flow.number != message.number {
+                    return; // part of a response that has ended
+                }
+                if flow.in_flight >= PORT_WINDOW_BUFS || !flow.backlog.is_empty() {
+                    return self.put_off(message);
+                }
+                flow.in_flight += 1;
+            }
+            kind::RESPONSE => {
+                // Whatever is left of the response before it is for nobody.
+                let flow = self.flow(conn);
+                flow.backlog.clear();
+                (flow.in_flight, flow.number) = (0, message.number);
+            }
+            mem::kind::ABORT => self.flow(conn).backlog.clear(),
+            mem::kind::CLOSE if !self.flow(conn).backlog.is_empty() => {
                 return self.put_off(message);
             }
-            flow.in_flight += 1;
-        } else if message.kind == kind::RESPONSE {
-            // Its body begins afresh: all of the response before it is out.
-            self.flow(conn).in_flight = 0;
-        } else if message.kind == mem::kind::CLOSE && !self.flow(conn).backlog.is_empty() {
-            return self.put_off(message);
+            mem::kind::PAUSE | mem::kind::RESUME => {
+                let flow = self.flow(conn);
+                flow.held = message.kind == mem::kind::PAUSE;
+                if flow.paused {
+                    return; // it is not received from already, and will be when nothing waits
+                }
+            }
+            _ => {}
         }
         self.post(message);
     }
@@ -274,6 +329,8 @@ impl Queue {
     #[inline]
     fn write(&mut self, message: Message) {
         let Message { conn, number, kind, meta, lent } = message;
+        let ours = lent.as_ref().is_none_or(|lent| lent.is_of(&self.memory));
+        assert!(ours, "a message goes back by the queue that it came from");
         let terms = lent.map_or(Terms::NONE, Lent::into_terms);
         self.push(conn, number, terms, meta << 8 | u32::from(kind));
     }
@@ -327,10 +384,15 @@ impl Queue {
         self.into.peer_fault() || self.out.peer_fault()
     }
 
+    /// Whether there is something in hand for which the ring had no room.
+    pub(super) fn has_unsent(&self) -> bool {
+        !self.overflow.is_empty() || self.memory.has_dropped()
+    }
+
     /// With something in hand for which the ring has no room, there is no sleep: nobody would tell of
     /// the room.
     pub(super) fn sleep_unless_input(&self) -> bool {
-        self.ours.sleep_unless(|| self.into.has_moved() || !self.overflow.is_empty())
+        self.ours.sleep_unless(|| self.into.has_moved() || self.has_unsent())
     }
 
     pub(super) fn awake(&self) {

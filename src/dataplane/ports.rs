@@ -127,17 +127,28 @@ impl Ports {
         }
     }
 
+    /// Takes the port for a process. One whose last process has just ended is given a moment to come
+    /// home.
     fn reserve(&self, name: &str, process: Attached) -> Result<Seat> {
-        let mut attached = self.attached();
-        if let Some((Attached { pid, .. }, _)) = attached.get(name) {
-            return Err(Error::new(
-                format!("attach to port `{name}`"),
-                format!("process {pid} is attached to it"),
-                "end that process first, or give this one a port of its own",
-            ));
+        const LOOKS: u32 = 2000;
+        for look in 0.. {
+            let mut attached = self.attached();
+            let Some((Attached { pid, .. }, lifeline)) = attached.get(name) else {
+                attached.insert(name.to_owned(), (process, None));
+                return Ok(Seat { ports: self.clone(), name: name.to_owned() });
+            };
+            let ended = lifeline.as_ref().is_some_and(|lifeline| lifeline.has_ended());
+            if !ended || look == LOOKS {
+                return Err(Error::new(
+                    format!("attach to port `{name}`"),
+                    format!("process {pid} is attached to it"),
+                    "end that process first, or give this one a port of its own",
+                ));
+            }
+            drop(attached);
+            std::thread::sleep(Duration::from_millis(1));
         }
-        attached.insert(name.to_owned(), (process, None));
-        Ok(Seat { ports: self.clone(), name: name.to_owned() })
+        unreachable!("the loop ends by a return")
     }
 
     fn attach_reserved(

@@ -6,7 +6,7 @@ use crate::config::ListenerConfig;
 use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
-use crate::limits::HTTP_TIMEOUT_MS_MAX;
+use crate::limits::{HTTP_TIMEOUT_MS_MAX, PORT_ANSWER_TIMEOUT_NS};
 use crate::pipeline::chain::http1::Settings;
 use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
@@ -211,10 +211,17 @@ impl Protocol {
 }
 
 impl ProtocolContext<'_> {
+    /// How long the process at a port may take to begin an answer.
+    fn answer_timeout_ns(&self) -> Result<u64> {
+        let ms = bounded("http", self.settings, "answer_timeout_ms", 1, HTTP_TIMEOUT_MS_MAX)?;
+        Ok(ms.map_or(PORT_ANSWER_TIMEOUT_NS, |ms| ms * 1_000_000))
+    }
+
     /// What the listener's settings say of HTTP/1.1, and the usual where they say nothing. Settings
     /// that it does not know are refused.
     pub fn http_settings(&self) -> Result<Settings> {
-        const KNOWN: [&str; 8] = [
+        const KNOWN: [&str; 9] = [
+            "answer_timeout_ms",
             "max_body_bytes",
             "max_head_bytes",
             "max_headers",
@@ -224,7 +231,9 @@ impl ProtocolContext<'_> {
             "body_timeout_ms",
             "keep_alive_timeout_ms",
         ];
-        no_other_settings("http", self.settings, &KNOWN)?;
+        // The first is about a port.
+        let known = if self.port.is_some() { &KNOWN[..] } else { &KNOWN[1..] };
+        no_other_settings("http", self.settings, known)?;
         let mut http = Settings::for_slots(self.small_slots, self.large_slots);
         let number = |name, least, most| bounded("http", self.settings, name, least, most);
         let set = |place: &mut u32, name, least| {
@@ -260,7 +269,8 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
                 "leave `unattended` out: they are answered with 503",
             ));
         }
-        return Protocol::http(context, http::PortService::new(context.slots, port));
+        let timeout_ns = context.answer_timeout_ns()?;
+        return Protocol::http(context, http::PortService::new(context.slots, port, timeout_ns));
     }
     Protocol::http(context, Builtin::new(context.status.clone()))
 }

@@ -148,16 +148,20 @@ impl Remote {
         let (Some(queue), Some(attachment)) = (cx.ports.queue(self.port), self.attachment) else {
             return true;
         };
-        // The first of what waits is its OPEN.
-        while let Some(buf) = self.parked.pop(&mut conn.parked) {
-            if let Err(buf) = queue.send(buf, 0) {
-                let back = self.parked.push_front(&mut conn.parked, buf);
-                assert!(back.is_ok(), "it was just popped");
-                return false;
-            }
+        // The first of what waits is its OPEN; what came behind it follows as from one that is behind.
+        if let Some(open) = self.parked.pop(&mut conn.parked)
+            && let Err(open) = queue.send(open, 0)
+        {
+            let back = self.parked.push_front(&mut conn.parked, open);
+            assert!(back.is_ok(), "it was just popped");
+            return false;
         }
         conn.owner = Owner::Process(attachment);
-        push(output, Buf::marker(conn.conn, kind::RESUME));
+        if conn.parked.is_empty() {
+            push(output, Buf::marker(conn.conn, kind::RESUME));
+        } else {
+            self.behind.push_back(slot as u32);
+        }
         true
     }
 

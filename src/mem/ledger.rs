@@ -268,23 +268,21 @@ impl Ledger {
         self.classes.len()
     }
 
-    /// Whether this buf may be lent as far as its connection goes: one always, and then as many as a
-    /// quarter of what is left of the slots of its size. So however many connections bring more than
-    /// the process takes, some is left for the others.
+    /// Whether this buf may be lent now: a slot of its size is left, and its connection has none, or fewer
+    /// than a quarter of what is left. So however many connections bring more than the process takes,
+    /// some is left for the others.
     #[inline]
     pub fn may_lend(&self, buf: &Buf) -> bool {
-        let lent = match self.by_conn.get(buf.conn().slot() as usize) {
-            None | Some(0) => return true,
-            Some(&lent) => u32::from(lent),
-        };
         let class = match &self.slots {
             Slots::Pool => buf.owner().and_then(|owner| self.pool.class_index(owner)),
             Slots::Own { .. } => {
                 self.classes.iter().position(|class| class.slot_bytes as usize >= buf.len())
             }
         };
-        let left = class.map(|index| &self.classes[index]).map(|c| c.messages_max - c.messages);
-        left.is_none_or(|left| lent * 4 < left)
+        let Some(class) = class.map(|index| &self.classes[index]) else { return true };
+        let lent = self.by_conn.get(buf.conn().slot() as usize).copied().unwrap_or(0);
+        let left = class.messages_max.saturating_sub(class.messages);
+        left > 0 && (lent == 0 || u32::from(lent) * 4 < left)
     }
 
     /// Slots that are lent.

@@ -103,7 +103,12 @@ impl PeerMemory {
         Some(Lent { slot, slot_bytes, terms: Terms { len, ..*terms }, empty, memory: self.clone() })
     }
 
-    /// The oldest of the loans that were dropped.
+    /// Whether there are loans that were dropped.
+    pub fn has_dropped(&self) -> bool {
+        !self.dropped.borrow().is_empty()
+    }
+
+    /// One of the loans that were dropped.
     pub fn next_dropped(&self) -> Option<Terms> {
         self.dropped.borrow_mut().pop()
     }
@@ -133,6 +138,11 @@ impl Lent {
         // SAFETY: `this` is not used again, and its drop, which would give the slot back, never runs.
         unsafe { std::ptr::drop_in_place(&raw mut this.memory) };
         terms
+    }
+
+    /// Whether it was lent out of this memory.
+    pub fn is_of(&self, memory: &Rc<PeerMemory>) -> bool {
+        Rc::ptr_eq(&self.memory, memory)
     }
 
     /// Class of the slot.

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
 use super::Fault;
 
 /// The dataplane's end.
@@ -46,6 +48,12 @@ impl Lifeline {
                 _ => return,
             }
         }
+    }
+
+    /// Whether it has ended, as the kernel knows it.
+    pub fn has_ended(&self) -> bool {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::empty())];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ended| ended > 0)
     }
 
     /// Why the process was cut off, if it was.

@@ -2,6 +2,8 @@
 //! and the body of a request pass to it as they lie in their slots; of its responses ringway writes
 //! the heads.
 
+use std::collections::VecDeque;
+
 use super::{Body, Pull, Ready, Reply, Request, Response, Service};
 use crate::counters::{Counter, Reason};
 use crate::handler::stall::Stall;
@@ -11,6 +13,7 @@ use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::BODY;
 use crate::port::{self, Fault, PortIndex, Received, ResponseMeta};
 use crate::proto::http1::Method;
+use crate::time::Instant;
 
 /// Parts of a body that are told to the process together, once they are out.
 const CREDIT_BUFS: u32 = 32;
@@ -47,6 +50,8 @@ struct Slot {
     waiting: u32,
     /// Parts that were sent since the process was told.
     untold: u32,
+    /// The first part that waits came with the head, and is not counted.
+    has_first: bool,
 }
 
 impl Slot {
@@ -59,6 +64,7 @@ impl Slot {
         parts: BufList::EMPTY,
         waiting: 0,
         untold: 0,
+        has_first: false,
     };
 }
 
@@ -68,6 +74,13 @@ pub struct PortService {
     slots: Box<[Slot]>,
     parts: BufStore,
     requests: u32,
+    /// Those that the process has not answered, oldest first, with the time they were sent at; some have
+    /// been answered since.
+    asked: VecDeque<(u32, u32, Instant)>,
+    /// How long it may take to answer.
+    timeout_ns: u64,
+    /// What there was no room in the ring to tell.
+    unsaid: VecDeque<(Buf, u32)>,
     /// Which attachment the requests are with.
     attachment: Option<u32>,
     /// After a process went: requests of connections below it have been given up.
@@ -76,13 +89,17 @@ pub struct PortService {
 }
 
 impl PortService {
-    /// A service for connections with slots below `slots`.
-    pub fn new(slots: u32, port: PortIndex) -> Self {
+    /// A service for connections with slots below `slots`, whose process may take `timeout_ns` to begin an
+    /// answer.
+    pub fn new(slots: u32, port: PortIndex, timeout_ns: u64) -> Self {
         Self {
             port,
             slots: (0..slots).map(|_| Slot::NONE).collect(),
             parts: BufStore::new(HTTP_HELD_BUFS),
             requests: 0,
+            asked: VecDeque::with_capacity(slots as usize),
+            timeout_ns,
+            unsaid: VecDeque::new(),
             attachment: None,
             given_up: None,
             stall: Stall::default(),
@@ -96,6 +113,7 @@ impl PortService {
         if attachment != self.attachment {
             self.attachment = attachment;
             self.stall.clear();
+            self.unsaid.clear();
             self.given_up = Some(0);
         }
     }
@@ -111,6 +129,42 @@ impl PortService {
             self.cut(cx, Fault::Stalled);
         }
         false
+    }
+
+    /// Tells the process something about `conn`, now or when there is room.
+    fn say(&mut self, cx: &mut Cx, conn: ConnId, kind: u8, meta: u32, request: u32) {
+        let mut word = Buf::marker(conn, kind);
+        word.set_kind(kind, meta);
+        self.unsaid.push_back((word, request));
+        self.say_rest(cx);
+    }
+
+    fn say_rest(&mut self, cx: &mut Cx) {
+        while let Some((word, request)) = self.unsaid.pop_front() {
+            let Some(queue) = cx.ports.queue(self.port) else { return self.unsaid.clear() };
+            if let Err(word) = queue.send(word, request) {
+                return self.unsaid.push_front((word, request));
+            }
+        }
+    }
+
+    /// The oldest request that the process takes too long to answer.
+    fn overdue(&mut self, cx: &mut Cx) -> Option<Ready> {
+        while let Some(&(index, request, since)) = self.asked.front() {
+            let slot = &self.slots[index as usize];
+            let awaited = slot.request == request && slot.answer == Answer::Awaited;
+            if awaited && cx.now.ns_since(since) < self.timeout_ns {
+                return None;
+            }
+            self.asked.pop_front();
+            if awaited {
+                let conn = slot.conn;
+                cx.counters.add(Counter::Timeouts, 1);
+                self.closed(cx, conn);
+                return Some(Ready::Response(conn, Response::text(504, "no answer in time\n")));
+            }
+        }
+        None
     }
 
     #[cold]
@@ -192,6 +246,7 @@ impl PortService {
             Body::Stream(None)
         } else {
             slot.answer = Answer::Streaming;
+            slot.has_first = !word.is_empty();
             if !word.is_empty() && self.parts.push(&mut slot.parts, word).is_err() {
                 cx.counters.drop_one(Reason::Protocol);
                 self.forget(conn.slot() as usize);
@@ -264,6 +319,15 @@ impl Service for PortService {
             return Reply::Busy;
         }
         self.requests = number.wrapping_add(1);
+        self.forget(conn.slot() as usize);
+        if self.asked.len() == self.asked.capacity() {
+            let slots = &self.slots;
+            self.asked.retain(|&(index, request, _)| {
+                let slot = &slots[index as usize];
+                slot.request == request && slot.answer == Answer::Awaited
+            });
+        }
+        self.asked.push_back((conn.slot(), number, cx.now));
         let (is_head, answer) = (request.method() == Method::Head, Answer::Awaited);
         self.slots[conn.slot() as usize] =
             Slot { conn, request: number, attachment, is_head, answer, ..Slot::NONE };
@@ -297,14 +361,15 @@ impl Service for PortService {
             *slot = Slot::NONE;
             return Pull::End;
         };
-        slot.waiting = slot.waiting.saturating_sub(1);
+        if std::mem::replace(&mut slot.has_first, false) {
+            return Pull::Part(part);
+        }
+        slot.waiting -= 1;
         slot.untold += 1;
-        if slot.untold >= CREDIT_BUFS {
-            let (mut credit, request) = (Buf::marker(conn, port::kind::CREDIT), slot.request);
-            credit.set_kind(port::kind::CREDIT, slot.untold);
-            if cx.ports.queue(self.port).is_some_and(|queue| queue.send(credit, request).is_ok()) {
-                slot.untold = 0;
-            }
+        if slot.untold >= CREDIT_BUFS && self.attachment == Some(slot.attachment) {
+            let (untold, request) = (slot.untold, slot.request);
+            slot.untold = 0;
+            self.say(cx, conn, port::kind::CREDIT, untold, request);
         }
         Pull::Part(part)
     }
@@ -316,7 +381,10 @@ impl Service for PortService {
         {
             return Some(ready);
         }
-        self.receive(cx)
+        if !self.unsaid.is_empty() {
+            self.say_rest(cx);
+        }
+        self.overdue(cx).or_else(|| self.receive(cx))
     }
 
     fn flush(&mut self, cx: &mut Cx) {
@@ -334,11 +402,10 @@ impl Service for PortService {
         if slot.conn != conn {
             return;
         }
-        let request = slot.request;
+        let (request, attachment) = (slot.request, slot.attachment);
         self.forget(conn.slot() as usize);
-        // Where there is no room the process learns it from what becomes of its answer: nothing.
-        if let Some(queue) = cx.ports.queue(self.port) {
-            let _ = queue.send(Buf::marker(conn, kind::CLOSED), request);
+        if self.attachment == Some(attachment) {
+            self.say(cx, conn, kind::CLOSED, 0, request);
         }
     }
 }

@@ -43,6 +43,8 @@ struct Plan {
     wants: Wants,
     /// The head alone is sent.
     silent: bool,
+    /// Most bytes of a body that find room behind the head.
+    inline_max: usize,
 }
 
 impl Asked {
@@ -102,19 +104,21 @@ impl Plan {
         };
         let closes = asked.closes(wants) || frame == BodyFrame::UntilClose;
         let (connection, close) = (asked.connection(closes), asked.close(closes));
-        Some(Self { frame, connection, close, wants, silent })
+        // Field lines that leave no room in a slot are too many.
+        let inline_max = INLINE_BYTES_MAX.checked_sub(response.fields.lines.len())?;
+        Some(Self { frame, connection, close, wants, silent, inline_max })
     }
 
     fn upgrade(protocol: &'static str) -> Self {
         let connection = Connection::Upgrade(protocol);
         let (frame, close, wants) = (BodyFrame::None, Close::No, Wants::Nobody);
-        Self { frame, connection, close, wants, silent: true }
+        Self { frame, connection, close, wants, silent: true, inline_max: 0 }
     }
 
     /// What of the body goes into one slot with the head.
     fn inline<'a>(&self, body: &'a Body) -> &'a [u8] {
         match body {
-            Body::Bytes(bytes) if !self.silent && bytes.len() <= INLINE_BYTES_MAX => bytes,
+            Body::Bytes(bytes) if !self.silent && bytes.len() <= self.inline_max => bytes,
             Body::Buf(buf) if !self.silent && buf.len() <= BUF_INLINE_BYTES_MAX => buf,
             _ => &[],
         }
@@ -123,7 +127,7 @@ impl Plan {
     /// Where what does not is to come from.
     fn source(&self, body: Body) -> Source {
         match body {
-            Body::Bytes(bytes) if !self.silent && bytes.len() > INLINE_BYTES_MAX => {
+            Body::Bytes(bytes) if !self.silent && bytes.len() > self.inline_max => {
                 Source::Bytes(bytes, 0)
             }
             Body::Buf(buf) if !self.silent && buf.len() > BUF_INLINE_BYTES_MAX => Source::Buf(buf),
@@ -145,7 +149,8 @@ impl<S: Service> Http<S> {
     ) -> bool {
         let Some(bytes) = response.small_body() else { return false };
         let encoder = &mut self.encoder;
-        let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
+        let room_bytes = bytes.len() + response.fields.lines.len() + HTTP_REPLY_HEAD_BYTES_MAX;
+        let Ok(tail) = tail(cx, out, conn, room_bytes) else {
             return false;
         };
         let written = tail.fill(|room| {
@@ -175,7 +180,7 @@ impl<S: Service> Http<S> {
             if status != FAILED {
                 tracing::error!(status, "a service gave a response that its request forbids");
             }
-            return self.fail(cx, asked, out);
+            return self.refuse(cx, asked, &response, out);
         };
         let inline = plan.inline(&response.body);
         // In front of the head where the peer waits for it, so that both are written or neither.
@@ -197,12 +202,13 @@ impl<S: Service> Http<S> {
             room.get_mut(head_end..end)?.copy_from_slice(inline);
             Some(end)
         };
-        let bytes = inline.len() + HTTP_REPLY_HEAD_BYTES_MAX + before.len();
+        let lines_bytes = response.fields.lines.len();
+        let bytes = inline.len() + lines_bytes + HTTP_REPLY_HEAD_BYTES_MAX + before.len();
         match append(cx, out, asked.conn, bytes, write) {
             Ok(true) => {}
             Ok(false) => {
                 tracing::error!(response.status, "a response has an illegal field, or too many");
-                return self.fail(cx, asked, out);
+                return self.refuse(cx, asked, &response, out);
             }
             Err(Stalled) => {
                 self.keep(asked.conn, response);
@@ -215,6 +221,21 @@ impl<S: Service> Http<S> {
         let source = plan.source(response.body);
         self.head_is_out(cx, asked, &plan, source, out);
         Ok(())
+    }
+
+    /// The same for a response that cannot be sent: its service has no more part in it.
+    #[cold]
+    fn refuse(
+        &mut self,
+        cx: &mut Cx,
+        asked: &Asked,
+        response: &Response,
+        out: &mut Burst,
+    ) -> Result<(), Stalled> {
+        if response.is_service() {
+            self.service.closed(cx, asked.conn);
+        }
+        self.fail(cx, asked, out)
     }
 
     /// The head is written: what follows it?

@@ -85,7 +85,9 @@ impl Response {
     #[inline]
     pub(super) fn small_body(&self) -> Option<&[u8]> {
         match &self.body {
-            Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+            Body::Bytes(bytes) if bytes.len() + self.fields.lines.len() <= SMALL_BYTES_MAX => {
+                Some(bytes)
+            }
             _ => None,
         }
     }

@@ -212,11 +212,16 @@ impl<S: Service> Http<S> {
         let exchange = self.exchange(conn);
         if exchange.answer != Answer::Owed || exchange.wants != Wants::Service {
             tracing::error!("a service gave a response that it did not owe");
+            if response.is_service() {
+                self.service.closed(cx, conn);
+            }
             return;
         }
         exchange.wants = Wants::Nobody;
+        // Where `100 Continue` was not written, the peer may hold its body back for ever.
+        let body_whole = std::mem::replace(&mut exchange.continue_due, false);
         let body_open = exchange.body_open;
-        let asked = Asked { body_whole: false, ..self.owed(conn, !body_open) };
+        let asked = Asked { body_whole, ..self.owed(conn, !body_open) };
         // One that finds no slot is kept, and tried again by `advance`.
         let _ = self.respond(cx, &asked, response, out);
     }
