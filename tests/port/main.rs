@@ -11,3 +11,4 @@ mod life;
 mod program;
 mod raw;
 mod tool;
+mod review;
