@@ -7,6 +7,7 @@
 mod doorbell;
 mod mailbox;
 mod mpmc;
+mod port;
 mod slots;
 mod spsc;
 

@@ -8,7 +8,8 @@ usage: scripts/sanitize.sh [thread|address|all] [TEST ARGUMENTS...]     (default
 
   thread    ThreadSanitizer: data races. It does not model fences, so it says nothing about the
             doorbell's sleep protocol; that is held by the loom model loom-tests/doorbell.rs.
-  address   AddressSanitizer: reads and writes out of bounds, use after free, leaks.
+  address   AddressSanitizer: reads and writes out of bounds, use after free, leaks. Processes at
+            ports, hostile ones among them, run here alone: both sides map a port's memory.
 
 RING_STRESS_ITEMS (here 100000 unless set) and MEM_STRESS_ROUNDS (20000) scale the tests,
 RING_STRESS_SEED and MEM_STRESS_SEED repeat a run.
@@ -37,9 +38,15 @@ export TSAN_OPTIONS="suppressions=$suppressions ${TSAN_OPTIONS:-}"
 for kind in "${kinds[@]}"; do
     echo "== $kind"
     # Two mappings of one memory look unordered to ThreadSanitizer.
-    if [ "$kind" = thread ]; then export RING_STRESS_ONE_MAPPING=1; else unset RING_STRESS_ONE_MAPPING; fi
+    tests=(--test ring_stress --test mem_stress)
+    if [ "$kind" = thread ]; then
+        export RING_STRESS_ONE_MAPPING=1
+    else
+        unset RING_STRESS_ONE_MAPPING
+        tests+=(--test port)
+    fi
     RUSTC_BOOTSTRAP=1 \
         RUSTFLAGS="-Zsanitizer=$kind -Cunsafe-allow-abi-mismatch=sanitizer" \
         cargo test --target $target --target-dir "target/sanitize-$kind" \
-        --test ring_stress --test mem_stress -- --test-threads=1 --no-capture "$@"
+        "${tests[@]}" -- --test-threads=1 --no-capture "$@"
 done

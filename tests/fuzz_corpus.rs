@@ -16,6 +16,8 @@ mod http1_head;
 mod ipc_chain;
 #[path = "../fuzz/bodies/ipc_line.rs"]
 mod ipc_line;
+#[path = "../fuzz/bodies/port_up.rs"]
+mod port_up;
 
 /// Runs `check` over every file of a corpus, and over every prefix of it.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -54,6 +56,11 @@ fn every_line_of_the_corpus_holds() {
 #[test]
 fn every_list_of_operations_on_commands_holds() {
     replay("ipc_chain", ipc_chain::check);
+}
+
+#[test]
+fn every_list_of_descriptors_of_the_corpus_holds() {
+    replay("port_up", port_up::check);
 }
 
 /// Request lines with the first of their fields.
@@ -207,5 +214,15 @@ proptest! {
         operations in prop::collection::vec(prop_oneof![0x20u8..0x60, any::<u8>()], 0..40),
     ) {
         ipc_chain::check(&operations);
+    }
+
+    #[test]
+    fn lists_of_random_descriptors_hold(
+        operations in prop::collection::vec(
+            prop_oneof![0x20u8..0x60, 0x60u8..0xc0, Just(0xe0u8), any::<u8>()],
+            0..200,
+        ),
+    ) {
+        port_up::check(&operations);
     }
 }

@@ -196,7 +196,9 @@ impl Queue {
     fn supply(&mut self) {
         for class in 0..self.ledger.classes() {
             // Supplies never fill the ring: messages have to find room.
+            // Room is asked for last: the process may move its index between the two looks.
             while self.out.free() > self.out.capacity() / 2
+                && !self.out.is_full()
                 && let Some(terms) = self.ledger.supply(class)
             {
                 self.push(ConnId::NONE, 0, terms, u32::from(kind::SUPPLY));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mem::Trust;
+use crate::mem::{ConnId, Trust};
 
 /// What the account knows of one slot.
 #[derive(Debug, Clone, Copy, Default)]
@@ -161,6 +161,7 @@ impl Bed {
         let mut buf = self.pool.alloc(bytes)?;
         self.next_byte = self.next_byte.wrapping_add(1);
         assert!(buf.append(&vec![self.next_byte; bytes]));
+        buf.set_conn(ConnId::new(0, u32::from(self.next_byte % 5), 0));
         Some(buf)
     }
 
@@ -299,6 +300,11 @@ impl Bed {
     fn audit(&self) {
         let lent: usize = self.accounts.iter().map(|a| a.lent(false) + a.lent(true)).sum();
         assert_eq!(self.ledger.lent() as usize, lent);
+        let entries = self.accounts.iter().flat_map(|account| &account.entries);
+        let messages =
+            entries.filter(|e| !e.is_supply).map(|e| usize::from(e.shares)).sum::<usize>();
+        let by_conn = self.ledger.by_conn.iter().map(|&lent| usize::from(lent)).sum::<usize>();
+        assert_eq!(by_conn, messages, "what each connection has lent");
         let mut out: Vec<(usize, u32)> =
             self.kept.iter().chain(&self.taken).map(|buf| (buf.capacity(), buf.slot())).collect();
         if !self.is_own {
@@ -338,6 +344,7 @@ fn fill(ledger: &mut Ledger, pool: &Mempool, bytes: usize) -> usize {
     let lend = |_: &usize| {
         let mut buf = pool.alloc(bytes).unwrap();
         assert!(buf.append(&vec![1; bytes]));
+        buf.set_conn(ConnId::new(0, 0, 0));
         ledger.lend(buf).is_ok()
     };
     (0..).take_while(lend).count()
@@ -396,6 +403,7 @@ fn a_slot_has_as_many_shares_as_its_count_holds_and_no_more() {
     let mut ledger = Ledger::of_pool(pool.clone());
     let mut buf = pool.alloc(1).unwrap();
     assert!(buf.append(b"a"));
+    buf.set_conn(ConnId::new(0, 0, 0));
     for _ in 0..u16::MAX {
         assert!(ledger.lend(buf.slice(0, 1)).is_ok());
     }
@@ -428,6 +436,7 @@ fn bytes_of_another_pool_are_copied_to_this_one() {
     let mut ledger = Ledger::of_pool(pool.clone());
     let mut buf = other.alloc(3).unwrap();
     assert!(buf.append(b"abc"));
+    buf.set_conn(ConnId::new(0, 0, 0));
     let terms = ledger.lend(buf).unwrap();
     assert_eq!((other.missing(), pool.missing(), ledger.take_copied_bytes()), (0, 1, 3));
     let Ok(Taken::Buf(back)) = ledger.take(&terms) else { panic!("it was lent") };
