@@ -62,6 +62,6 @@ if [[ -n $check ]]; then
     check_header
     exit 0
 fi
-cargo build --locked "${build[@]}" --manifest-path capi/Cargo.toml --target-dir "$TARGET"
+cargo build --quiet --locked "${build[@]}" --manifest-path capi/Cargo.toml --target-dir "$TARGET"
 # Debug builds are for tests, which compare the header.
 if ((${#build[@]})) && find_cbindgen; then write_header capi/include/ringway.h; fi
