@@ -345,3 +345,7 @@ pub const CONTROL_MODE: u32 = 0o600;
 
 /// Commands that one instance's control socket works on at a time: operators and scripts.
 pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+
+/// Times that a starting instance makes its directory before it gives up: one of the same name that
+/// ends takes it along.
+pub const CONTROL_PLACE_TRIES_MAX: u32 = 10;

@@ -40,12 +40,40 @@ pub fn instances() -> Vec<String> {
     names
 }
 
-/// The same path, with its directories made.
-pub(super) fn make(prefix: &FilePrefix) -> Result<PathBuf> {
-    let base = base();
-    make_directory(&base, OTHERS_WRITE)?;
-    make_directory(&base.join(prefix.as_str()), OTHERS)?;
-    Ok(socket_path(prefix))
+/// A control socket's place; its directory goes with it where it is the usual one.
+pub(super) struct Place {
+    pub path: PathBuf,
+    own: Option<PathBuf>,
+}
+
+impl Place {
+    /// At this path, whose directory is somebody else's business.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), own: None }
+    }
+
+    /// The usual one, with its directories made.
+    pub fn make(prefix: &FilePrefix) -> Result<Self> {
+        let base = base();
+        make_directory(&base, OTHERS_WRITE)?;
+        let own = base.join(prefix.as_str());
+        make_directory(&own, OTHERS)?;
+        Ok(Self { path: own.join(SOCKET), own: Some(own) })
+    }
+
+    /// Whether an instance of the same name that ended just now took the directory with it.
+    pub fn is_gone(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| !own.exists())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            // It stays where another instance of that name has its socket in it.
+            let _ = fs::remove_dir(own);
+        }
+    }
 }
 
 fn base() -> PathBuf {

@@ -384,7 +384,7 @@ impl Handler for Remote {
         self.listen(cx, output);
         self.catch_up(cx, output);
         if let Some(queue) = cx.ports.queue(self.port) {
-            queue.flush();
+            cx.counters.add(Counter::CopiedBytes, queue.flush());
         }
         self.told.is_some()
     }

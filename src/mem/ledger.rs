@@ -292,9 +292,10 @@ impl Ledger {
         self.classes.iter().map(|class| class.messages + class.supplies).sum()
     }
 
-    /// Payload bytes copied so far.
-    pub fn copied_bytes(&self) -> u64 {
-        self.copied_bytes
+    /// Payload bytes copied since this was last asked.
+    #[inline]
+    pub fn take_copied_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.copied_bytes)
     }
 
     /// Takes back what the process sends: the named range of a slot that it was lent.

@@ -179,9 +179,9 @@ impl Queue {
     }
 
     /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it
-    /// sleeps and something was sent.
+    /// sleeps and something was sent. Returns the payload bytes that were copied in the turn.
     #[inline]
-    pub fn flush(&mut self) {
+    pub fn flush(&mut self) -> u64 {
         self.left = PORT_TURN_DESCRIPTORS;
         if self.unsupplied {
             self.supply();
@@ -190,6 +190,7 @@ impl Queue {
             self.unrung = false;
             self.theirs.ring();
         }
+        self.ledger.take_copied_bytes()
     }
 
     fn supply(&mut self) {
@@ -234,10 +235,5 @@ impl Queue {
     /// Slots that are with the process.
     pub fn lent(&self) -> u32 {
         self.ledger.lent()
-    }
-
-    /// Payload bytes copied between the port's slots and the mempool.
-    pub fn copied_bytes(&self) -> u64 {
-        self.ledger.copied_bytes()
     }
 }

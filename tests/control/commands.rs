@@ -49,7 +49,8 @@ fn help_lists_every_command_and_each_of_them_is_there() {
             "attach"
         ]
     );
-    for name in names.iter().filter(|name| !["stop", "config", "attach"].contains(&name.as_str())) {
+    let plain = |name: &&String| !["stop", "config", "attach"].contains(&name.as_str());
+    for name in names.iter().filter(plain) {
         assert!(!instance.text(&[name]).is_empty());
         let refused = complaint(instance.ctl(&[name, "nonsense"]), 1);
         assert!(refused.starts_with("error: "), "{refused}");

@@ -9,3 +9,4 @@ mod http;
 mod life;
 mod program;
 mod raw;
+mod tool;

@@ -321,7 +321,7 @@ impl Service for PortService {
 
     fn flush(&mut self, cx: &mut Cx) {
         if let Some(queue) = cx.ports.queue(self.port) {
-            queue.flush();
+            cx.counters.add(Counter::CopiedBytes, queue.flush());
         }
     }
 

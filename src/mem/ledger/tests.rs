@@ -429,7 +429,7 @@ fn bytes_of_another_pool_are_copied_to_this_one() {
     let mut buf = other.alloc(3).unwrap();
     assert!(buf.append(b"abc"));
     let terms = ledger.lend(buf).unwrap();
-    assert_eq!((other.missing(), pool.missing(), ledger.copied_bytes()), (0, 1, 3));
+    assert_eq!((other.missing(), pool.missing(), ledger.take_copied_bytes()), (0, 1, 3));
     let Ok(Taken::Buf(back)) = ledger.take(&terms) else { panic!("it was lent") };
     assert_eq!(&*back, b"abc");
 }
