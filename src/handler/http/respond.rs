@@ -197,7 +197,9 @@ impl<S: Service> Http<S> {
             room.get_mut(head_end..end)?.copy_from_slice(inline);
             Some(end)
         };
-        let bytes = inline.len() + HTTP_REPLY_HEAD_BYTES_MAX + before.len();
+        let head_bytes = before.len() + HTTP_REPLY_HEAD_BYTES_MAX + response.fields.lines.len();
+        // What no slot holds is found too long when it is written.
+        let bytes = (head_bytes + inline.len()).min(LARGE_SLOT_BYTES as usize);
         match append(cx, out, asked.conn, bytes, write) {
             Ok(true) => {}
             Ok(false) => {
