@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -62,14 +64,23 @@ class Dataplane:
         self.process.terminate()
         status = self.process.wait(PATIENCE_SECONDS)
         log = self.log()
-        self._directory.cleanup()
         assert status == 0 and "0 bufs missing" in log, log
 
     def kill(self) -> None:
         """As a crash would."""
         self.process.kill()
         self.process.wait(PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        """Leaves nothing behind, whatever has become of it."""
+        self.kill()
         self._directory.cleanup()
+
+    def is_free(self, port: str) -> bool:
+        """Whether nobody is attached to the port."""
+        command = [TARGET / "ringway", "ctl", "--socket", self.socket, "--json", "ports"]
+        answer = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        return any(row["port"] == port and row["pid"] is None for row in answer)
 
     def client(self) -> http.client.HTTPConnection:
         """A client of the HTTP port."""
@@ -90,19 +101,19 @@ class Dataplane:
 
 
 def exchange(client: socket.socket, sent: bytes) -> bytes:
-    """Sends all, says so, and returns all that comes back; the two at once."""
-    import threading
+    """Sends all, says so, and returns all that comes back; the two at once. The client is closed."""
 
     def send() -> None:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
 
-    sender = threading.Thread(target=send, daemon=True)
-    sender.start()
     back = bytearray()
-    while part := client.recv(65536):
-        back += part
-    sender.join(PATIENCE_SECONDS)
+    with client:
+        sender = threading.Thread(target=send, daemon=True)
+        sender.start()
+        while part := client.recv(65536):
+            back += part
+        sender.join(PATIENCE_SECONDS)
     return bytes(back)
 
 

@@ -10,6 +10,7 @@ TEXT = b"abc DEF 123\n" * 30_000
 class Examples(unittest.TestCase):
     def setUp(self) -> None:
         self.plane = Dataplane()
+        self.addCleanup(self.plane.close)
 
     def attach(self, example: str, *arguments: str) -> Program:
         program = Program(example, self.plane.socket, *arguments)

@@ -13,6 +13,7 @@ from ringway.library import FIELDS_BYTES_MAX, RESPOND_BYTES_MAX
 class Ports(unittest.TestCase):
     def setUp(self) -> None:
         self.plane = Dataplane()
+        self.addCleanup(self.plane.close)
         self.clients = ThreadPoolExecutor(8)
         self.addCleanup(self.clients.shutdown)
 
@@ -116,6 +117,8 @@ class Ports(unittest.TestCase):
         port.detach()
         port.detach()
         self.assertRaises(ValueError, port.wait)
+        # The name is free when the lcores have let go.
+        until(lambda: self.plane.is_free("app"))
         self.attach().detach()
         self.plane.end()
 
