@@ -310,8 +310,11 @@ impl Remote {
         match word.kind() {
             kind::DATA if u32::from(entry.in_flight) >= PORT_WINDOW_BUFS => {
                 cx.drop_buf(word, Reason::Protocol);
-                entry.owner = Owner::None;
-                push(output, Buf::marker(conn, kind::ABORT));
+                // Once; the process is still to hear that the connection is gone.
+                if u32::from(entry.in_flight) == PORT_WINDOW_BUFS {
+                    entry.in_flight += 1;
+                    push(output, Buf::marker(conn, kind::ABORT));
+                }
             }
             kind::DATA => {
                 entry.in_flight += 1;
