@@ -45,6 +45,7 @@ listener = [
 ]
 control = { socket = "$SOCKET" }
 TOML
+    : >"$WORK/dataplane.log"
     cpu=$(awk '/^Cpus_allowed_list/ { sub(/[,-].*/, "", $2); print $2 }' /proc/self/status)
     "$TARGET/debug/ringway" run --config "$WORK/ports.toml" -l "0@$cpu" --idle sleep --no-huge \
         --file-prefix "ports-$$" >"$WORK/dataplane.log" 2>&1 &
@@ -65,6 +66,7 @@ end_dataplane() {
 
 # start_program COMMAND...: returns once it is attached.
 start_program() {
+    : >"$WORK/program.log" # what the one before has said
     "$@" >"$WORK/program.log" 2>&1 &
     PROGRAM=$!
     await says program '^attached'
