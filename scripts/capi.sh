@@ -33,7 +33,7 @@ find_cbindgen() {
 
 # Writes the header to $1. What a caller in Rust has to promise is plain to one in C.
 write_header() {
-    "$CBINDGEN" --quiet --config capi/cbindgen.toml --lockfile capi/Cargo.lock capi |
+    "$CBINDGEN" --quiet --config capi/cbindgen.toml capi |
         sed -e '/^\/\/ # Safety$/,/^[^\/]/{/^\/\//d}' | sed -e '/^\/\/$/{N;/\n[^\/]/s/^[^\n]*\n//}' >"$1"
 }
 
@@ -62,6 +62,8 @@ if [[ -n $check ]]; then
     check_header
     exit 0
 fi
-cargo build --locked "${build[@]}" --manifest-path capi/Cargo.toml --target-dir "$TARGET"
+# The versions of ringway itself: what it has been built with serves here too.
+cp Cargo.lock capi/Cargo.lock
+cargo build --quiet "${build[@]}" --manifest-path capi/Cargo.toml --target-dir "$TARGET"
 # Debug builds are for tests, which compare the header.
 if ((${#build[@]})) && find_cbindgen; then write_header capi/include/ringway.h; fi

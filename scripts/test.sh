@@ -67,11 +67,14 @@ need_tool() {
 stage_fmt() {
     need_component fmt rustfmt
     cargo fmt --all --check
+    cargo fmt --manifest-path capi/Cargo.toml --check
 }
 
 stage_clippy() {
     need_component clippy clippy
     cargo clippy --locked --workspace --all-targets -- -D warnings
+    cp Cargo.lock capi/Cargo.lock
+    cargo clippy --manifest-path capi/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}" --all-targets -- -D warnings
 }
 
 stage_test() {

@@ -267,7 +267,8 @@ pub const MAILBOX_SLOTS: usize = if cfg!(loom) { 2 } else { 1024 };
 /// Writes from other threads whose completion one lcore still owes.
 pub const PENDING_WRITES_MAX: usize = 4096;
 
-/// Largest head of a response: status line, fixed fields, and the handler's own.
+/// Largest head of a response: status line, fixed fields, and the handler's own, without lines that
+/// were put together at run time: a slot is found for those.
 pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
 
 /// Descriptors in each ring of a port: a power of two.

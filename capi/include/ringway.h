@@ -193,7 +193,7 @@ int ringway_flush(struct ringway_port *port);
 int ringway_wait(struct ringway_port *port,
                  int timeout_ms);
 
-// An eventfd to wait for in a loop of one's own (poll, epoll): readable when something came while the
+// A descriptor to wait for in a loop of one's own (poll, epoll): readable when something came while the
 // program had announced its sleep. It stays the port's: do not read, write or close it. The order is
 //
 //     if (ringway_prepare_sleep(port) == 1)

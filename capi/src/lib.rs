@@ -238,7 +238,7 @@ pub unsafe extern "C" fn ringway_wait(port: *mut Port, timeout_ms: c_int) -> c_i
     unsafe { with_port(port, |port| port.wait(timeout_ms)) }
 }
 
-/// An eventfd to wait for in a loop of one's own (poll, epoll): readable when something came while the
+/// A descriptor to wait for in a loop of one's own (poll, epoll): readable when something came while the
 /// program had announced its sleep. It stays the port's: do not read, write or close it. The order is
 ///
 ///     if (ringway_prepare_sleep(port) == 1)

@@ -5,6 +5,7 @@ use std::thread;
 use ringway::attach::{Message, Queue};
 use ringway::mem::{Trust, kind};
 use ringway::pipeline::chain::http1::{BODY, HEAD};
+use ringway::port::ResponseMeta;
 
 use crate::common::{Server, Start, pattern};
 use crate::program::Program;
@@ -57,6 +58,26 @@ fn a_request_reaches_the_program_whole_and_its_response_the_client() {
             let head = "HTTP/1.1 200 OK\r\nDate: DATE\r\nContent-Length: 5\r\n\
                         Content-Type: text/x\r\nX-Y: z\r\n\r\n";
             assert_eq!(response.dated(), format!("{head}hello"));
+        }
+    });
+}
+
+#[test]
+fn field_lines_of_a_response_are_as_long_as_a_port_takes() {
+    let answer = |queue: &mut Queue, message: Message| {
+        if message.kind == HEAD {
+            let bytes = usize::from(ResponseMeta::FIELDS_BYTES_MAX) - "X: \r\n".len();
+            respond(queue, &message, 200, &format!("X: {}\r\n", "x".repeat(bytes)), b"hello");
+        }
+    };
+    both(answer, |server| {
+        let mut client = server.connect();
+        let requests = 20;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(requests));
+        for _ in 0..requests {
+            let response = client.response();
+            assert_eq!((response.status(), response.field("x").unwrap().len()), (200, 8186));
+            assert_eq!(response.body, b"hello");
         }
     });
 }
