@@ -117,7 +117,7 @@ pub fn run(cpu: &str) {
         let count = how.parse().unwrap_or(0);
         match what {
             "echo" => exchange(&mut port, count, |queue| echo(queue, u64::MAX)),
-            "take" => exchange(&mut port, count, |queue| take(queue)),
+            "take" => exchange(&mut port, count, take),
             "give" => {
                 let mut left = count;
                 exchange(&mut port, count, |queue| {
