@@ -137,8 +137,9 @@ fn echo_round(stream: &mut TcpStream, yields: bool) -> f64 {
 }
 
 fn echo(rounds: usize) {
-    let (cpu, waiting) = attached::place(Waiting::Yield);
-    let yields = waiting == Waiting::Yield;
+    let cpu = attached::core();
+    let yields = cpu == 1;
+    let waiting = if yields { Waiting::Yield } else { Waiting::Spin };
     println!(
         "\none connection, 64 B echo over TCP through the lcore, {rounds} interleaved rounds of \
          {ECHOES}; {}",
@@ -246,9 +247,9 @@ fn http_table(sides: &mut [Side<'_>]) {
 }
 
 fn http(rounds: usize, time: Duration) {
-    let place = attached::place(Waiting::Sleep);
+    // Who sleeps spends no CPU time on looking: what is left is what requests cost.
+    let place = (attached::core(), Waiting::Sleep);
     let port = |name, trust| server::through_port(name, IdleMode::Sleep, trust, place);
-    // An lcore that sleeps spends no CPU time on looking: what is left is what requests cost.
     let servers = [
         server::ringway("in process", IdleMode::Sleep),
         port("port, shared", Trust::Shared),

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use bytemuck::Zeroable;
-use ringway::limits::PORT_RING_SLOTS;
+use ringway::limits::{PORT_RING_SLOTS, SMALL_SLOT_BYTES};
 use ringway::mem::Descriptor;
 use ringway::ring::spsc::{Consumer, Producer, ring};
 use ringway::sync::{AtomicU64, Ordering, spin_loop};
@@ -17,10 +17,12 @@ use super::{BURST, Pair, each, warm_up};
 /// Slots that one side fills.
 const SLOTS: u32 = 384;
 
-/// The bytes of a message.
-#[repr(align(64))]
+/// The bytes of a message, as far from the next as those of a pool are.
+#[repr(align(2048))]
 #[derive(Default)]
 struct Slot([AtomicU64; 8]);
+
+const _: () = assert!(size_of::<Slot>() == SMALL_SLOT_BYTES as usize);
 
 impl Slot {
     fn write(&self) {

@@ -267,13 +267,11 @@ fn sleep(port: &Attachment) {
     port.awake();
 }
 
-/// The core of an application beside an lcore on core 0 and a client on core 1, and how it waits where
-/// that is the client's.
-pub fn place(shared: Waiting) -> (u32, Waiting) {
-    match std::thread::available_parallelism().map_or(1, usize::from) {
-        0..=2 => (1, shared),
-        _ => (2, Waiting::Spin),
-    }
+/// The core of an application beside an lcore on core 0 and a client on core 1: where there are only
+/// two, the client's.
+pub fn core() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    if cores > 2 { 2 } else { 1 }
 }
 
 /// Says where everybody runs.
@@ -282,7 +280,7 @@ pub fn placed(cpu: u32, waiting: Waiting) -> String {
     let how = match waiting {
         Waiting::Spin => "spins",
         Waiting::Yield => "looks and yields",
-        Waiting::Sleep => "sleeps when there is nothing",
+        Waiting::Sleep => "sleeps as soon as there is nothing",
     };
     format!("lcore on core 0, client on core 1, application on core {cpu}{shares}; it {how}")
 }
