@@ -39,11 +39,12 @@ pub use place::{instances, socket_path};
 use crate::config::{ControlConfig, FilePrefix};
 use crate::error::{Error, Result};
 use crate::ipc::{self, Command, Options, Reply, Server};
-use crate::limits::CONTROL_CONNECTIONS_MAX;
+use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PLACE_TRIES_MAX};
 use crate::sys::affinity;
 use crate::sys::peer_credentials::AllowedPeers;
 use crate::sys::unix_stream;
 pub(crate) use commands::Commands;
+use place::Place;
 
 /// A control socket that is to be: its place, its users, and commands beside those of every
 /// instance.
@@ -57,6 +58,14 @@ pub struct Control {
 pub struct Bound {
     server: ipc::Bound,
     commands: Commands,
+    place: Place,
+}
+
+/// A control socket that answers, until it is dropped.
+pub struct Serving {
+    server: Server,
+    /// Goes behind the server, which has its file in it.
+    _place: Place,
 }
 
 impl Control {
@@ -93,10 +102,6 @@ impl Control {
     /// Takes the path; `lcore_cpus` are those that its threads keep away from. An instance that has
     /// it is an error that names its process.
     pub fn bind(self, prefix: &FilePrefix, lcore_cpus: &[u32]) -> Result<Bound> {
-        let path = match &self.config.socket {
-            Some(path) => path.clone(),
-            None => place::make(prefix)?,
-        };
         let options = Options {
             mode: self.config.mode,
             allowed: allowed(&self.config.uids),
@@ -104,24 +109,42 @@ impl Control {
             cpus: away_from(lcore_cpus)?,
             ..Options::default()
         };
-        let server = Server::bind(&path, options)
-            .map_err(|error| already_running(prefix, &path).unwrap_or(error))?;
-        Ok(Bound { server, commands: self.commands })
+        let mut tries = CONTROL_PLACE_TRIES_MAX;
+        loop {
+            let place = match &self.config.socket {
+                Some(path) => Place::at(path),
+                None => Place::make(prefix)?,
+            };
+            tries -= 1;
+            match Server::bind(&place.path, options.clone()) {
+                Ok(server) => return Ok(Bound { server, commands: self.commands, place }),
+                Err(_) if tries > 0 && place.is_gone() => {}
+                Err(error) => return Err(already_running(prefix, &place.path).unwrap_or(error)),
+            }
+        }
     }
 }
 
 impl Bound {
-    /// Its commands, to add some.
+    /// Its commands, to add those that need the running dataplane.
     pub(crate) fn commands(&mut self) -> &mut Commands {
         &mut self.commands
     }
 
-    /// Answers from here on, for `instance`.
-    pub fn serve(self, instance: Instance) -> Result<Server> {
+    /// Answers from here on, for `instance`. Its own commands come first in `help`.
+    pub fn serve(self, instance: Instance) -> Result<Serving> {
         let mut commands = Commands::default();
         instance.add_commands(&mut commands);
         commands.add_all(self.commands);
-        self.server.serve(move |command, reply| commands.run(command, reply))
+        let server = self.server.serve(move |command, reply| commands.run(command, reply))?;
+        Ok(Serving { server, _place: self.place })
+    }
+}
+
+impl Serving {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.server.path()
     }
 }
 

@@ -26,7 +26,6 @@ use crate::config::{Address, Config, CoreMap, FilePrefix, IdleMode, MemoryOption
 use crate::control::{self, Control, Instance};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
-use crate::ipc::Server;
 use crate::lcore::{Handle, Mail};
 use crate::limits::ADOPTED_MAX;
 use crate::sys::topology::Topology;
@@ -189,7 +188,7 @@ pub struct Dataplane {
     uring_flags: String,
     ports: Ports,
     /// Goes last: who finds its socket gone finds the ports and the memory free.
-    control: Option<Server>,
+    control: Option<control::Serving>,
 }
 
 /// A worker that was started.
@@ -272,7 +271,7 @@ impl Dataplane {
 
     /// Where its control socket is, if it has one.
     pub fn control_socket(&self) -> Option<&Path> {
-        self.control.as_ref().map(Server::path)
+        self.control.as_ref().map(control::Serving::path)
     }
 
     /// The flags that the kernel accepted for its io_urings.

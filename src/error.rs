@@ -8,7 +8,7 @@ use std::fmt;
 /// Why ringway could not start, or could not do what an operator asked of it.
 ///
 /// Its text is one sentence that names the thing and the cause, followed by the remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     what: String,
     why: String,
@@ -44,6 +44,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}: {}; {}", self.what, self.why, self.remedy)
+    }
+}
+
+/// The same text: a `main` that returns this error prints it so.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

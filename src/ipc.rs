@@ -31,6 +31,9 @@
 //! that (a handler that panics, a time limit, `kill -9`), the kernel closes the connection over an
 //! unread byte, and the client gets a reset behind what it has read (unix(7)). An end of file is the
 //! end of a whole reply, and [`Client`] takes nothing else for one.
+//!
+//! A listener of protocol `ipc` speaks the same on an lcore, where all bytes are read as they come. It
+//! tells a whole reply by a half-close instead: see [`Client::expect_half_close`].
 
 mod client;
 mod connection;

@@ -283,6 +283,10 @@ pub const PORT_SUPPLIES: [u32; 2] = [64, 8];
 // A marker for each message still finds room behind all that has slots.
 const _: () = assert!(2 * (PORT_LOANS[0] + PORT_LOANS[1]) <= PORT_RING_SLOTS as u32);
 
+/// Descriptors of one queue that an lcore looks at before others get their turn: what an attached
+/// process says for nobody must not hold them up.
+pub const PORT_TURN_DESCRIPTORS: u32 = 256;
+
 /// Bufs that an attached process may have sent on one connection and that are not out yet.
 pub const PORT_WINDOW_BUFS: u32 = 128;
 
@@ -341,3 +345,7 @@ pub const CONTROL_MODE: u32 = 0o600;
 
 /// Commands that one instance's control socket works on at a time: operators and scripts.
 pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+
+/// Times that a starting instance makes its directory before it gives up: one of the same name that
+/// ends takes it along.
+pub const CONTROL_PLACE_TRIES_MAX: u32 = 10;

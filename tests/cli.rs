@@ -207,6 +207,7 @@ fn help_names_every_option_its_default_and_the_exit_codes() {
         ],
     );
     assert_has(&stdout(&ringway(&["--help"])), &["run", "doctor", "Exit codes:"]);
+    assert_has(&stdout(&ringway(&["attach", "--help"])), &["--echo", "--isolated", "Exit codes:"]);
     assert_has(&stdout(&ringway(&["doctor", "--help"])), &["--json", "Exit codes:"]);
 }
 

@@ -7,9 +7,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ringway::attach::Attachment;
 use ringway::counters::Counter;
 use ringway::lcore::Mail;
 use ringway::limits::MESSAGES_MAX;
+use ringway::mem::{Trust, kind};
 use ringway::pipeline::Extensions;
 use ringway::sync::AtomicU64;
 use ringway::time::Instant;
@@ -219,4 +221,67 @@ fn commands_over_unix_sockets_allocate_nothing_a_15() {
         });
         server.stop();
     }
+}
+
+/// Serves 10,000 exchanges through a program at a port, and checks what its thread and the lcore have
+/// allocated, and how many bytes were copied in each.
+fn serves_through_a_port(protocol: &str, trust: Trust, copied: u64, send: &[u8], bytes: usize) {
+    let server = Start::new().listener(protocol, "").limited("handler = \"port:app\"").start();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (offer, kept) = server.plane().ports().attach("app", Some(trust), 1, ours).unwrap();
+    let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (told, stopping) = (done.clone(), stop.clone());
+    let program = std::thread::spawn(move || {
+        let mut port = Attachment::accept(offer, theirs).unwrap();
+        let (mut served, mut before) = (0, 0);
+        while stopping.load(Ordering::Relaxed) == 0 {
+            for queue in port.queues() {
+                while let Some(message) = queue.receive() {
+                    if message.request().is_some() {
+                        queue.respond(&message, 200, "", b"0123456789");
+                    } else if message.kind == kind::DATA {
+                        queue.send(message);
+                    } else {
+                        continue;
+                    }
+                    served += 1;
+                    if served == 500 {
+                        before = ALLOCATIONS.get();
+                    }
+                }
+                queue.flush();
+            }
+            std::thread::yield_now();
+        }
+        told.store(ALLOCATIONS.get() - before, Ordering::Relaxed);
+    });
+    let mut client = server.connect();
+    let mut exchange = || client.send(send).receive(bytes).len();
+    (0..500).for_each(|_| assert_eq!(exchange(), bytes));
+    let asking = cost_of_asking(&server);
+    let (before, copied_before) = (allocations(&server), server.count(Counter::CopiedBytes));
+    (0..REQUESTS).for_each(|_| assert_eq!(exchange(), bytes));
+    let allocated = allocations(&server) - before - asking;
+    let each = (server.count(Counter::CopiedBytes) - copied_before) / REQUESTS;
+    stop.store(1, Ordering::Relaxed);
+    program.join().unwrap();
+    let by_program = done.load(Ordering::Relaxed);
+    println!(
+        "{protocol} {trust:?}: {allocated} + {by_program} allocations, {each} bytes copied each"
+    );
+    assert_eq!((allocated, by_program, each), (0, 0, copied), "{protocol} {trust:?}");
+    drop((kept, client));
+    server.stop();
+}
+
+#[test]
+fn what_passes_through_a_port_allocates_nothing_on_either_side_a_15() {
+    serves_through_a_port("raw", Trust::Shared, 0, &[7; 1000], 1000);
+    // There and back.
+    serves_through_a_port("raw", Trust::Isolated, 2000, &[7; 1000], 1000);
+    // A small body is copied behind its head.
+    let get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let head =
+        "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 10\r\n\r\n";
+    serves_through_a_port("http", Trust::Shared, 10, get, head.len() + 10);
 }

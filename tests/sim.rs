@@ -140,7 +140,7 @@ fn an_lcore_that_is_stopped_with_an_empty_pool_ends_all_the_same() {
         world.post(Mail::Stop);
         (0..5).for_each(|_| world.step());
         assert!(world.rests(), "seed {seed}: a session did not hear of its end");
-        let guard = rig::watchdog(Duration::from_secs(60));
+        let guard = rig::watchdog(Duration::from_secs(240));
         world.rig.lcore.run();
         drop(guard);
         world.finish();

@@ -70,6 +70,13 @@ impl Message {
         }
     }
 
+    /// Shortens the bytes to the first `bytes` of them; longer is no change.
+    pub fn truncate(&mut self, bytes: usize) {
+        if let Some(lent) = &mut self.lent {
+            lent.truncate(bytes);
+        }
+    }
+
     /// The request that it is the head of; `None`: it is something else.
     #[inline]
     pub fn request(&self) -> Option<Request<'_>> {
@@ -320,8 +327,10 @@ impl Queue {
         self.into.peer_fault() || self.out.peer_fault()
     }
 
+    /// With something in hand for which the ring has no room, there is no sleep: nobody would tell of
+    /// the room.
     pub(super) fn sleep_unless_input(&self) -> bool {
-        self.ours.sleep_unless(|| self.into.has_moved())
+        self.ours.sleep_unless(|| self.into.has_moved() || !self.overflow.is_empty())
     }
 
     pub(super) fn awake(&self) {

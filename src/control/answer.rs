@@ -147,9 +147,9 @@ mod tests {
 
     #[test]
     fn a_table_of_few_rows_with_many_values_stands_upright() {
-        let text = "name   a long one  b\n\
-                    count  7           12345678\n\
-                    limit  -           9\n";
+        let text = "name   a long one         b\n\
+                    count           7  12345678\n\
+                    limit           -         9\n";
         assert_eq!(table(true).to_text(), text);
     }
 

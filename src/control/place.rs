@@ -5,11 +5,13 @@ use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::geteuid;
 
 use crate::config::FilePrefix;
 use crate::error::{Error, Result};
+use crate::sys::unix_stream;
 
 const SOCKET: &str = "control.sock";
 
@@ -26,23 +28,52 @@ pub fn socket_path(prefix: &FilePrefix) -> PathBuf {
     base().join(prefix.as_str()).join(SOCKET)
 }
 
-/// The names of instances of this user that have a control socket in its usual place, in order. One
-/// that was killed may be among them.
+/// The names of running instances of this user that have a control socket in its usual place, in
+/// order.
 pub fn instances() -> Vec<String> {
     let entries = fs::read_dir(base()).into_iter().flatten().flatten();
-    let alive = entries.filter(|entry| entry.path().join(SOCKET).exists());
+    let answers = |socket: &Path| unix_stream::connect(socket, Duration::from_millis(100)).is_ok();
+    let alive = entries.filter(|entry| answers(&entry.path().join(SOCKET)));
     let mut names: Vec<_> =
         alive.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort_unstable();
     names
 }
 
-/// The same path, with its directories made.
-pub(super) fn make(prefix: &FilePrefix) -> Result<PathBuf> {
-    let base = base();
-    make_directory(&base, OTHERS_WRITE)?;
-    make_directory(&base.join(prefix.as_str()), OTHERS)?;
-    Ok(socket_path(prefix))
+/// A control socket's place; its directory goes with it where it is the usual one.
+pub(super) struct Place {
+    pub path: PathBuf,
+    own: Option<PathBuf>,
+}
+
+impl Place {
+    /// At this path, whose directory is somebody else's business.
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), own: None }
+    }
+
+    /// The usual one, with its directories made.
+    pub fn make(prefix: &FilePrefix) -> Result<Self> {
+        let base = base();
+        make_directory(&base, OTHERS_WRITE)?;
+        let own = base.join(prefix.as_str());
+        make_directory(&own, OTHERS)?;
+        Ok(Self { path: own.join(SOCKET), own: Some(own) })
+    }
+
+    /// Whether an instance of the same name that ended just now took the directory with it.
+    pub fn is_gone(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| !own.exists())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(own) = &self.own {
+            // It stays where another instance of that name has its socket in it.
+            let _ = fs::remove_dir(own);
+        }
+    }
 }
 
 fn base() -> PathBuf {

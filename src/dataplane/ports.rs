@@ -2,6 +2,7 @@
 //! gone. It runs on whatever thread asks; the lcores do their part between two passes.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -37,13 +38,20 @@ pub struct Attached {
     pub trust: Trust,
 }
 
+/// A port that nobody else can have.
+struct Seat {
+    ports: Ports,
+    name: String,
+}
+
 /// An attachment as the dataplane has it. Dropping it takes the port away from the process: all that it
 /// was lent is home then.
 pub struct Attachment {
-    ports: Ports,
-    name: String,
+    seat: Seat,
     segment: Arc<PortSegment>,
     lifeline: Arc<Lifeline>,
+    /// The process's end of the pipe that wakes it: one that closed its own leaves a reader there.
+    _event: OwnedFd,
 }
 
 impl Ports {
@@ -89,12 +97,8 @@ impl Ports {
         lifeline: UnixStream,
     ) -> Result<(Offer, Attachment)> {
         let trust = self.check(name, trust)?;
-        self.reserve(name, Attached { pid, trust })?;
-        let attached = self.attach_reserved(name, trust, lifeline);
-        if attached.is_err() {
-            self.attached().remove(name);
-        }
-        attached
+        let seat = self.reserve(name, Attached { pid, trust })?;
+        self.attach_reserved(seat, trust, lifeline)
     }
 
     /// The trust that a process gets that asks for `asked`.
@@ -123,7 +127,7 @@ impl Ports {
         }
     }
 
-    fn reserve(&self, name: &str, process: Attached) -> Result<()> {
+    fn reserve(&self, name: &str, process: Attached) -> Result<Seat> {
         let mut attached = self.attached();
         if let Some((Attached { pid, .. }, _)) = attached.get(name) {
             return Err(Error::new(
@@ -133,16 +137,16 @@ impl Ports {
             ));
         }
         attached.insert(name.to_owned(), (process, None));
-        Ok(())
+        Ok(Seat { ports: self.clone(), name: name.to_owned() })
     }
 
     fn attach_reserved(
         &self,
-        name: &str,
+        seat: Seat,
         trust: Trust,
         lifeline: UnixStream,
     ) -> Result<(Offer, Attachment)> {
-        let lcores = &self.0.lcores;
+        let (lcores, name) = (&self.0.lcores, seat.name.clone());
         let classes = match trust {
             Trust::Shared => Vec::new(),
             Trust::Isolated => own_classes(&lcores[0].1),
@@ -150,13 +154,13 @@ impl Ports {
         let memory = format!("{}-port-{name}", self.0.prefix);
         let segment = Arc::new(PortSegment::create(&memory, trust, lcores.len(), &classes)?);
         let lifeline = Arc::new(Lifeline::new(lifeline));
-        let event = Doorbell::event().map_err(no_descriptor)?;
+        let (event, ring) = Doorbell::pipe().map_err(no_descriptor)?;
         let mut bells = Vec::new();
         let mut queues = Vec::new();
         for (index, (_, pool)) in lcores.iter().enumerate() {
             let bell = Doorbell::event().map_err(no_descriptor)?;
             bells.push(bell.try_clone().map_err(no_descriptor)?);
-            let theirs = event.try_clone().map_err(no_descriptor)?;
+            let theirs = ring.try_clone().map_err(no_descriptor)?;
             let ends = segment.ends(index, Side::Primary, theirs, bell);
             let ends = ends.expect("the segment was just laid out");
             let ledger = match trust {
@@ -168,13 +172,13 @@ impl Ports {
         let (pools, numbers) = self.pools(trust)?;
         let grant = Grant { trust, queues: numbers };
         let fd = segment.try_clone_fd().map_err(no_descriptor)?;
+        let kept = event.try_clone().map_err(no_descriptor)?;
         let offer = Offer { grant, segment: fd, pools, event, bells };
-        let attachment =
-            Attachment { ports: self.clone(), name: name.to_owned(), segment, lifeline };
-        if let Some((_, end)) = self.attached().get_mut(name) {
-            *end = Some(attachment.lifeline.clone());
+        if let Some((_, end)) = self.attached().get_mut(&name) {
+            *end = Some(lifeline.clone());
         }
-        self.hand_over(name, queues)?;
+        let attachment = Attachment { seat, segment, lifeline, _event: kept };
+        self.hand_over(&name, queues)?;
         Ok((offer, attachment))
     }
 
@@ -186,7 +190,7 @@ impl Ports {
     }
 
     /// The pools that a process maps, each once, and which of them each lcore has.
-    fn pools(&self, trust: Trust) -> Result<(Vec<std::os::fd::OwnedFd>, Vec<Option<usize>>)> {
+    fn pools(&self, trust: Trust) -> Result<(Vec<OwnedFd>, Vec<Option<usize>>)> {
         if trust == Trust::Isolated {
             return Ok((Vec::new(), vec![None; self.0.lcores.len()]));
         }
@@ -286,7 +290,13 @@ impl Attachment {
 
     /// The port's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.seat.name
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.ports.attached().remove(&self.name);
     }
 }
 
@@ -294,8 +304,8 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         self.segment.set_open(false);
         self.lifeline.end();
-        let slots = self.ports.take_away(&self.name);
-        tracing::debug!(port = self.name, slots, "a process was detached");
-        self.ports.attached().remove(&self.name);
+        let Seat { ports, name } = &self.seat;
+        let slots = ports.take_away(name);
+        tracing::debug!(port = name, slots, "a process was detached");
     }
 }

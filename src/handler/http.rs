@@ -252,6 +252,9 @@ impl<S: Service> Http<S> {
                 exchange.late = false;
             }
             kind::FLUSH => output::push(out, message),
+            kind::RESUME if !self.exchanges[conn.slot() as usize].paused => {
+                output::push(out, message);
+            }
             DRAIN => self.on_drain(cx, conn, out),
             kind::DATA => self.service.upgraded(cx, message, out),
             _ => {}

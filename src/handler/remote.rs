@@ -1,17 +1,22 @@
 //! Connections whose bytes an attached process handles, as they come: `handler = "port:NAME"` before a
 //! raw protocol. HTTP has a handler of its own.
 
+use std::collections::VecDeque;
+
+use super::stall::Stall;
 use crate::counters::{Counter, Reason};
-use crate::limits::{PORT_PARKED_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS};
+use crate::limits::{PORT_PARKED_BUFS, PORT_WINDOW_BUFS};
 use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, kind};
 use crate::pipeline::{Cx, Handler};
 use crate::port::{self, Fault, PortIndex, Received};
-use crate::time::Instant;
 
 /// Bufs of a connection after which the transport is asked to say that they are out.
 const FLUSH_BUFS: u16 = 32;
 
 const _: () = assert!((FLUSH_BUFS as u32) < PORT_WINDOW_BUFS);
+
+/// Connections that are looked at in one turn for what waits of them.
+const CATCH_UP: usize = 64;
 
 /// Bufs that one message makes at most.
 const ROOM: usize = 3;
@@ -44,7 +49,9 @@ struct Conn {
     in_flight: u16,
     /// Of them, those since the transport was last asked.
     unasked: u16,
-    /// What came while it waited.
+    /// The process wants nothing more of it for now.
+    held: bool,
+    /// What came while it waited, or while the process had enough of it.
     parked: BufList,
 }
 
@@ -54,6 +61,7 @@ impl Conn {
         owner: Owner::None,
         in_flight: 0,
         unasked: 0,
+        held: false,
         parked: BufList::EMPTY,
     };
 }
@@ -69,8 +77,9 @@ pub struct Remote {
     attachment: Option<u32>,
     /// After a process came or went: connections below it have been told.
     told: Option<usize>,
-    /// Since when the process takes nothing, though there is something.
-    stalled: Option<Instant>,
+    /// Slots of connections of which something waits that the process knows of.
+    behind: VecDeque<u32>,
+    stall: Stall,
 }
 
 impl Remote {
@@ -83,7 +92,8 @@ impl Remote {
             parked: BufStore::new(PORT_PARKED_BUFS),
             attachment: None,
             told: None,
-            stalled: None,
+            behind: VecDeque::with_capacity(64),
+            stall: Stall::default(),
         }
     }
 
@@ -96,8 +106,9 @@ impl Remote {
     fn look(&mut self, cx: &mut Cx) {
         let attachment = self.attached(cx);
         if attachment != self.attachment {
+            self.behind.clear();
             self.attachment = attachment;
-            self.stalled = None;
+            self.stall.clear();
             self.told = Some(0);
         }
     }
@@ -115,6 +126,7 @@ impl Remote {
             let owner = conn.owner;
             match owner {
                 Owner::Process(attachment) if self.attachment != Some(attachment) => {
+                    while self.parked.pop(&mut conn.parked).is_some() {}
                     conn.owner = Owner::None;
                     push(output, Buf::marker(conn.conn, kind::ABORT));
                 }
@@ -153,8 +165,11 @@ impl Remote {
     fn on_message(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
         let slot = conn.slot() as usize;
-        if message.kind() == kind::OPEN {
-            return self.on_open(cx, message, output);
+        match message.kind() {
+            kind::OPEN => return self.on_open(cx, message, output),
+            // What wakes it comes from the process, and by another way.
+            kind::WAKE => return Ok(()),
+            _ => {}
         }
         let entry = &mut self.conns[slot];
         if entry.conn != conn {
@@ -167,8 +182,14 @@ impl Remote {
                     return self.on_flushed(cx, message);
                 }
                 let queue = cx.ports.queue(self.port).expect("its attachment is the current one");
+                let waits = !entry.parked.is_empty() || !queue.may_send(&message);
+                if waits && kind != kind::CLOSED {
+                    self.fall_behind(cx, message, output);
+                    return Ok(());
+                }
                 queue.send(message, 0)?;
                 if kind == kind::CLOSED {
+                    while self.parked.pop(&mut entry.parked).is_some() {}
                     *entry = Conn::NONE;
                 }
             }
@@ -176,18 +197,63 @@ impl Remote {
                 while self.parked.pop(&mut entry.parked).is_some() {}
                 *entry = Conn::NONE;
             }
-            (Owner::Waiting, _) => {
-                if let Err(message) = self.parked.push(&mut entry.parked, message) {
-                    while self.parked.pop(&mut entry.parked).is_some() {}
-                    entry.owner = Owner::None;
-                    push(output, Buf::marker(conn, kind::ABORT));
-                    cx.drop_buf(message, Reason::Protocol);
-                }
+            (Owner::Waiting, _) => self.park(cx, message, output),
+            (_, kind::CLOSED) => {
+                while self.parked.pop(&mut entry.parked).is_some() {}
+                *entry = Conn::NONE;
             }
-            (_, kind::CLOSED) => *entry = Conn::NONE,
             _ => cx.drop_buf(message, Reason::AfterClose),
         }
         Ok(())
+    }
+
+    /// Keeps a message for later. What nobody has room for costs its connection.
+    fn park(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) {
+        let conn = message.conn();
+        let entry = &mut self.conns[conn.slot() as usize];
+        if let Err(message) = self.parked.push(&mut entry.parked, message) {
+            while self.parked.pop(&mut entry.parked).is_some() {}
+            entry.owner = Owner::None;
+            push(output, Buf::marker(conn, kind::ABORT));
+            cx.drop_buf(message, Reason::Protocol);
+        }
+    }
+
+    /// The process has enough of this connection: what came waits, and no more is received.
+    #[cold]
+    fn fall_behind(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) {
+        let conn = message.conn();
+        if self.conns[conn.slot() as usize].parked.is_empty() {
+            self.behind.push_back(conn.slot());
+            push(output, Buf::marker(conn, kind::PAUSE));
+        }
+        self.park(cx, message, output);
+    }
+
+    /// Sends what waits of connections that the process has taken something of.
+    fn catch_up(&mut self, cx: &mut Cx, output: &mut Burst) {
+        for _ in 0..self.behind.len().min(CATCH_UP) {
+            if output.is_full() {
+                return;
+            }
+            let Some(slot) = self.behind.pop_front() else { return };
+            let entry = &mut self.conns[slot as usize];
+            let Some(queue) = cx.ports.queue(self.port) else { break };
+            while self.parked.front(&entry.parked).is_some_and(|buf| queue.may_send(buf))
+                && let Some(message) = self.parked.pop(&mut entry.parked)
+            {
+                if let Err(message) = queue.send(message, 0) {
+                    let back = self.parked.push_front(&mut entry.parked, message);
+                    assert!(back.is_ok(), "it was just popped");
+                    return self.behind.push_front(slot);
+                }
+            }
+            if !entry.parked.is_empty() {
+                self.behind.push_back(slot);
+            } else if matches!(entry.owner, Owner::Process(_)) && !entry.held {
+                push(output, Buf::marker(entry.conn, kind::RESUME));
+            }
+        }
     }
 
     fn on_open(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
@@ -244,8 +310,11 @@ impl Remote {
         match word.kind() {
             kind::DATA if u32::from(entry.in_flight) >= PORT_WINDOW_BUFS => {
                 cx.drop_buf(word, Reason::Protocol);
-                entry.owner = Owner::None;
-                push(output, Buf::marker(conn, kind::ABORT));
+                // Once; the process is still to hear that the connection is gone.
+                if u32::from(entry.in_flight) == PORT_WINDOW_BUFS {
+                    entry.in_flight += 1;
+                    push(output, Buf::marker(conn, kind::ABORT));
+                }
             }
             kind::DATA => {
                 entry.in_flight += 1;
@@ -258,7 +327,14 @@ impl Remote {
                     push(output, flush);
                 }
             }
-            kind::CLOSE | kind::ABORT | kind::PAUSE | kind::RESUME => push(output, word),
+            kind::PAUSE | kind::RESUME => {
+                entry.held = word.kind() == kind::PAUSE;
+                // While something of it waits here it is not received from, whatever the process says.
+                if entry.parked.is_empty() {
+                    push(output, word);
+                }
+            }
+            kind::CLOSE | kind::ABORT => push(output, word),
             _ => return Err(Fault::Kind),
         }
         Ok(())
@@ -289,12 +365,12 @@ impl Handler for Remote {
             && let Some(message) = input.pop()
         {
             match self.on_message(cx, message, output) {
-                Ok(()) => self.stalled = None,
+                Ok(()) => self.stall.clear(),
                 Err(message) => {
                     let back = input.unpop(message);
                     assert!(back.is_ok(), "it was just popped");
-                    let since = *self.stalled.get_or_insert(cx.now);
-                    if cx.now.ns_since(since) >= PORT_STALL_NS {
+                    let queue = cx.ports.queue(self.port);
+                    if queue.is_some_and(|queue| self.stall.look(queue, cx.now)) {
                         cx.counters.add(Counter::PortFaults, 1);
                         cx.ports.cut(self.port, Fault::Stalled);
                         self.look(cx);
@@ -309,8 +385,9 @@ impl Handler for Remote {
         self.look(cx);
         self.tell(cx, output);
         self.listen(cx, output);
+        self.catch_up(cx, output);
         if let Some(queue) = cx.ports.queue(self.port) {
-            queue.flush();
+            cx.counters.add(Counter::CopiedBytes, queue.flush());
         }
         self.told.is_some()
     }

@@ -35,6 +35,7 @@ pub struct Client {
     path: PathBuf,
     timeout: Duration,
     reply_bytes_max: usize,
+    half_close: bool,
     places: Arc<Places>,
 }
 
@@ -63,6 +64,7 @@ impl Client {
             path: path.into(),
             timeout: Duration::from_secs(10),
             reply_bytes_max: usize::MAX,
+            half_close: false,
             places: Arc::new(Places {
                 free: Mutex::new(IPC_CONNECTIONS_MAX),
                 freed: Condvar::new(),
@@ -88,6 +90,15 @@ impl Client {
     pub fn connections_max(mut self, connections: usize) -> Self {
         let free = Mutex::new(connections.max(1));
         self.places = Arc::new(Places { free, freed: Condvar::new() });
+        self
+    }
+
+    /// For a server that is no [`Server`](super::Server) but a listener of protocol `ipc`, or another
+    /// one that half-closes behind a whole reply and closes behind no other. An end of file on a
+    /// connection that is closed both ways is then an error: also where this client comes to it
+    /// later than its server waits, which is 2 s on an lcore.
+    pub fn expect_half_close(mut self) -> Self {
+        self.half_close = true;
         self
     }
 
@@ -124,8 +135,9 @@ impl Client {
         // already, and its reply says why.
         let sent = (&stream).write_all(format!("{command}\n").as_bytes());
         stream.set_nonblocking(true)?;
+        let (start, half_close) = (Vec::new(), self.half_close);
         let mut reply =
-            ReplyStream { stream, peer, patience, start: Vec::new(), given: 0, _place: place };
+            ReplyStream { stream, peer, patience, half_close, start, given: 0, _place: place };
         reply.begin()?;
         if reply.start.is_empty() {
             sent?;
@@ -171,6 +183,7 @@ pub struct ReplyStream {
     stream: UnixStream,
     peer: Peer,
     patience: Patience,
+    half_close: bool,
     /// The first bytes, by which an error is told.
     start: Vec<u8>,
     /// Bytes of `start` that were read.
@@ -182,6 +195,14 @@ impl ReplyStream {
     /// The server's process.
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// The end of a reply that is whole if the server still listens.
+    fn end(&self) -> io::Result<usize> {
+        match unix_stream::is_closed_both_ways(self.stream.as_fd())? {
+            true => Err(io::ErrorKind::UnexpectedEof.into()),
+            false => Ok(0),
+        }
     }
 
     /// Reads until an error can be told from a result; of an error, all.
@@ -220,6 +241,7 @@ impl Read for ReplyStream {
         }
         loop {
             match (&self.stream).read(out) {
+                Ok(0) if !out.is_empty() && self.half_close => return self.end(),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 outcome => return outcome,
             }

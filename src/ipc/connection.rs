@@ -61,7 +61,8 @@ impl Connection<'_> {
         Some((self.hand_over().ok()?, taker))
     }
 
-    /// Tells a client whom the server does not serve so.
+    /// Tells a client whom the server does not serve so, without waiting for his command: he must not
+    /// hold a place. In text, unless he has asked for JSON by now.
     pub fn deny(self) {
         let Ok(peer) = self.prepare() else { return };
         let mut room = [0; 16];

@@ -121,11 +121,6 @@ impl Stop {
 }
 
 impl Bound {
-    /// Where clients connect to.
-    pub fn path(&self) -> &Path {
-        self.listener.path()
-    }
-
     /// Serves from here on, those who wait first.
     pub fn serve<F>(self, handler: F) -> error::Result<Server>
     where

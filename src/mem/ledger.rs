@@ -64,6 +64,8 @@ struct Loan {
     shares: u16,
     /// It was lent empty.
     is_supply: bool,
+    /// Slot of the connection whose bytes it has.
+    conn: u32,
 }
 
 /// The slots of one class.
@@ -90,6 +92,8 @@ pub struct Ledger {
     pool: Mempool,
     slots: Slots,
     classes: Box<[Class]>,
+    /// Bufs of each connection that are lent, by the connection's slot; grows to the highest.
+    by_conn: Vec<u16>,
     copied_bytes: u64,
 }
 
@@ -119,7 +123,7 @@ impl Class {
 
     /// Lends a share of a slot; the number of the loan. `None`: too much is lent.
     #[inline]
-    fn lend(&mut self, slot: u32, is_supply: bool) -> Option<u32> {
+    fn lend(&mut self, slot: u32, is_supply: bool, conn: u32) -> Option<u32> {
         let may_lend = self.may_lend(is_supply);
         let loan = &mut self.loans[slot as usize];
         if loan.shares == 0 {
@@ -130,6 +134,7 @@ impl Class {
             *lent += 1;
             loan.number = (loan.number + 1) % LOANS;
             loan.is_supply = is_supply;
+            loan.conn = conn;
         }
         loan.shares = loan.shares.checked_add(1)?;
         Some(loan.number)
@@ -148,9 +153,12 @@ impl Class {
 
     /// A checked share is home; whether it was the last of its slot.
     #[inline]
-    fn settle(&mut self, slot: u32) -> bool {
+    fn settle(&mut self, slot: u32, by_conn: &mut [u16]) -> bool {
         let loan = &mut self.loans[slot as usize];
         loan.shares -= 1;
+        if let Some(lent) = by_conn.get_mut(loan.conn as usize).filter(|_| !loan.is_supply) {
+            *lent -= 1;
+        }
         if loan.shares > 0 {
             return false;
         }
@@ -169,7 +177,7 @@ impl Ledger {
         };
         let bounds = PORT_LOANS.into_iter().zip(PORT_SUPPLIES);
         let classes = pool.sizes().into_iter().zip(bounds).map(bounded).collect();
-        Self { pool, slots: Slots::Pool, classes, copied_bytes: 0 }
+        Self { pool, slots: Slots::Pool, classes, by_conn: Vec::new(), copied_bytes: 0 }
     }
 
     /// The book of a queue whose slots lie in `segment`.
@@ -180,7 +188,8 @@ impl Ledger {
         let classes = segment.classes().iter().zip(PORT_SUPPLIES).map(bounded).collect();
         let numbers = |class: &PortClass| (0..class.slot_count).rev().collect();
         let free = segment.classes().iter().map(numbers).collect();
-        Self { pool, slots: Slots::Own { segment, queue, free }, classes, copied_bytes: 0 }
+        let slots = Slots::Own { segment, queue, free };
+        Self { pool, slots, classes, by_conn: Vec::new(), copied_bytes: 0 }
     }
 
     /// Lends the bytes of `buf`. It comes back when too much is lent already; a marker, which has no
@@ -198,7 +207,10 @@ impl Ledger {
         let Some(index) = buf.owner().and_then(|owner| self.pool.class_index(owner)) else {
             return self.lend_foreign(buf);
         };
-        let Some(number) = self.classes[index].lend(buf.slot(), false) else { return Err(buf) };
+        let conn = buf.conn().slot();
+        let lent = self.classes[index].lend(buf.slot(), false, conn);
+        let Some(number) = lent else { return Err(buf) };
+        count(&mut self.by_conn, conn);
         let (slot, start, len) = (buf.slot(), buf.offset() as u32, buf.len() as u32);
         // The share is the book's from here on.
         std::mem::forget(buf);
@@ -224,7 +236,9 @@ impl Ledger {
         let slot = free[class].pop().expect("fewer are lent than there are");
         segment.write_slot(*queue, class, slot, &buf);
         self.copied_bytes += buf.len() as u64;
-        let number = self.classes[class].lend(slot, false).expect("it was free");
+        let conn = buf.conn().slot();
+        let number = self.classes[class].lend(slot, false, conn).expect("it was free");
+        count(&mut self.by_conn, conn);
         Ok(Terms { loan: number << 8 | class as u32, slot, start: 0, len: buf.len() as u32 })
     }
 
@@ -240,8 +254,13 @@ impl Ledger {
             }
             Slots::Own { free, .. } => free[index].pop()?,
         };
-        let number = class.lend(slot, true).expect("there is room for one more");
+        let number = class.lend(slot, true, NO_CONN).expect("there is room for one more");
         Some(Terms { loan: number << 8 | index as u32, slot, start: 0, len: class.slot_bytes })
+    }
+
+    /// Whether more empty slots may be lent than are: the mempool had none, or the ring no room.
+    pub fn lacks_supplies(&self) -> bool {
+        self.classes.iter().any(|class| class.may_lend(true))
     }
 
     /// Classes of slots.
@@ -249,14 +268,34 @@ impl Ledger {
         self.classes.len()
     }
 
+    /// Whether this buf may be lent as far as its connection goes: one always, and then as many as a
+    /// quarter of what is left of the slots of its size. So however many connections bring more than
+    /// the process takes, some is left for the others.
+    #[inline]
+    pub fn may_lend(&self, buf: &Buf) -> bool {
+        let lent = match self.by_conn.get(buf.conn().slot() as usize) {
+            None | Some(0) => return true,
+            Some(&lent) => u32::from(lent),
+        };
+        let class = match &self.slots {
+            Slots::Pool => buf.owner().and_then(|owner| self.pool.class_index(owner)),
+            Slots::Own { .. } => {
+                self.classes.iter().position(|class| class.slot_bytes as usize >= buf.len())
+            }
+        };
+        let left = class.map(|index| &self.classes[index]).map(|c| c.messages_max - c.messages);
+        left.is_none_or(|left| lent * 4 < left)
+    }
+
     /// Slots that are lent.
     pub fn lent(&self) -> u32 {
         self.classes.iter().map(|class| class.messages + class.supplies).sum()
     }
 
-    /// Payload bytes copied so far.
-    pub fn copied_bytes(&self) -> u64 {
-        self.copied_bytes
+    /// Payload bytes copied since this was last asked.
+    #[inline]
+    pub fn take_copied_bytes(&mut self) -> u64 {
+        std::mem::take(&mut self.copied_bytes)
     }
 
     /// Takes back what the process sends: the named range of a slot that it was lent.
@@ -267,7 +306,7 @@ impl Ledger {
         class.check(terms)?;
         match &mut self.slots {
             Slots::Pool => {
-                class.settle(terms.slot);
+                class.settle(terms.slot, &mut self.by_conn);
                 let class = self.pool.class_pointer(index);
                 let (start, len) = (terms.start as u16, terms.len as u16);
                 Ok(Taken::Buf(Buf::from_slot(class, terms.slot, start, len)))
@@ -282,7 +321,7 @@ impl Ledger {
                 });
                 assert!(copied.is_some(), "it was allocated for them");
                 self.copied_bytes += len as u64;
-                class.settle(terms.slot);
+                class.settle(terms.slot, &mut self.by_conn);
                 free[index].push(terms.slot);
                 Ok(Taken::Buf(buf))
             }
@@ -295,7 +334,7 @@ impl Ledger {
         let index = (terms.loan & 0xff) as usize;
         let class = self.classes.get_mut(index).ok_or(LoanFault::NoSuchSlot)?;
         class.check(terms)?;
-        let last = class.settle(terms.slot);
+        let last = class.settle(terms.slot, &mut self.by_conn);
         match &mut self.slots {
             Slots::Pool => drop(Buf::from_slot(self.pool.class_pointer(index), terms.slot, 0, 0)),
             Slots::Own { free, .. } if last => free[index].push(terms.slot),
@@ -312,7 +351,7 @@ impl Ledger {
                 let shares = class.loans[slot as usize].shares;
                 recalled += u32::from(shares > 0);
                 for _ in 0..shares {
-                    class.settle(slot);
+                    class.settle(slot, &mut self.by_conn);
                     match &mut self.slots {
                         Slots::Pool => {
                             drop(Buf::from_slot(self.pool.class_pointer(index), slot, 0, 0));
@@ -326,8 +365,24 @@ impl Ledger {
     }
 }
 
+/// The slot of no connection.
+const NO_CONN: u32 = u32::MAX;
+
+/// One more buf of a connection is lent.
+#[inline]
+fn count(by_conn: &mut Vec<u16>, conn: u32) {
+    let conn = conn as usize;
+    if conn >= by_conn.len() {
+        by_conn.resize((conn + 1).next_power_of_two(), 0);
+    }
+    by_conn[conn] += 1;
+}
+
 impl Drop for Ledger {
     fn drop(&mut self) {
         self.recall();
     }
 }
+
+#[cfg(test)]
+mod tests;

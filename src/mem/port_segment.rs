@@ -80,6 +80,11 @@ impl Trust {
         }
     }
 
+    /// By its number in a segment.
+    fn of_word(word: u32) -> Option<Self> {
+        [Self::Shared, Self::Isolated].into_iter().find(|trust| *trust as u32 == word)
+    }
+
     /// Its name in configurations and handshakes.
     pub fn name(self) -> &'static str {
         match self {
@@ -401,6 +406,9 @@ fn check(header: &PortHeader, mapped_bytes: usize) -> std::result::Result<(), St
     if header.version != PORT_VERSION {
         return Err(format!("it has version {}, and {PORT_VERSION} is known", header.version));
     }
+    if Trust::of_word(header.trust).is_none() {
+        return Err(format!("its trust is {}", header.trust));
+    }
     let queues = header.queue_count as usize;
     let classes = header.class_count as usize;
     let rings = ring_bytes(header.ring_slots as usize).ok_or("its rings have no legal size")?;
@@ -411,7 +419,8 @@ fn check(header: &PortHeader, mapped_bytes: usize) -> std::result::Result<(), St
     let mut end = DOWN_RING + 2 * rings;
     for class in &header.classes[..classes] {
         let bytes = class.slot_bytes as usize;
-        if !(SLOT_BYTES_MIN..=SLOT_BYTES_MAX).contains(&bytes) || class.slots < end as u64 {
+        let legal = (SLOT_BYTES_MIN..=SLOT_BYTES_MAX).contains(&bytes) && class.slot_count > 0;
+        if !legal || class.slots < end as u64 {
             return Err("its classes overlap, or have no legal size".to_owned());
         }
         end =
@@ -427,3 +436,6 @@ fn check(header: &PortHeader, mapped_bytes: usize) -> std::result::Result<(), St
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

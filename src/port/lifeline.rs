@@ -36,9 +36,10 @@ impl Lifeline {
 
     /// Waits until it ends.
     pub fn wait_for_end(&self) {
-        let mut byte = [0];
+        // Large, so that a process which fills it makes little work.
+        let mut words = [0; 4096];
         loop {
-            match (&self.socket).read(&mut byte) {
+            match (&self.socket).read(&mut words) {
                 // Nothing is to be said on it.
                 Ok(1..) => {}
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}

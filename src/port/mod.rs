@@ -72,3 +72,41 @@ impl ResponseMeta {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_response_says_fits_its_meta_up_to_the_bounds() {
+        for status in [0, 200, 599, 1023] {
+            for fields_bytes in [0, 1, ResponseMeta::FIELDS_BYTES_MAX] {
+                for whole in [false, true] {
+                    let meta = ResponseMeta { status, whole, fields_bytes };
+                    assert!(meta.to_meta() < 1 << 24);
+                    assert_eq!(ResponseMeta::of_meta(meta.to_meta()), meta);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_word_is_a_meta() {
+        for bit in 0..32 {
+            let meta = ResponseMeta::of_meta(1 << bit);
+            assert!(meta.status < 1024 && meta.fields_bytes <= ResponseMeta::FIELDS_BYTES_MAX);
+            let seen = meta != ResponseMeta::of_meta(0);
+            assert_eq!(seen, bit < 24, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_process_may_not_say_what_is_the_dataplanes_to_say() {
+        use crate::mem::kind::{CLOSED, DATA, EOF, FLUSH, FLUSHED, NOTIFY, OPEN, WAKE};
+        for kind in [OPEN, EOF, CLOSED, NOTIFY, FLUSH, FLUSHED, WAKE, kind::SUPPLY, kind::CREDIT] {
+            assert!(!kind::is_word(kind), "{kind}");
+        }
+        assert!(!kind::is_word(kind::RETURN), "it says nothing");
+        assert!(kind::is_word(DATA) && kind::is_word(kind::RESPONSE) && !kind::is_word(255));
+    }
+}

@@ -117,3 +117,91 @@ impl Offer {
         Ok(Self { grant, segment, pools, event, bells })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(line: &str) -> String {
+        Grant::of_line(line).expect_err(line).to_string()
+    }
+
+    #[test]
+    fn a_line_says_what_was_granted() {
+        for (trust, queues, line) in [
+            (Trust::Shared, vec![Some(0)], "attached version=1 trust=shared queues=0"),
+            (
+                Trust::Shared,
+                vec![Some(0), Some(1), Some(0)],
+                "attached version=1 trust=shared queues=0,1,0",
+            ),
+            (Trust::Isolated, vec![None, None], "attached version=1 trust=isolated queues=-,-"),
+        ] {
+            let grant = Grant { trust, queues };
+            assert_eq!(grant.to_line(), line);
+            assert_eq!(Grant::of_line(line).unwrap(), grant);
+        }
+        let grant = Grant { trust: Trust::Isolated, queues: vec![None; LCORES_MAX] };
+        assert_eq!(Grant::of_line(&grant.to_line()).unwrap(), grant);
+    }
+
+    #[test]
+    fn words_of_a_later_version_of_the_line_are_left_alone() {
+        let line = "attached colour=blue version=1 queues=-  trust=isolated plain\r";
+        assert_eq!(Grant::of_line(line).unwrap().queues, [None]);
+    }
+
+    #[test]
+    fn another_version_is_refused_with_both_named_p_7() {
+        let refused = refusal("attached version=2 trust=shared queues=0");
+        assert!(refused.contains("version 2, and this library 1"), "{refused}");
+        let refused = refusal("attached version=2 future=yes");
+        assert!(refused.contains("version 2"), "what else it says is of that version: {refused}");
+    }
+
+    #[test]
+    fn lines_that_grant_nothing_are_refused() {
+        let many = ["-"; LCORES_MAX + 1].join(",");
+        for line in [
+            "",
+            "hello",
+            "error: no",
+            "attached",
+            "attached trust=shared queues=0",
+            "attached version=x trust=shared queues=0",
+            "attached version=1 queues=0",
+            "attached version=1 trust=none queues=0",
+            "attached version=1 trust=shared",
+            "attached version=1 trust=shared queues=",
+            "attached version=1 trust=shared queues=0,",
+            "attached version=1 trust=shared queues=0,x",
+            "attached version=1 trust=shared queues=-1",
+            "attached version=1 trust=shared queues=64",
+            "attached version=1 trust=shared queues=99999999999999999999",
+            &format!("attached version=1 trust=isolated queues={many}"),
+        ] {
+            refusal(line);
+        }
+    }
+
+    #[test]
+    fn descriptors_are_as_many_as_the_line_says() {
+        let fds = |count| -> Vec<OwnedFd> {
+            (0..count).map(|_| std::fs::File::open("/dev/null").unwrap().into()).collect()
+        };
+        let grant = Grant { trust: Trust::Shared, queues: vec![Some(0), Some(1), Some(1)] };
+        let offer = Offer::of_parts(grant.clone(), fds(7)).unwrap();
+        assert_eq!((offer.pools.len(), offer.bells.len(), offer.fds().len()), (2, 3, 7));
+        for count in [0, 6, 8] {
+            let refused = Offer::of_parts(grant.clone(), fds(count)).unwrap_err().to_string();
+            assert!(refused.contains(&format!("{count} descriptors came along, not 7")));
+        }
+        let grant = Grant { trust: Trust::Isolated, queues: vec![None] };
+        assert!(Offer::of_parts(grant, fds(3)).unwrap().pools.is_empty());
+        let largest = Grant { trust: Trust::Shared, queues: (0..LCORES_MAX).map(Some).collect() };
+        assert_eq!(
+            Offer::of_parts(largest, fds(Offer::FDS_MAX)).unwrap().fds().len(),
+            Offer::FDS_MAX
+        );
+    }
+}

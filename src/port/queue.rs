@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::limits::PORT_TURN_DESCRIPTORS;
 use crate::mem::{Buf, ConnId, Descriptor, Ledger, LoanFault, QueueEnds, Taken, Terms};
 use crate::port::kind;
 use crate::port::lifeline::Lifeline;
@@ -41,7 +42,7 @@ impl Fault {
 /// What the next descriptor of the process was.
 #[derive(Debug)]
 pub enum Received {
-    /// There is none, or no slot to copy its bytes to.
+    /// There is none, no slot to copy its bytes to, or the turn is over.
     Nothing,
     /// What it says, and the number of the message that it speaks of. A marker where it has no slot.
     Message(Buf, u32),
@@ -58,9 +59,13 @@ pub struct Queue {
     /// Slept on.
     ours: Doorbell,
     ledger: Ledger,
+    /// Descriptors that may still be fetched in this turn.
+    left: u32,
     /// Fetched, and waiting for a slot to copy its bytes to.
     pending: Option<Descriptor>,
     lifeline: Arc<Lifeline>,
+    /// Descriptors sent so far.
+    sent: u64,
     /// Something was sent since the bell was rung.
     unrung: bool,
     /// Something was taken back: there may be room for supplies.
@@ -77,8 +82,10 @@ impl Queue {
             theirs,
             ours,
             ledger,
+            left: PORT_TURN_DESCRIPTORS,
             pending: None,
             lifeline,
+            sent: 0,
             unrung: false,
             unsupplied: true,
         }
@@ -103,6 +110,7 @@ impl Queue {
         let descriptor = Descriptor { conn, message, slot, start, len, loan, tag };
         let sent = self.out.enqueue(descriptor);
         assert!(sent.is_ok(), "room was checked");
+        self.sent += 1;
         self.unrung = true;
     }
 
@@ -111,7 +119,7 @@ impl Queue {
     #[inline]
     pub fn receive(&mut self) -> Received {
         loop {
-            let Some(descriptor) = self.pending.take().or_else(|| self.into.dequeue()) else {
+            let Some(descriptor) = self.fetch() else {
                 let faulted = self.into.peer_fault() || self.out.peer_fault();
                 return if faulted { Received::Fault(Fault::Ring) } else { Received::Nothing };
             };
@@ -147,10 +155,34 @@ impl Queue {
         }
     }
 
-    /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it
-    /// sleeps and something was sent.
+    /// Whether its connection leaves enough to others for this buf to be sent: see
+    /// [`Ledger::may_lend`].
     #[inline]
-    pub fn flush(&mut self) {
+    pub fn may_send(&self, buf: &Buf) -> bool {
+        self.ledger.may_lend(buf)
+    }
+
+    /// Descriptors that the process has taken so far; `None`: there is none that it has not.
+    pub fn taken(&self) -> Option<u64> {
+        let left = self.out.len() as u64;
+        // The process writes the index that says so, and may write anything.
+        (left > 0).then(|| self.sent.saturating_sub(left))
+    }
+
+    #[inline]
+    fn fetch(&mut self) -> Option<Descriptor> {
+        if self.pending.is_some() {
+            return self.pending.take();
+        }
+        self.left = self.left.checked_sub(1)?;
+        self.into.dequeue()
+    }
+
+    /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it
+    /// sleeps and something was sent. Returns the payload bytes that were copied in the turn.
+    #[inline]
+    pub fn flush(&mut self) -> u64 {
+        self.left = PORT_TURN_DESCRIPTORS;
         if self.unsupplied {
             self.supply();
         }
@@ -158,10 +190,10 @@ impl Queue {
             self.unrung = false;
             self.theirs.ring();
         }
+        self.ledger.take_copied_bytes()
     }
 
     fn supply(&mut self) {
-        self.unsupplied = false;
         for class in 0..self.ledger.classes() {
             // Supplies never fill the ring: messages have to find room.
             while self.out.free() > self.out.capacity() / 2
@@ -170,6 +202,7 @@ impl Queue {
                 self.push(ConnId::NONE, 0, terms, u32::from(kind::SUPPLY));
             }
         }
+        self.unsupplied = self.ledger.lacks_supplies();
     }
 
     /// Whether the process has sent something, by the ring's own word.
@@ -202,10 +235,5 @@ impl Queue {
     /// Slots that are with the process.
     pub fn lent(&self) -> u32 {
         self.ledger.lent()
-    }
-
-    /// Payload bytes copied between the port's slots and the mempool.
-    pub fn copied_bytes(&self) -> u64 {
-        self.ledger.copied_bytes()
     }
 }

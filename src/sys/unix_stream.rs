@@ -63,6 +63,13 @@ pub fn peek(stream: &UnixStream, out: &mut [u8]) -> io::Result<usize> {
     Ok(recv(stream.as_raw_fd(), out, MsgFlags::MSG_PEEK)?)
 }
 
+/// Whether the peer has closed both ways, and not its own alone (POLLHUP, poll(2)).
+pub fn is_closed_both_ways(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut polled = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut polled, PollTimeout::ZERO)?;
+    Ok(polled[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP)))
+}
+
 /// What a socket is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -175,6 +182,16 @@ mod tests {
         let mut room = [0; 8];
         assert_eq!(one.read(&mut room).unwrap(), 4);
         assert_eq!(one.read(&mut room).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_half_close_is_told_from_a_close() {
+        let (one, other) = UnixStream::pair().unwrap();
+        assert!(!is_closed_both_ways(one.as_fd()).unwrap());
+        other.shutdown(std::net::Shutdown::Write).unwrap();
+        assert!(!is_closed_both_ways(one.as_fd()).unwrap());
+        drop(other);
+        assert!(is_closed_both_ways(one.as_fd()).unwrap());
     }
 
     #[test]

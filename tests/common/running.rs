@@ -40,6 +40,8 @@ pub struct Running {
     /// Of its first listener.
     pub address: SocketAddr,
     prefix: String,
+    /// What it leaves in the file system stays there.
+    leave_files: bool,
     _dir: TempDir,
     _watchdog: Watchdog,
 }
@@ -54,7 +56,9 @@ impl Running {
         let lines = BufReader::new(child.stdout.take().unwrap());
         let address = "0.0.0.0:0".parse().unwrap();
         let prefix = own(prefix);
-        let mut running = Self { child, lines, address, prefix, _dir: dir, _watchdog: watchdog };
+        let leave_files = false;
+        let (_dir, _watchdog) = (dir, watchdog);
+        let mut running = Self { child, lines, address, prefix, leave_files, _dir, _watchdog };
         let line = running.line_with("listening on ");
         running.address = line.split_whitespace().nth(2).unwrap().parse().unwrap();
         running.line_with("ready");
@@ -84,6 +88,11 @@ impl Running {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
+    /// Ends it without warning (SIGKILL).
+    pub fn killed(mut self) {
+        self.leave_files = true;
+    }
+
     /// Waits for the end, which has to be a good one; the rest of what it printed.
     pub fn ended_well(mut self) -> String {
         let mut text = String::new();
@@ -98,8 +107,9 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // Empty, unless the instance was killed.
-        let socket = ringway::control::socket_path(&self.prefix.parse().unwrap());
-        let _ = fs::remove_dir(socket.parent().unwrap());
+        if !self.leave_files {
+            let socket = ringway::control::socket_path(&self.prefix.parse().unwrap());
+            let _ = fs::remove_dir_all(socket.parent().unwrap());
+        }
     }
 }

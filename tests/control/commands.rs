@@ -36,9 +36,21 @@ fn help_lists_every_command_and_each_of_them_is_there() {
     }
     assert_eq!(
         names,
-        ["help", "version", "stats", "listeners", "pools", "lcores", "config", "stop"]
+        [
+            "help",
+            "version",
+            "stats",
+            "listeners",
+            "pools",
+            "lcores",
+            "config",
+            "stop",
+            "ports",
+            "attach"
+        ]
     );
-    for name in names.iter().filter(|name| !["stop", "config"].contains(&name.as_str())) {
+    let plain = |name: &&String| !["stop", "config", "attach"].contains(&name.as_str());
+    for name in names.iter().filter(plain) {
         assert!(!instance.text(&[name]).is_empty());
         let refused = complaint(instance.ctl(&[name, "nonsense"]), 1);
         assert!(refused.starts_with("error: "), "{refused}");

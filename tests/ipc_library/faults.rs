@@ -1,12 +1,14 @@
 //! Part of a reply is never taken for all of it, and what one connection suffers no other does.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ringway::ipc::{Client, Error, Options, Server};
 
 use crate::bed::{Bed, PATIENCE};
-use crate::common::wait_until;
+use crate::common::{Watchdog, wait_until};
 
 /// The client must not take what it read for a reply.
 fn assert_cut_off(bed: &Bed, command: &str) {
@@ -167,4 +169,39 @@ fn clients_that_go_away_at_any_time_do_no_harm() {
         }
     }
     wait_until(|| bed.send("echo alive").is_ok());
+}
+
+/// Where [`a_server_to_be_killed`] listens, when it is to be one.
+const PATH_OF_THE_OTHER: &str = "RINGWAY_TEST_IPC_PATH";
+
+#[test]
+fn a_server_to_be_killed() {
+    let Some(path) = std::env::var_os(PATH_OF_THE_OTHER) else { return };
+    let _server = Server::start(path.as_ref(), Options::default(), |_, reply| {
+        reply.write_all(b"part ")?;
+        loop {
+            std::thread::park();
+        }
+    });
+    std::thread::park();
+}
+
+#[test]
+fn i5_a_server_that_is_killed_within_a_reply_leaves_no_end_of_file() {
+    let _watchdog = Watchdog::start();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("killed.sock");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "faults::a_server_to_be_killed"])
+        .env(PATH_OF_THE_OTHER, &path)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until(|| UnixStream::connect(&path).is_ok());
+    let mut stream = Client::new(&path).timeout(PATIENCE).stream("anything").unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut got = Vec::new();
+    let error = stream.read_to_end(&mut got).unwrap_err();
+    assert_eq!((error.kind(), &got[..]), (ErrorKind::ConnectionReset, &b"part "[..]));
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use ringway::ipc::{Error, Options, Server};
@@ -35,7 +36,8 @@ fn i7_a_file_that_was_deleted_is_made_again() {
     let bed = Bed::new();
     for _ in 0..2 {
         fs::remove_file(&bed.path).unwrap();
-        wait_until(|| bed.path.exists());
+        // The file is there a moment before it can be connected to.
+        wait_until(|| UnixStream::connect(&bed.path).is_ok());
         assert_eq!(bed.text("echo again"), "again\n");
     }
 }

@@ -10,3 +10,4 @@ mod commands;
 mod faults;
 mod files;
 mod handover;
+mod on_an_lcore;

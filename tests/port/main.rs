@@ -5,6 +5,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod hostile;
 mod http;
+mod life;
 mod program;
 mod raw;
+mod tool;
+mod review;

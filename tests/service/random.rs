@@ -85,17 +85,20 @@ proptest! {
             .map(|(stream, (_, sizes))| cut(stream, sizes).into_iter())
             .collect();
         let mut starves = starves.iter().copied().cycle();
+        let mut waiting = 0;
         loop {
             let mut came = false;
             for (pieces, &conn) in pieces.iter_mut().zip(&conns) {
                 bed.starve(starves.next().unwrap());
                 // What waits for slots holds those that it came in.
-                if bed.waiting() > 32 || bed.paused(conn) {
+                if waiting > 64 || bed.paused(conn) {
+                    waiting = 0;
                     bed.starve(false);
-                    bed.run();
+                    (0..8).for_each(|_| bed.run());
                 }
                 if let Some(piece) = pieces.next() {
                     came = true;
+                    waiting += 1;
                     bed.receive(conn, piece);
                 }
             }

@@ -34,6 +34,12 @@ pub enum Command {
     /// help` lists the commands that the instance has.
     #[command(after_long_help = CTL_EXAMPLES)]
     Ctl(CtlArgs),
+    /// Be the process at a port of a running instance: echo what comes there, or swallow it
+    ///
+    /// A listener of the instance says `handler = "port:NAME"`. Prints what comes, once a second, and
+    /// ends when the instance does, or with Ctrl-C; the port is free again then.
+    #[command(after_long_help = ATTACH_EXAMPLES)]
+    Attach(AttachArgs),
     /// Say what this machine lacks for full speed, and the command that mends it
     ///
     /// One line per check: `ok`, `warn` (works, but loses speed or a feature) or `fail` (ringway
@@ -62,8 +68,36 @@ pub struct CtlArgs {
     pub json: bool,
 
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["echo", "sink"]))]
+pub struct AttachArgs {
+    /// The port's name, as the listener's `handler` has it after `port:`
+    #[arg(value_name = "PORT")]
+    pub port: String,
+
+    /// Send back what comes: bytes as they are, and of a request its target
+    #[arg(long)]
+    pub echo: bool,
+
+    /// Take what comes and say nothing; requests are answered with 200 and no body
+    #[arg(long)]
+    pub sink: bool,
+
+    /// Do not map the mempool, even where the listener allows it: each payload is copied once
+    #[arg(long)]
+    pub isolated: bool,
+
+    /// The instance, by the name it was started with
+    #[arg(long, value_name = "NAME", default_value = "ringway", conflicts_with = "socket")]
+    pub file_prefix: String,
+
+    /// The control socket, where it is elsewhere
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -151,6 +185,16 @@ pub struct RunArgs {
     pub log_level: Level,
 }
 
+const ATTACH_EXAMPLES: &str = "\
+Examples:
+  ringway run --config examples/ports.toml     two listeners with the ports app and echo
+  ringway attach echo --echo                   then: nc localhost 7008
+  ringway attach app --sink --isolated         then: curl -i localhost:8081/
+
+Exit codes:
+  1  it could not attach, or the instance has ended; the reason is on standard error
+  2  the command line was not understood";
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  success
@@ -170,6 +214,7 @@ Commands of every instance:
   pools             memory: sizes, use, and how often none was left
   lcores            cores, load and connections of each lcore
   config get [KEY]  the configuration in force
+  ports             ports, and the processes at them
   stop              drain and end, as SIGTERM does, and wait until it is gone; given twice, what
                     is left is cut
 

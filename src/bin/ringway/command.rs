@@ -10,13 +10,14 @@ use tracing::Level;
 
 use crate::args::{Args, Command, RunArgs};
 use crate::options::RunOptions;
-use crate::{ctl, doctor, run};
+use crate::{attach, ctl, doctor, run};
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
     match Args::parse().command {
         Command::Run(args) => exit_code(start(*args)),
         Command::Ctl(args) => ctl::ctl(&args),
+        Command::Attach(args) => exit_code(attach::attach(&args)),
         Command::Doctor(args) => doctor::doctor(&args),
     }
 }

@@ -28,6 +28,12 @@ const NOBODY: u8 = 3;
 
 /// Sends the command and prints the reply.
 pub fn ctl(args: &CtlArgs) -> ExitCode {
+    if args.command[0] == "attach" {
+        eprintln!(
+            "ringway: `attach` is for programs, which keep what it gives: see ringway::attach"
+        );
+        return ExitCode::from(2);
+    }
     let path = match path(args) {
         Ok(path) => path,
         Err(error) => {
@@ -66,10 +72,16 @@ fn ask(args: &CtlArgs, path: &Path) -> std::result::Result<(), Error> {
     let reply = Client::new(path)
         .timeout(TIMEOUT)
         .stream(&format!("{format}{}", args.command.join(" ")))?;
-    let pid = reply.peer().pid;
+    let server = reply.peer();
+    let (own, root) = (nix::unistd::geteuid().as_raw(), 0);
+    if args.socket.is_none() && ![own, root].contains(&server.uid) {
+        // Below /tmp anybody may have been first.
+        let why = format!("user {} listens at {}", server.uid, path.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why).into());
+    }
     print(reply)?;
     if args.command == ["stop"] {
-        wait_for_the_end(path, pid);
+        wait_for_the_end(path, server.pid);
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 #[cfg(not(loom))]
 mod args;
 #[cfg(not(loom))]
+mod attach;
+#[cfg(not(loom))]
 mod command;
 #[cfg(not(loom))]
 mod ctl;

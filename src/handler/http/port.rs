@@ -4,13 +4,13 @@
 
 use super::{Body, Pull, Ready, Reply, Request, Response, Service};
 use crate::counters::{Counter, Reason};
-use crate::limits::{HTTP_HELD_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS};
+use crate::handler::stall::Stall;
+use crate::limits::{HTTP_HELD_BUFS, PORT_WINDOW_BUFS};
 use crate::mem::{Buf, BufList, BufStore, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::BODY;
 use crate::port::{self, Fault, PortIndex, Received, ResponseMeta};
 use crate::proto::http1::Method;
-use crate::time::Instant;
 
 /// Parts of a body that are told to the process together, once they are out.
 const CREDIT_BUFS: u32 = 32;
@@ -72,8 +72,7 @@ pub struct PortService {
     attachment: Option<u32>,
     /// After a process went: requests of connections below it have been given up.
     given_up: Option<usize>,
-    /// Since when the process takes nothing, though there is something.
-    stalled: Option<Instant>,
+    stall: Stall,
 }
 
 impl PortService {
@@ -86,7 +85,7 @@ impl PortService {
             requests: 0,
             attachment: None,
             given_up: None,
-            stalled: None,
+            stall: Stall::default(),
         }
     }
 
@@ -96,7 +95,7 @@ impl PortService {
         let attachment = attached.then(|| cx.ports.attachments(self.port));
         if attachment != self.attachment {
             self.attachment = attachment;
-            self.stalled = None;
+            self.stall.clear();
             self.given_up = Some(0);
         }
     }
@@ -104,13 +103,11 @@ impl PortService {
     /// Sends `buf` of a request; `false`: there is no room for it now.
     fn send(&mut self, cx: &mut Cx, buf: Buf, request: u32) -> bool {
         let Some(queue) = cx.ports.queue(self.port) else { return false };
-        let sent = queue.send(buf, request).is_ok();
-        if sent {
-            self.stalled = None;
+        if queue.send(buf, request).is_ok() {
+            self.stall.clear();
             return true;
         }
-        let since = *self.stalled.get_or_insert(cx.now);
-        if cx.now.ns_since(since) >= PORT_STALL_NS {
+        if self.stall.look(queue, cx.now) {
             self.cut(cx, Fault::Stalled);
         }
         false
@@ -280,6 +277,9 @@ impl Service for PortService {
         if slot.conn != conn || self.attachment != Some(slot.attachment) {
             return if last { unanswered().into() } else { Reply::Body };
         }
+        if !cx.ports.queue(self.port).is_some_and(|queue| queue.may_send(part)) {
+            return Reply::Busy;
+        }
         let mut share = part.slice(0, part.len());
         share.set_kind(BODY, u32::from(last));
         if self.send(cx, share, request) { Reply::Later } else { Reply::Busy }
@@ -321,7 +321,7 @@ impl Service for PortService {
 
     fn flush(&mut self, cx: &mut Cx) {
         if let Some(queue) = cx.ports.queue(self.port) {
-            queue.flush();
+            cx.counters.add(Counter::CopiedBytes, queue.flush());
         }
     }
 

@@ -56,7 +56,8 @@ impl Settings {
 /// The chain. Messages to the handler are of the kinds [`HEAD`], [`BODY`], [`TRAILERS`], [`FAULT`]
 /// and [`DRAIN`], beside the markers; after an upgrade they are `DATA`. What the handler pushes is sent
 /// as it is, and its meta says which responses end with it ([`ENDS`]). Of the markers, the handler
-/// pushes `CLOSE`, `ABORT` and `FLUSH` on as they come: they are the chain's words to the transport.
+/// pushes `CLOSE`, `ABORT`, `FLUSH` and, unless it has paused the connection, `RESUME` on as they come:
+/// they are the chain's words to the transport.
 pub struct Http1 {
     settings: Settings,
     decoder: HeadDecoder,
@@ -216,28 +217,29 @@ impl Http1 {
     /// it does, where there is no room for more.
     #[cold]
     fn take_waiting(&mut self, cx: &mut Cx, marker: Buf, output: &mut Burst) -> Result<(), Buf> {
-        while let Some(session) = self.sessions.get_mut(marker.conn())
+        let conn = marker.conn();
+        while let Some(session) = self.sessions.get_mut(conn)
             && !session.is_held()
-            && let Some(buf) = self.waiting.pop(&mut session.waiting)
         {
-            let step = match output.room() {
-                ROOM.. => self.take_now(cx, buf, output),
-                _ => Step::Rest(buf),
+            if output.room() < ROOM {
+                return Err(marker);
+            }
+            let Some(buf) = self.waiting.pop(&mut session.waiting) else {
+                push(output, Buf::marker(conn, kind::RESUME));
+                break;
             };
-            let (left, stalled) = match step {
+            let (left, stalled) = match self.take_now(cx, buf, output) {
                 Step::Done => continue,
                 Step::Rest(left) => (left, false),
                 Step::Stalled(left) => (left, true),
             };
-            let Some(session) = self.sessions.get_mut(left.conn()) else { continue };
+            let Some(session) = self.sessions.get_mut(conn) else { break };
             let back = self.waiting.push_front(&mut session.waiting, left);
             assert!(back.is_ok(), "it was just popped");
             if stalled {
-                push(output, flush(marker.conn(), RESUMED));
-            } else if !session.is_held() {
-                return Err(marker);
+                push(output, flush(conn, RESUMED));
+                break;
             }
-            return Ok(());
         }
         Ok(())
     }
@@ -257,8 +259,12 @@ impl Http1 {
             session.sent(cx.now, &mut buf);
             let conn = buf.conn();
             let drains = cx.draining && !upgraded && session.is_upgraded();
-            let resumes = held && !session.is_held() && !session.waiting.is_empty();
-            push(output, buf);
+            let waits = !session.waiting.is_empty();
+            let resumes = held && !session.is_held() && waits;
+            // What waits is taken in first: or with each pause, more would come to wait.
+            if !(waits && buf.kind() == kind::RESUME) {
+                push(output, buf);
+            }
             if resumes {
                 push(output, flush(conn, RESUMED));
             } else if drains {

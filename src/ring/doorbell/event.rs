@@ -1,10 +1,13 @@
 //! A [`SleepFlag`] with the eventfd that wakes its consumer. The protocol lives in the flag.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::limits::LCORES_MAX;
 use crate::ring::doorbell::SleepFlag;
 use crate::sync::{AtomicU32, KeepAlive};
 
@@ -41,8 +44,10 @@ impl Doorbell {
         Ok(Self { flag: self.flag, event, _keep: self._keep.clone() })
     }
 
-    /// Uses the four-byte flag at `flag`, zero at first, and `event`, an eventfd from
-    /// [`event`](Self::event) that may have come from another process. `keep` keeps the flag mapped.
+    /// Uses the four-byte flag at `flag`, zero at first, and `event`: an eventfd from
+    /// [`event`](Self::event), or this side's end of a [`pipe`](Self::pipe). It may have come from
+    /// another process.
+    /// `keep` keeps the flag mapped.
     ///
     /// # Safety
     /// `flag` is aligned to four bytes and valid for reads and writes until `keep` is dropped, and
@@ -58,6 +63,19 @@ impl Doorbell {
     /// If the kernel gives none.
     pub fn event() -> nix::Result<OwnedFd> {
         Ok(EventFd::from_value_and_flags(0, EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?.into())
+    }
+
+    /// Makes a pipe fit for a bell whose consumer is not trusted: its end to wait on, and the one to ring
+    /// with. Flags of an eventfd belong to all who share it, so that a consumer which makes it
+    /// blocking, and fills it, stops who rings; of a pipe each end has flags of its own.
+    ///
+    /// Whoever rings keeps a copy of the other end: a pipe that nobody reads is an error to write to, and
+    /// a signal.
+    ///
+    /// # Errors
+    /// If the kernel gives none.
+    pub fn pipe() -> nix::Result<(OwnedFd, OwnedFd)> {
+        nix::unistd::pipe2(OFlag::O_NONBLOCK | OFlag::O_CLOEXEC)
     }
 
     /// Producer: wakes the consumer if it sleeps, with one system call, and returns whether it did.
@@ -78,9 +96,10 @@ impl Doorbell {
     /// that ended. Never blocks.
     pub fn awake(&self) {
         self.flag().awake();
-        let mut count = [0; 8];
+        // An eventfd gives 8 bytes for all that rang, a pipe as many for each.
+        let mut rung = [0; 8 * LCORES_MAX];
         // An error means that the bell was silent.
-        let _ = nix::unistd::read(&self.event, &mut count);
+        let _ = read_now(self.event.as_fd(), &mut rung);
     }
 
     #[cold]
@@ -97,14 +116,28 @@ impl Doorbell {
 }
 
 impl AsFd for Doorbell {
-    /// The eventfd: readable when the bell was rung.
+    /// The eventfd, or the pipe's end: readable when the bell was rung.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
 }
 
+/// Reads what is there. Never blocks, even where a peer that shares the description has made it
+/// blocking.
+fn read_now(fd: BorrowedFd<'_>, out: &mut [u8]) -> nix::Result<usize> {
+    let vector = libc::iovec { iov_base: out.as_mut_ptr().cast(), iov_len: out.len() };
+    // SAFETY: the vector describes `out`, which nobody else uses meanwhile; at -1 there is no offset.
+    let read = unsafe { libc::preadv2(fd.as_raw_fd(), &raw const vector, 1, -1, libc::RWF_NOWAIT) };
+    match Errno::result(read) {
+        // A pipe of an old kernel, whose flags are this side's own.
+        Err(Errno::EOPNOTSUPP) => nix::unistd::read(fd, out),
+        outcome => outcome.map(|bytes| bytes as usize),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use nix::fcntl::{FcntlArg, fcntl};
     use nix::poll::{PollFd, PollFlags, poll};
 
     use super::*;
@@ -131,6 +164,30 @@ mod tests {
         let bell = Doorbell::new().expect("eventfd");
         assert!(!bell.sleep_unless(|| true));
         assert!(!bell.ring());
+    }
+
+    #[test]
+    fn a_peer_that_makes_an_eventfd_blocking_does_not_stop_its_reader() {
+        let bell = Doorbell::new().expect("eventfd");
+        fcntl(&bell.event, FcntlArg::F_SETFL(OFlag::empty())).expect("fcntl");
+        bell.awake();
+    }
+
+    #[test]
+    fn a_peer_that_never_reads_a_pipe_does_not_stop_who_rings() {
+        let word: KeepAlive = std::sync::Arc::new(AtomicU32::new(0));
+        let place = NonNull::from(word.downcast_ref::<AtomicU32>().expect("word")).cast();
+        let (wait, ring) = Doorbell::pipe().expect("pipe");
+        fcntl(&wait, FcntlArg::F_SETFL(OFlag::empty())).expect("fcntl");
+        // SAFETY: the word is aligned, and the handles keep it.
+        let consumer = unsafe { Doorbell::attach(place, word.clone(), wait) };
+        // SAFETY: as above.
+        let producer = unsafe { Doorbell::attach(place, word, ring) };
+        for _ in 0..20_000 {
+            assert!(consumer.flag().sleep_unless(|| false));
+            assert!(producer.ring());
+        }
+        assert!(readable(&consumer));
     }
 
     #[test]

@@ -1,0 +1,67 @@
+//! `ringway attach` at `ringway run`: two processes, and `kill -9`.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use crate::common::{Client, Running, own, wait_until};
+
+const TOML: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\n\
+                    protocol = \"http\"\nhandler = \"port:app\"\n";
+
+fn attach(prefix: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    command.args(["attach", "app", "--file-prefix", &own(prefix)]).args(more);
+    command
+}
+
+/// Starts the tool and waits until it is attached.
+fn attached(prefix: &str, more: &[&str]) -> Child {
+    let mut child = attach(prefix, more).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("attached to port app"), "{line}");
+    child
+}
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_process_that_is_killed_is_missed_until_the_next_one_attaches() {
+    let instance = Running::start("attach", 1, TOML);
+    let mut client: Client = instance.connect();
+    assert_eq!(client.get("/").status(), 503);
+    for trust in [&["--echo"][..], &["--echo", "--isolated"]] {
+        let child = attached("attach", trust);
+        assert_eq!(client.get("/a?b").body, b"/a?b");
+        let second = attach("attach", &["--sink"]).output().unwrap();
+        let refusal = String::from_utf8(second.stderr).unwrap();
+        assert!(refusal.contains("is attached to it") && !second.status.success(), "{refusal}");
+        kill(child);
+        wait_until(|| client.get("/").status() == 503);
+    }
+    let child = attached("attach", &["--sink"]);
+    let response = client.get("/");
+    assert_eq!((response.status(), response.body.len()), (200, 0));
+    drop(client);
+    instance.signal(nix::sys::signal::Signal::SIGTERM);
+    instance.ended_well();
+    let status = child.wait_with_output().unwrap().status;
+    assert!(!status.success(), "its dataplane has gone");
+}
+
+#[test]
+fn who_finds_no_port_is_told_which_there_are() {
+    let _instance = Running::start("noport", 1, TOML);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    command.args(["attach", "else", "--sink", "--file-prefix", &own("noport")]);
+    let refusal = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(refusal.contains("there is no such port; name one of: app"), "{refusal}");
+    let mut nobody = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    nobody.args(["attach", "app", "--sink", "--file-prefix", "no-such-instance"]);
+    let output = nobody.output().unwrap();
+    let refusal = String::from_utf8(output.stderr).unwrap();
+    assert!(refusal.contains("start the dataplane") && !output.status.success(), "{refusal}");
+}
