@@ -14,7 +14,8 @@ pub struct Iceoryx2 {
 
 struct Peer {
     process: Child,
-    orders: ChildStdin,
+    /// `None`: there will be no more.
+    orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
@@ -29,7 +30,7 @@ impl Peer {
         let started = command.spawn();
         super::super::support::pin(1);
         let mut process = started.ok()?;
-        let orders = process.stdin.take().expect("it is piped");
+        let orders = process.stdin.take();
         let answers = BufReader::new(process.stdout.take().expect("it is piped"));
         let mut peer = Self { process, orders, answers };
         peer.answer();
@@ -37,7 +38,8 @@ impl Peer {
     }
 
     fn order(&mut self, what: &str, before: u64, count: u64) {
-        writeln!(self.orders, "{what} {before} {count}").expect("it lives");
+        let orders = self.orders.as_mut().expect("it is piped");
+        writeln!(orders, "{what} {before} {count}").expect("it lives");
     }
 
     fn answer(&mut self) -> f64 {
@@ -84,8 +86,8 @@ impl Pair for Iceoryx2 {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // An error means that it has ended already.
-        let _ = self.process.kill();
+        // It ends with its orders, and takes its files along.
+        self.orders = None;
         let _ = self.process.wait();
     }
 }

@@ -10,5 +10,5 @@ mod http;
 mod life;
 mod program;
 mod raw;
-mod tool;
 mod review;
+mod tool;
