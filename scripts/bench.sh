@@ -5,6 +5,8 @@
 #
 #   http          GET over loopback beside nginx, may_minihttp and hyper: requests per second, CPU time
 #                 and system calls per request, latency; server on core 0, client on core 1
+#   port          processes at ports: a queue beside two rings by hand, a Unix socket and iceoryx2; an
+#                 echo and GET beside handlers in the dataplane's own process
 #   echo          round trip of one connection beside an epoll server, and what an idle lcore takes
 #   modes         the ways of using io_uring, each beside the default
 #   selfloop      one echo and one GET on one thread beside a bare io_uring server, in ns
@@ -14,8 +16,9 @@
 #   mempool       allocation beside a free list and the heap, ns per buf
 #   all           all of these, in this order (default)
 #
-#   --rounds N    interleaved rounds of what has rounds (http, echo, modes, ring 9; selfloop 400)
-#   --seconds S   of one turn of one server in http (1)
+#   --rounds N    interleaved rounds of what has rounds (http, port, echo, modes, ring 9; selfloop 400);
+#                 short ones of port, twenty for each
+#   --seconds S   of one turn of one server in http and port (1)
 #   --rows N      the functions that cost most, beside the stages of instructions (0)
 #   --dry-run     say what would be installed and run
 #   -h, --help    this text
@@ -25,15 +28,15 @@
 # does nothing else: this script says so where it does. instructions does not care.
 #
 # What is missing is installed where it may be (as root), or the line that does it is printed: nginx for
-# http, valgrind and addr2line for instructions, perf for the system calls in http. may_minihttp and
-# hyper are built from benches/peers, with the crates that they need. A peer that is not there is left
-# out, and named.
+# http, valgrind and addr2line for instructions, perf for the system calls in http. may_minihttp,
+# hyper and iceoryx2 are built from benches/peers, with the crates that they need. A peer that is not
+# there is left out, and named.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-KINDS=(http echo modes selfloop instructions memory ring mempool)
+KINDS=(http port echo modes selfloop instructions memory ring mempool)
 
 # ---- What has to be there ------------------------------------------------------------------------
 
@@ -52,7 +55,7 @@ want_tool() {
 
 build_peers() {
     perform cargo build --quiet --release --manifest-path benches/peers/Cargo.toml ||
-        warn "cannot build may_minihttp and hyper" "cargo failed, see above" "give it a network, and run again"
+        warn "cannot build may_minihttp, hyper and iceoryx2" "cargo failed, see above" "give it a network, and run again"
 }
 
 # A machine that is busy with something else gives timings that mean nothing.
@@ -85,6 +88,11 @@ measure_http() {
     build_peers
     # nginx lies where only root's PATH goes.
     PATH=$PATH:/usr/sbin bench http "${ROUNDS:-9}" "$SECONDS_A_TURN"
+}
+
+measure_port() {
+    build_peers
+    bench port "${ROUNDS:-9}" "$SECONDS_A_TURN"
 }
 
 measure_echo() { bench loopback latency idle "${ROUNDS:-9}"; }

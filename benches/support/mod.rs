@@ -2,6 +2,7 @@
 //! on them, and statistics over interleaved rounds.
 #![allow(dead_code)]
 
+pub mod attached;
 pub mod buf_ring;
 pub mod load;
 pub mod server;

@@ -11,12 +11,17 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use ringway::config::{Config, CoreMap, IdleMode};
-use ringway::dataplane::{Builder, Protocol};
+use ringway::dataplane::{Builder, Dataplane, Protocol};
+use ringway::mem::Trust;
 
+use super::attached::{Process, Waiting};
 use super::load::{Load, Until};
 
 /// The first argument by which a bench is asked to be the ringway of another.
 pub const SERVE: &str = "serve";
+
+/// The same, of one whose requests a process at a port answers.
+pub const SERVE_PORT: &str = "serve-port";
 
 /// A running server.
 pub struct Server {
@@ -50,27 +55,60 @@ pub fn all() -> Vec<Server> {
     servers
 }
 
+/// Ringway whose requests a process at a port answers, from core `cpu`, waiting as it is told.
+pub fn through_port(
+    name: &'static str,
+    idle: IdleMode,
+    trust: Trust,
+    (cpu, waiting): (u32, Waiting),
+) -> Server {
+    let program = std::env::current_exe().expect("our own path");
+    let mut command = Command::new(program);
+    let (trust, cpu) = (trust.name(), cpu.to_string());
+    command.args([SERVE_PORT, idle.name(), trust, &cpu, waiting.name()]);
+    that_prints_its_port(name, &mut command).expect("ringway")
+}
+
 /// This program again, as a server of [`serve`].
-fn ringway(name: &'static str, idle: IdleMode) -> Server {
+pub fn ringway(name: &'static str, idle: IdleMode) -> Server {
     let program = std::env::current_exe().expect("our own path");
     let mut command = Command::new(program);
     that_prints_its_port(name, command.args([SERVE, idle.name()])).expect("ringway")
 }
 
-/// Serves until standard input ends.
-pub fn serve(idle: &str) {
+/// A dataplane on core 0 that serves HTTP, with more lines of configuration.
+fn dataplane(idle: &str, lines: &str) -> Builder {
     let listener = "[[listener]]\naddress = '127.0.0.1:0'\ntransport = 'tcp'\nprotocol = 'http'";
-    let config = Config::from_toml(listener, "bench").expect("a configuration");
+    let config = Config::from_toml(&format!("{listener}\n{lines}"), "bench");
     let modes = [IdleMode::Busy, IdleMode::Adaptive, IdleMode::Sleep];
     let idle = modes.into_iter().find(|mode| mode.name() == idle).expect("an idle mode");
-    let plane = Builder::new(config, CoreMap::single(0))
-        .idle(idle)
+    Builder::new(config.expect("a configuration"), CoreMap::single(0)).idle(idle)
+}
+
+/// Serves until standard input ends.
+pub fn serve(idle: &str) {
+    let plane = dataplane(idle, "")
         .protocol("http", |context| {
             let (pipeline, handler) = super::http(context.slots);
             Ok(Protocol { pipeline, handler })
         })
         .start()
         .expect("a dataplane");
+    until_input_ends(&plane);
+}
+
+/// Serves until standard input ends, by a process at a port.
+pub fn serve_port(arguments: &[String]) {
+    let [idle, trust, cpu, waiting] = arguments else { panic!("four arguments") };
+    let plane = dataplane(idle, "handler = 'port:app'").start().expect("a dataplane");
+    let trust = Trust::named(trust).expect("a trust");
+    let cpu = cpu.parse().expect("the number of a core");
+    let (process, _kept) = Process::attach(&plane, trust, cpu);
+    process.order("serve", waiting);
+    until_input_ends(&plane);
+}
+
+fn until_input_ends(plane: &Dataplane) {
     println!("{}", plane.addresses()[0].ip().expect("it listens on TCP").port());
     // Whoever started us is gone when there is no more to read.
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -127,22 +165,27 @@ fn on_core_0<T>(start: impl FnOnce() -> T) -> T {
 }
 
 impl Server {
-    /// The process and its children: nginx serves in one.
-    fn pids(&self) -> Vec<u32> {
+    /// The processes that it has started: nginx serves in one, and a port is one's.
+    fn children(&self) -> Vec<u32> {
         let own = self.process.id();
         let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children"));
         let children = children.unwrap_or_default();
-        std::iter::once(own).chain(children.split(' ').filter_map(|pid| pid.parse().ok())).collect()
+        children.split(' ').filter_map(|pid| pid.parse().ok()).collect()
+    }
+
+    /// The process and its children.
+    fn pids(&self) -> Vec<u32> {
+        std::iter::once(self.process.id()).chain(self.children()).collect()
     }
 
     /// CPU time of all its threads so far, in nanoseconds.
     pub fn cpu_ns(&self) -> u64 {
-        let threads = |pid| fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
-        let time = |thread: fs::DirEntry| {
-            let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            stat.split(' ').next()?.parse::<u64>().ok()
-        };
-        self.pids().into_iter().flat_map(threads).flatten().filter_map(time).sum()
+        self.pids().into_iter().map(cpu_ns).sum()
+    }
+
+    /// The part of that of the processes that it has started.
+    pub fn children_cpu_ns(&self) -> u64 {
+        self.children().into_iter().map(cpu_ns).sum()
     }
 
     /// System calls per request, as the kernel's own trace point counts them while `load` runs on
@@ -161,6 +204,16 @@ impl Server {
         let line = counted.lines().find(|line| line.contains("sys_enter"))?;
         Some(line.split(',').next()?.parse::<f64>().ok()? / replies as f64)
     }
+}
+
+/// CPU time of all threads of a process so far, in nanoseconds.
+fn cpu_ns(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
+    let time = |thread: fs::DirEntry| {
+        let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').next()?.parse::<u64>().ok()
+    };
+    threads.flatten().filter_map(time).sum()
 }
 
 impl Drop for Server {

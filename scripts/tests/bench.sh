@@ -15,10 +15,17 @@ measures_what_is_named() {
     expect_not "will be noisy"
 }
 
+measures_ports_beside_what_is_built() {
+    bench port --rounds 3 --seconds 0.5
+    expect_status 0
+    expect "benches/peers/Cargo.toml"
+    expect "cargo bench --quiet --bench port -- 3 0.5"
+}
+
 measures_everything() {
     bench
     expect_status 0
-    for kind in http echo modes selfloop instructions memory ring mempool; do expect "==== $kind ===="; done
+    for kind in http port echo modes selfloop instructions memory ring mempool; do expect "==== $kind ===="; done
     expect "benches/peers/Cargo.toml"
 }
 
@@ -48,6 +55,7 @@ explains_itself() {
 }
 
 it "measures what is named" measures_what_is_named
+it "measures ports beside what is built" measures_ports_beside_what_is_built
 it "measures everything when nothing is named" measures_everything
 it "tells of a busy machine" tells_of_a_busy_machine
 it "refuses what it does not know" refuses
