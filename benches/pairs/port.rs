@@ -95,6 +95,8 @@ impl Port {
         assert!(self.send(), "nothing else is lent");
         self.flush();
         while !self.receive() {
+            // Looks are counted by the turn.
+            self.flush();
             spin_loop();
         }
     }
@@ -130,6 +132,7 @@ impl Pair for Port {
             }
             while self.queue.lent() > supplies {
                 assert!(!self.receive(), "nobody was to answer");
+                self.flush();
             }
         };
         send(before);
