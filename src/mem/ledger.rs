@@ -87,13 +87,17 @@ enum Slots {
     Own { segment: Arc<PortSegment>, queue: usize, free: Box<[Vec<u32>]> },
 }
 
+/// Classes that a queue lends slots of.
+const CLASSES: usize = PORT_LOANS.len();
+
 /// The book of one queue. What is lent when it is dropped comes home.
 pub struct Ledger {
     pool: Mempool,
     slots: Slots,
     classes: Box<[Class]>,
-    /// Bufs of each connection that are lent, by the connection's slot; grows to the highest.
-    by_conn: Vec<u16>,
+    /// Bufs of each connection that are lent, by the connection's slot and their class; grows to the
+    /// highest.
+    by_conn: Vec<[u16; CLASSES]>,
     copied_bytes: u64,
 }
 
@@ -153,11 +157,11 @@ impl Class {
 
     /// A checked share is home; whether it was the last of its slot.
     #[inline]
-    fn settle(&mut self, slot: u32, by_conn: &mut [u16]) -> bool {
+    fn settle(&mut self, slot: u32, index: usize, by_conn: &mut [[u16; CLASSES]]) -> bool {
         let loan = &mut self.loans[slot as usize];
         loan.shares -= 1;
         if let Some(lent) = by_conn.get_mut(loan.conn as usize).filter(|_| !loan.is_supply) {
-            *lent -= 1;
+            lent[index] -= 1;
         }
         if loan.shares > 0 {
             return false;
@@ -210,7 +214,7 @@ impl Ledger {
         let conn = buf.conn().slot();
         let lent = self.classes[index].lend(buf.slot(), false, conn);
         let Some(number) = lent else { return Err(buf) };
-        count(&mut self.by_conn, conn);
+        count(&mut self.by_conn, conn, index);
         let (slot, start, len) = (buf.slot(), buf.offset() as u32, buf.len() as u32);
         // The share is the book's from here on.
         std::mem::forget(buf);
@@ -238,7 +242,7 @@ impl Ledger {
         self.copied_bytes += buf.len() as u64;
         let conn = buf.conn().slot();
         let number = self.classes[class].lend(slot, false, conn).expect("it was free");
-        count(&mut self.by_conn, conn);
+        count(&mut self.by_conn, conn, class);
         Ok(Terms { loan: number << 8 | class as u32, slot, start: 0, len: buf.len() as u32 })
     }
 
@@ -279,8 +283,9 @@ impl Ledger {
                 self.classes.iter().position(|class| class.slot_bytes as usize >= buf.len())
             }
         };
-        let Some(class) = class.map(|index| &self.classes[index]) else { return true };
-        let lent = self.by_conn.get(buf.conn().slot() as usize).copied().unwrap_or(0);
+        let Some(index) = class else { return true };
+        let class = &self.classes[index];
+        let lent = self.by_conn.get(buf.conn().slot() as usize).map_or(0, |lent| lent[index]);
         let left = class.messages_max.saturating_sub(class.messages);
         left > 0 && (lent == 0 || u32::from(lent) * 4 < left)
     }
@@ -304,7 +309,7 @@ impl Ledger {
         class.check(terms)?;
         match &mut self.slots {
             Slots::Pool => {
-                class.settle(terms.slot, &mut self.by_conn);
+                class.settle(terms.slot, index, &mut self.by_conn);
                 let class = self.pool.class_pointer(index);
                 let (start, len) = (terms.start as u16, terms.len as u16);
                 Ok(Taken::Buf(Buf::from_slot(class, terms.slot, start, len)))
@@ -319,7 +324,7 @@ impl Ledger {
                 });
                 assert!(copied.is_some(), "it was allocated for them");
                 self.copied_bytes += len as u64;
-                class.settle(terms.slot, &mut self.by_conn);
+                class.settle(terms.slot, index, &mut self.by_conn);
                 free[index].push(terms.slot);
                 Ok(Taken::Buf(buf))
             }
@@ -332,7 +337,7 @@ impl Ledger {
         let index = (terms.loan & 0xff) as usize;
         let class = self.classes.get_mut(index).ok_or(LoanFault::NoSuchSlot)?;
         class.check(terms)?;
-        let last = class.settle(terms.slot, &mut self.by_conn);
+        let last = class.settle(terms.slot, index, &mut self.by_conn);
         match &mut self.slots {
             Slots::Pool => drop(Buf::from_slot(self.pool.class_pointer(index), terms.slot, 0, 0)),
             Slots::Own { free, .. } if last => free[index].push(terms.slot),
@@ -349,7 +354,7 @@ impl Ledger {
                 let shares = class.loans[slot as usize].shares;
                 recalled += u32::from(shares > 0);
                 for _ in 0..shares {
-                    class.settle(slot, &mut self.by_conn);
+                    class.settle(slot, index, &mut self.by_conn);
                     match &mut self.slots {
                         Slots::Pool => {
                             drop(Buf::from_slot(self.pool.class_pointer(index), slot, 0, 0));
@@ -368,12 +373,12 @@ const NO_CONN: u32 = u32::MAX;
 
 /// One more buf of a connection is lent.
 #[inline]
-fn count(by_conn: &mut Vec<u16>, conn: u32) {
+fn count(by_conn: &mut Vec<[u16; CLASSES]>, conn: u32, class: usize) {
     let conn = conn as usize;
     if conn >= by_conn.len() {
-        by_conn.resize((conn + 1).next_power_of_two(), 0);
+        by_conn.resize((conn + 1).next_power_of_two(), [0; CLASSES]);
     }
-    by_conn[conn] += 1;
+    by_conn[conn][class] += 1;
 }
 
 impl Drop for Ledger {

@@ -174,8 +174,10 @@ impl Queue {
         if self.pending.is_some() {
             return self.pending.take();
         }
-        self.left = self.left.checked_sub(1)?;
-        self.into.dequeue()
+        let left = self.left.checked_sub(1)?;
+        let fetched = self.into.dequeue()?;
+        self.left = left;
+        Some(fetched)
     }
 
     /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it

@@ -149,8 +149,7 @@ impl<S: Service> Http<S> {
     ) -> bool {
         let Some(bytes) = response.small_body() else { return false };
         let encoder = &mut self.encoder;
-        let room_bytes = bytes.len() + response.fields.lines.len() + HTTP_REPLY_HEAD_BYTES_MAX;
-        let Ok(tail) = tail(cx, out, conn, room_bytes) else {
+        let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
             return false;
         };
         let written = tail.fill(|room| {

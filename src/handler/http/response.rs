@@ -41,6 +41,7 @@ pub(super) struct Fields {
 /// Field lines that are known to be legal.
 #[derive(Debug)]
 pub(super) enum Lines {
+    None,
     Owned(Vec<u8>),
     Buf(Buf),
 }
@@ -48,8 +49,10 @@ pub(super) enum Lines {
 impl Deref for Lines {
     type Target = [u8];
 
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
         match self {
+            Self::None => &[],
             Self::Owned(lines) => lines,
             Self::Buf(lines) => lines,
         }
@@ -57,7 +60,7 @@ impl Deref for Lines {
 }
 
 impl Fields {
-    const NONE: Self = Self { fixed: &[], lines: Lines::Owned(Vec::new()) };
+    const NONE: Self = Self { fixed: &[], lines: Lines::None };
 }
 
 /// A response to one request. Date, Content-Length, Transfer-Encoding and Connection are ringway's
@@ -81,13 +84,12 @@ impl Response {
         Self { status, content_type: None, fields: Fields::NONE, reads: false, body }
     }
 
-    /// Its body, if it is of the kind that most are: nothing but a head and a few bytes.
+    /// Its body, if it is of the kind that most are: a few bytes, behind a head whose fields were known
+    /// beforehand.
     #[inline]
     pub(super) fn small_body(&self) -> Option<&[u8]> {
-        match &self.body {
-            Body::Bytes(bytes) if bytes.len() + self.fields.lines.len() <= SMALL_BYTES_MAX => {
-                Some(bytes)
-            }
+        match (&self.body, &self.fields.lines) {
+            (Body::Bytes(bytes), Lines::None) if bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
             _ => None,
         }
     }
@@ -98,10 +100,10 @@ impl Response {
         matches!(self.status, 200..=203 | 205..=299)
     }
 
-    /// Whether it is of 200 and says nothing but its content type.
+    /// Whether one with a [`small_body`](Self::small_body) is of 200 and says nothing but its content type.
     #[inline]
     pub(super) fn is_usual(&self) -> bool {
-        self.status == 200 && self.fields.fixed.is_empty() && self.fields.lines.is_empty()
+        self.status == 200 && self.fields.fixed.is_empty()
     }
 
     /// Whether the service has a part in it after its head.
@@ -169,7 +171,8 @@ impl Response {
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let (name, value) = (name.as_bytes(), value.as_ref());
         if is_field(name, value) {
-            let mut lines = match std::mem::replace(&mut self.fields.lines, Fields::NONE.lines) {
+            let mut lines = match std::mem::replace(&mut self.fields.lines, Lines::None) {
+                Lines::None => Vec::new(),
                 Lines::Owned(lines) => lines,
                 Lines::Buf(lines) => lines.to_vec(),
             };

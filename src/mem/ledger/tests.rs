@@ -303,7 +303,8 @@ impl Bed {
         let entries = self.accounts.iter().flat_map(|account| &account.entries);
         let messages =
             entries.filter(|e| !e.is_supply).map(|e| usize::from(e.shares)).sum::<usize>();
-        let by_conn = self.ledger.by_conn.iter().map(|&lent| usize::from(lent)).sum::<usize>();
+        let both = |lent: &[u16; 2]| usize::from(lent[0]) + usize::from(lent[1]);
+        let by_conn = self.ledger.by_conn.iter().map(both).sum::<usize>();
         assert_eq!(by_conn, messages, "what each connection has lent");
         let mut out: Vec<(usize, u32)> =
             self.kept.iter().chain(&self.taken).map(|buf| (buf.capacity(), buf.slot())).collect();

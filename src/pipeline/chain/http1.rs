@@ -285,7 +285,7 @@ fn flush(conn: ConnId, meaning: u32) -> Buf {
 }
 
 /// Pushes where there is room, as was checked before.
-#[inline]
+#[inline(always)]
 fn push(output: &mut Burst, buf: Buf) {
     let pushed = output.push(buf);
     assert!(pushed.is_ok(), "room was checked");
