@@ -88,6 +88,14 @@ impl Drop for Peer {
     fn drop(&mut self) {
         // It ends with its orders, and takes its files along.
         self.orders = None;
+        // One that waits for its partner within a round hears of nothing else.
+        for _ in 0..100 {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
