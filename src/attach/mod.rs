@@ -95,7 +95,9 @@ impl Attachment {
         (&lifeline).write_all(format!("attach {name} {trust}\n").as_bytes()).map_err(io)?;
         let (line, fds) = answer(&lifeline).map_err(io)?;
         if let Some(error) = line.strip_prefix("error: ") {
-            return Err(Error::new(what(), error, "`ringway ctl ports` tells what there is"));
+            let cannot = format!("cannot attach to port `{name}`: ");
+            let why = error.strip_prefix(&cannot).unwrap_or(error);
+            return Err(Error::new(what(), why, "`ringway ctl ports` tells what there is"));
         }
         lifeline.set_read_timeout(None).map_err(io)?;
         Self::accept(Offer::of_parts(Grant::of_line(&line)?, fds)?, lifeline)
