@@ -23,6 +23,7 @@
 //! ```
 
 mod http;
+mod message;
 mod queue;
 
 use std::io::Write;
@@ -35,7 +36,8 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub use http::Request;
-pub use queue::{Message, Queue};
+pub use message::Message;
+pub use queue::Queue;
 
 use crate::error::{Error, Result};
 use crate::mem::{PeerMemory, PortSegment, Side, Trust};
@@ -210,7 +212,8 @@ impl Attachment {
 }
 
 impl AsFd for Attachment {
-    /// An eventfd: readable when something came while this process had announced its sleep.
+    /// Readable when something came while this process had announced its sleep; to be waited for, not
+    /// read: [`awake`](Self::awake) does that.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::buf::Buf;
+use super::conn_id::ConnId;
 use super::mempool::{ClassSize, Mempool};
 use super::port_segment::{Descriptor, PortClass, PortSegment};
 use crate::limits::{PORT_LOANS, PORT_SUPPLIES};
@@ -38,6 +39,13 @@ pub struct Terms {
 impl Terms {
     /// Those of a marker.
     pub const NONE: Self = Self { loan: 0, slot: Descriptor::NO_SLOT, start: 0, len: 0 };
+
+    /// The descriptor of a message with these bytes.
+    #[inline]
+    pub fn describe(self, conn: ConnId, message: u32, tag: u32) -> Descriptor {
+        let Self { loan, slot, start, len } = self;
+        Descriptor { conn, message, slot, start, len, loan, tag }
+    }
 
     /// What a descriptor says of its bytes; `None` for a marker.
     pub fn of(descriptor: &Descriptor) -> Option<Self> {

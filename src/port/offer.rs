@@ -81,7 +81,7 @@ pub struct Offer {
     pub segment: OwnedFd,
     /// Mempools, as the grant numbers them.
     pub pools: Vec<OwnedFd>,
-    /// The eventfd that wakes the process.
+    /// The descriptor that wakes the process.
     pub event: OwnedFd,
     /// The eventfds that wake the lcores, one for each queue.
     pub bells: Vec<OwnedFd>,

@@ -106,9 +106,7 @@ impl Queue {
 
     #[inline]
     fn push(&mut self, conn: ConnId, message: u32, terms: Terms, tag: u32) {
-        let Terms { loan, slot, start, len } = terms;
-        let descriptor = Descriptor { conn, message, slot, start, len, loan, tag };
-        let sent = self.out.enqueue(descriptor);
+        let sent = self.out.enqueue(terms.describe(conn, message, tag));
         assert!(sent.is_ok(), "room was checked");
         self.sent += 1;
         self.unrung = true;

@@ -18,8 +18,8 @@ pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const INLINE_BYTES_MAX: usize =
     LARGE_SLOT_BYTES as usize - HTTP_REPLY_HEAD_BYTES_MAX - CONTINUE.len();
 
-/// Most bytes of a body in a slot that are copied behind the head rather than sent from there: beyond
-/// them, a second piece to send costs less.
+/// Most bytes of a body in a slot that are copied behind the head rather than sent from there: small
+/// responses that follow each other then leave as one piece. The bound is a guess.
 const BUF_INLINE_BYTES_MAX: usize = 256;
 
 /// What a response answers.
