@@ -46,8 +46,9 @@ use crate::sync::spin_loop;
 use crate::sys::passed_fds::recv_with_fds;
 use crate::sys::unix_stream;
 
-/// Looks at the queues before a waiting process sleeps: some 50 µs.
-const SPINS: u32 = 20_000;
+/// Looks at the queues before a waiting process sleeps: some 50 µs, at the 28 ns that one took where it
+/// was measured.
+const SPINS: u32 = 1_800;
 
 /// How long a process waits that has something to send for which the ring has no room.
 const UNSENT_NAP: Duration = Duration::from_millis(1);
