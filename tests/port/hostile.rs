@@ -1,212 +1,29 @@
 //! A process at an isolated port that keeps to nothing (P-6). It goes by what docs/MEMORY.md says of
 //! the memory, not by the library.
 
+mod peer;
+
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::slice;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memmap2::MmapRaw;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ringway::attach::{Message, Queue};
 use ringway::counters::Counter;
-use ringway::dataplane;
-use ringway::mem::{ConnId, Descriptor, PortHeader, Trust, kind};
+use ringway::mem::{ConnId, Descriptor, Trust, kind};
 use ringway::pipeline::chain::http1::HEAD;
 use ringway::port::kind::{BODY, CREDIT, RESPONSE, RETURN, SUPPLY};
-use ringway::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use ringway::sync::{AtomicBool, AtomicU64, Ordering};
 
 use crate::common::{Client, Server, Start, pattern, wait_until};
 use crate::program::{Program, echo};
 
+use peer::*;
+
 /// How long the storm goes on, unless `HOSTILE_SEED` names the one seed to repeat.
 const STORM: Duration = Duration::from_secs(18);
-
-/// Where things lie in a queue, in bytes.
-const DOWN_FLAG: usize = 0;
-const UP_FLAG: usize = 128;
-const DOWN_RING: usize = 256;
-const UP_RING: usize = DOWN_RING + 33152;
-/// And in a ring.
-const TAIL: usize = 128;
-const HEAD_INDEX: usize = 256;
-const SLOTS: usize = 384;
-
-/// Numbers that follow a seed.
-struct Random(u64);
-
-impl Random {
-    fn word(&mut self) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed >> 32) as u32
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.word() as usize % bound
-    }
-
-    /// A word that is likely to matter to whoever reads it.
-    fn crafted(&mut self) -> u32 {
-        const WORDS: [u32; 16] = [
-            0,
-            1,
-            2,
-            15,
-            16,
-            255,
-            256,
-            1023,
-            1024,
-            1025,
-            2048,
-            16384,
-            1 << 24,
-            1 << 31,
-            !0 - 1,
-            !0,
-        ];
-        match self.below(4) {
-            0 => self.word(),
-            1 => self.word() % 4096,
-            _ => WORDS[self.below(WORDS.len())],
-        }
-    }
-}
-
-/// The hostile process's side of one queue.
-#[derive(Default)]
-struct Side {
-    head: u32,
-    tail: u32,
-    /// What came down.
-    known: Vec<Descriptor>,
-}
-
-/// A process with a mapping of its port's segment, and the dataplane's half of its attachment.
-struct Hostile {
-    map: MmapRaw,
-    header: PortHeader,
-    offer: ringway::port::Offer,
-    lifeline: UnixStream,
-    sides: Vec<Side>,
-    _kept: dataplane::Attachment,
-}
-
-impl Hostile {
-    fn attach(server: &Server, name: &str) -> Self {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        theirs.set_nonblocking(true).unwrap();
-        let ports = server.plane().ports();
-        let (offer, kept) =
-            ports.attach(name, None, 1, ours).unwrap_or_else(|error| panic!("{error}"));
-        let map = MmapRaw::map_raw(&offer.segment).unwrap();
-        let sides = offer.grant.queues.iter().map(|_| Side::default()).collect();
-        let header = bytemuck::Zeroable::zeroed();
-        let mut hostile = Self { map, header, offer, lifeline: theirs, sides, _kept: kept };
-        let words: Vec<u32> =
-            hostile.words()[..30].iter().map(|word| word.load(Ordering::Relaxed)).collect();
-        hostile.header = bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words));
-        hostile
-    }
-
-    /// All that it maps.
-    fn words(&self) -> &[AtomicU32] {
-        let first = self.map.as_mut_ptr().cast::<AtomicU32>();
-        // SAFETY: the mapping starts on a page and lives as long as the borrow, and any bytes are words.
-        unsafe { slice::from_raw_parts(first, self.map.len() / 4) }
-    }
-
-    fn word(&self, offset: usize) -> &AtomicU32 {
-        &self.words()[offset / 4]
-    }
-
-    fn queue_offset(&self, queue: usize) -> usize {
-        (self.header.first_queue + queue as u64 * self.header.queue_bytes) as usize
-    }
-
-    /// A word of a queue.
-    fn at(&self, queue: usize, offset: usize) -> &AtomicU32 {
-        self.word(self.queue_offset(queue) + offset)
-    }
-
-    fn wake(&self, queue: usize) {
-        let _ = nix::unistd::write(&self.offer.bells[queue], &1u64.to_ne_bytes());
-    }
-
-    /// Takes what has come down.
-    fn pump(&mut self, queue: usize) {
-        let tail = self.at(queue, DOWN_RING + TAIL).load(Ordering::Acquire);
-        let mut head = self.sides[queue].head;
-        while head != tail && tail.wrapping_sub(head) <= 1024 {
-            let slot = DOWN_RING + SLOTS + 32 * (head % 1024) as usize;
-            let words: [u32; 8] =
-                std::array::from_fn(|n| self.at(queue, slot + 4 * n).load(Ordering::Relaxed));
-            self.sides[queue].known.push(bytemuck::cast(words));
-            head = head.wrapping_add(1);
-        }
-        self.sides[queue].head = head;
-        self.at(queue, DOWN_RING + HEAD_INDEX).store(head, Ordering::Release);
-        let known = &mut self.sides[queue].known;
-        let old = known.len().saturating_sub(4096);
-        known.drain(..old);
-    }
-
-    /// Puts a descriptor into the ring, whether there is room or not.
-    fn send(&mut self, queue: usize, descriptor: Descriptor) {
-        let tail = self.sides[queue].tail;
-        let slot = UP_RING + SLOTS + 32 * (tail % 1024) as usize;
-        let words: [u32; 8] = bytemuck::cast(descriptor);
-        for (n, word) in words.into_iter().enumerate() {
-            self.at(queue, slot + 4 * n).store(word, Ordering::Relaxed);
-        }
-        self.sides[queue].tail = tail.wrapping_add(1);
-        self.at(queue, UP_RING + TAIL).store(tail.wrapping_add(1), Ordering::Release);
-        self.wake(queue);
-    }
-
-    fn has_room(&self, queue: usize) -> bool {
-        let head = self.at(queue, UP_RING + HEAD_INDEX).load(Ordering::Acquire);
-        self.sides[queue].tail.wrapping_sub(head) < 1024
-    }
-
-    /// The last of what came down of this kind, waited for.
-    fn await_kind(&mut self, queue: usize, wanted: u8) -> Descriptor {
-        let mut found = None;
-        wait_until(|| {
-            self.pump(queue);
-            let known = &self.sides[queue].known;
-            found = known.iter().rev().find(|known| known.tag as u8 == wanted).copied();
-            found.is_some()
-        });
-        found.expect("it was waited for")
-    }
-
-    fn is_cut(&self) -> bool {
-        let mut fds = [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)];
-        poll(&mut fds, PollTimeout::ZERO).unwrap() > 0
-    }
-
-    /// Gives an empty slot back, and waits until there is another for it.
-    fn is_served(&mut self) {
-        for queue in 0..self.sides.len() {
-            let supply = self.await_kind(queue, SUPPLY);
-            self.sides[queue].known.clear();
-            self.send(queue, Descriptor { len: 0, tag: RETURN.into(), ..supply });
-            self.await_kind(queue, SUPPLY);
-        }
-    }
-}
-
-fn marker(conn: ConnId, kind: u8) -> Descriptor {
-    let slot = Descriptor::NO_SLOT;
-    Descriptor { conn, message: 0, slot, start: 0, len: 0, loan: 0, tag: kind.into() }
-}
 
 /// Two ports for a hostile process, two for honest ones, and a listener without.
 fn start(lcores: usize) -> Server {
