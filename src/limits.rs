@@ -288,6 +288,10 @@ const _: () = assert!(2 * (PORT_LOANS[0] + PORT_LOANS[1]) <= PORT_RING_SLOTS as 
 /// process says for nobody must not hold them up.
 pub const PORT_TURN_DESCRIPTORS: u32 = 256;
 
+/// Descriptors that an end of a queue fetches at a time: as many lines of memory as a core has under way
+/// at once, and some.
+pub const PORT_FETCH: usize = 32;
+
 /// Bufs that an attached process may have sent on one connection and that are not out yet.
 pub const PORT_WINDOW_BUFS: u32 = 128;
 

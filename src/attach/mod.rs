@@ -194,7 +194,7 @@ impl Attachment {
 
     /// Announces that this process is about to sleep until [`as_fd`](AsFd::as_fd) is readable, for
     /// those who wait in a loop of their own (epoll, asyncio). `false`: there is something already, or
-    /// something to [`flush`](Queue::flush) that found no room.
+    /// something to [`flush`](Queue::flush).
     /// After the wait, call [`awake`](Self::awake).
     #[must_use = "sleep only when this returns true"]
     pub fn prepare_sleep(&self) -> bool {

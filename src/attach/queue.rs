@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use super::Message;
 use super::http::Deferred;
-use crate::limits::{CLASSES_MAX, PORT_WINDOW_BUFS};
+use crate::limits::{BURST_MAX, CLASSES_MAX, PORT_WINDOW_BUFS};
 use crate::mem::{self, ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
-use crate::port::kind;
+use crate::port::{Inbox, kind};
 use crate::ring::doorbell::Doorbell;
-use crate::ring::spsc::{Consumer, Producer};
+use crate::ring::spsc::Producer;
 
 /// What was sent on a connection and is not out yet.
 struct Flow {
@@ -37,7 +37,7 @@ impl Flow {
 /// [`Attachment::wait`](super::Attachment::wait).
 pub struct Queue {
     out: Producer<Descriptor>,
-    into: Consumer<Descriptor>,
+    into: Inbox,
     theirs: Doorbell,
     ours: Doorbell,
     memory: Rc<PeerMemory>,
@@ -49,8 +49,8 @@ pub struct Queue {
     overflow: VecDeque<Message>,
     /// Responses that found no slot.
     pub(super) deferred: VecDeque<Deferred>,
-    /// Something was sent since the bell was rung.
-    unrung: bool,
+    /// Descriptors sent since they were last shown.
+    unshown: usize,
 }
 
 impl Queue {
@@ -58,7 +58,7 @@ impl Queue {
         let QueueEnds { out, into, theirs, ours } = ends;
         Self {
             out,
-            into,
+            into: Inbox::new(into),
             theirs,
             ours,
             memory: Rc::new(memory),
@@ -66,14 +66,14 @@ impl Queue {
             flows: Vec::new(),
             overflow: VecDeque::new(),
             deferred: VecDeque::new(),
-            unrung: false,
+            unshown: 0,
         }
     }
 
     /// The next message, if there is one.
     #[inline]
     pub fn receive(&mut self) -> Option<Message> {
-        while let Some(descriptor) = self.into.dequeue() {
+        while let Some(descriptor) = self.into.next(|soon| self.memory.foresee(soon)) {
             let Descriptor { conn, message, tag, .. } = descriptor;
             let is_supply = tag as u8 == kind::SUPPLY;
             let lent = match Terms::of(&descriptor) {
@@ -167,8 +167,8 @@ impl Queue {
 
     /// Sends a message, in order with those before it on its connection. What has no room yet, because
     /// the peer is slow or the ring full, waits here on its slot; while something of a connection does,
-    /// its peer is not received from. The dataplane hears of it at the next [`flush`](Self::flush), or
-    /// before.
+    /// its peer is not received from. The dataplane sees it after the next [`flush`](Self::flush), or, of
+    /// many, before.
     #[inline]
     pub fn send(&mut self, message: Message) {
         let conn = message.conn;
@@ -240,13 +240,16 @@ impl Queue {
 
     #[inline]
     fn push(&mut self, conn: ConnId, message: u32, terms: Terms, tag: u32) {
-        let sent = self.out.enqueue(terms.describe(conn, message, tag));
+        let sent = self.out.stage(terms.describe(conn, message, tag));
         assert!(sent.is_ok(), "room was checked");
-        self.unrung = true;
+        self.unshown += 1;
+        if self.unshown.is_multiple_of(BURST_MAX) {
+            self.out.publish();
+        }
     }
 
-    /// Sends what waits for room in the ring, gives the slots of dropped messages back, and wakes the lcore if it sleeps and something was
-    /// sent.
+    /// Sends what waits for room in the ring, gives the slots of dropped messages back, shows the lcore
+    /// all of it, and wakes it if it sleeps.
     #[inline]
     pub fn flush(&mut self) {
         while !self.overflow.is_empty() && !self.out.is_full() {
@@ -258,8 +261,9 @@ impl Queue {
         {
             self.push(ConnId::NONE, 0, terms, u32::from(kind::RETURN));
         }
-        if self.unrung {
-            self.unrung = false;
+        if self.unshown > 0 {
+            self.unshown = 0;
+            self.out.publish();
             self.theirs.ring();
         }
     }
@@ -277,7 +281,7 @@ impl Queue {
     /// Whether nothing is there.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        !self.into.has_moved()
+        !self.into.has_some()
     }
 
     /// Whether the dataplane's end wrote an index that cannot be.
@@ -285,15 +289,15 @@ impl Queue {
         self.into.peer_fault() || self.out.peer_fault()
     }
 
-    /// Whether there is something in hand for which the ring had no room.
+    /// Whether there is something in hand that the dataplane was not shown.
     pub(super) fn has_unsent(&self) -> bool {
-        !self.overflow.is_empty() || self.memory.has_dropped()
+        self.unshown > 0 || !self.overflow.is_empty() || self.memory.has_dropped()
     }
 
-    /// With something in hand for which the ring has no room, there is no sleep: nobody would tell of
+    /// With something in hand there is no sleep: where the ring has no room for it, nobody would tell of
     /// the room.
     pub(super) fn sleep_unless_input(&self) -> bool {
-        self.ours.sleep_unless(|| self.into.has_moved() || self.has_unsent())
+        self.ours.sleep_unless(|| self.into.has_some() || self.has_unsent())
     }
 
     pub(super) fn awake(&self) {

@@ -309,6 +309,18 @@ impl Ledger {
         std::mem::take(&mut self.copied_bytes)
     }
 
+    /// Asks for the bytes that the process has named, which are about to be taken.
+    #[inline]
+    pub fn foresee(&self, descriptor: &Descriptor) {
+        let index = (descriptor.loan & 0xff) as usize;
+        let Some(class) = self.classes.get(index) else { return };
+        if let Slots::Pool = self.slots
+            && (descriptor.slot as usize) < class.loans.len()
+        {
+            self.pool.foresee(index, descriptor.slot, descriptor.start);
+        }
+    }
+
     /// Takes back what the process sends: the named range of a slot that it was lent.
     #[inline]
     pub fn take(&mut self, terms: &Terms) -> Result<Taken, LoanFault> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::batch::Batch;
 use super::buf::Buf;
 use super::cache_index;
+use super::prefetch::prefetch;
 use super::segment::{Placement, Segment};
 use super::slots::{SlotStats, SlotTable};
 use crate::error::{Error, Result};
@@ -171,6 +172,12 @@ impl Mempool {
     #[inline]
     pub(super) fn class_pointer(&self, index: usize) -> NonNull<Class> {
         NonNull::from(self.class(index))
+    }
+
+    /// Asks for the line at `start` of a slot, which is about to be read.
+    #[inline]
+    pub(super) fn foresee(&self, index: usize, slot: u32, start: u32) {
+        prefetch(self.class(index).slot_pointer(slot).wrapping_add(start as usize));
     }
 
     /// Whether both handles name one pool.

@@ -25,6 +25,8 @@ mod peer_memory;
 #[cfg(not(loom))]
 mod port_segment;
 #[cfg(not(loom))]
+mod prefetch;
+#[cfg(not(loom))]
 mod segment;
 #[cfg(loom)]
 pub mod slots;

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use memmap2::MmapRaw;
 
 use super::ledger::Terms;
-use super::port_segment::PortSegment;
+use super::port_segment::{Descriptor, PortSegment};
+use super::prefetch::prefetch;
 use super::segment::{self, Header};
 use crate::error::{Error, Result};
 use crate::limits::{CLASSES_MAX, SLOT_BYTES_MAX, SLOT_BYTES_MIN};
@@ -101,6 +102,14 @@ impl PeerMemory {
         let slot = unsafe { class.first.add(terms.slot as usize * class.slot_bytes) };
         let (slot_bytes, len) = (class.slot_bytes as u32, if empty { 0 } else { terms.len });
         Some(Lent { slot, slot_bytes, terms: Terms { len, ..*terms }, empty, memory: self.clone() })
+    }
+
+    /// Asks for the bytes that a descriptor names, which are about to be looked at.
+    #[inline]
+    pub fn foresee(&self, descriptor: &Descriptor) {
+        let Some(class) = self.classes.get((descriptor.loan & 0xff) as usize) else { return };
+        let offset = (descriptor.slot as usize).wrapping_mul(class.slot_bytes);
+        prefetch(class.first.as_ptr().wrapping_add(offset).wrapping_add(descriptor.start as usize));
     }
 
     /// Whether there are loans that were dropped.

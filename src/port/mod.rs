@@ -7,11 +7,13 @@
 //! messages in them or empty ([`kind::SUPPLY`]), for what it says, or gives them back
 //! ([`kind::RETURN`]).
 
+mod inbox;
 mod lifeline;
 mod offer;
 mod queue;
 mod table;
 
+pub(crate) use inbox::Inbox;
 pub use lifeline::Lifeline;
 pub use offer::{Grant, Offer};
 pub use queue::{Fault, Queue, Received};

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::limits::PORT_TURN_DESCRIPTORS;
 use crate::mem::{Buf, ConnId, Descriptor, Ledger, LoanFault, QueueEnds, Taken, Terms};
-use crate::port::kind;
 use crate::port::lifeline::Lifeline;
+use crate::port::{Inbox, kind};
 use crate::ring::doorbell::Doorbell;
-use crate::ring::spsc::{Consumer, Producer};
+use crate::ring::spsc::Producer;
 
 /// What the attached process did wrong. It is cut off with the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub enum Received {
 /// One lcore's end of a port.
 pub struct Queue {
     out: Producer<Descriptor>,
-    into: Consumer<Descriptor>,
+    into: Inbox,
     /// Rung when something was sent.
     theirs: Doorbell,
     /// Slept on.
@@ -61,8 +61,6 @@ pub struct Queue {
     ledger: Ledger,
     /// Descriptors that may still be fetched in this turn.
     left: u32,
-    /// Fetched, and waiting for a slot to copy its bytes to.
-    pending: Option<Descriptor>,
     lifeline: Arc<Lifeline>,
     /// Descriptors sent so far.
     sent: u64,
@@ -78,12 +76,11 @@ impl Queue {
         let QueueEnds { out, into, theirs, ours } = ends;
         Self {
             out,
-            into,
+            into: Inbox::new(into),
             theirs,
             ours,
             ledger,
             left: PORT_TURN_DESCRIPTORS,
-            pending: None,
             lifeline,
             sent: 0,
             unrung: false,
@@ -91,8 +88,9 @@ impl Queue {
         }
     }
 
-    /// Sends a buf, which is the process's from then on, and says that it is of `message`. It comes
-    /// back when the ring is full or too much is lent.
+    /// Sends a buf, which is the process's from then on, and says that it is of `message`; the process
+    /// sees it after the next [`flush`](Self::flush). It comes back when the ring is full or too much is
+    /// lent.
     #[inline]
     pub fn send(&mut self, buf: Buf, message: u32) -> Result<(), Buf> {
         if self.out.is_full() {
@@ -106,7 +104,7 @@ impl Queue {
 
     #[inline]
     fn push(&mut self, conn: ConnId, message: u32, terms: Terms, tag: u32) {
-        let sent = self.out.enqueue(terms.describe(conn, message, tag));
+        let sent = self.out.stage(terms.describe(conn, message, tag));
         assert!(sent.is_ok(), "room was checked");
         self.sent += 1;
         self.unrung = true;
@@ -145,7 +143,7 @@ impl Queue {
                     Received::Message(buf, descriptor.message)
                 }
                 Ok(Taken::Later) => {
-                    self.pending = Some(descriptor);
+                    self.into.put_back();
                     Received::Nothing
                 }
                 Err(fault) => Received::Fault(Fault::Loan(fault)),
@@ -169,17 +167,15 @@ impl Queue {
 
     #[inline]
     fn fetch(&mut self) -> Option<Descriptor> {
-        if self.pending.is_some() {
-            return self.pending.take();
-        }
         let left = self.left.checked_sub(1)?;
-        let fetched = self.into.dequeue()?;
+        let ledger = &self.ledger;
+        let fetched = self.into.next(|descriptor| ledger.foresee(descriptor))?;
         self.left = left;
         Some(fetched)
     }
 
-    /// Ends a turn: gives the process empty slots in place of those that it used, and wakes it if it
-    /// sleeps and something was sent. Returns the payload bytes that were copied in the turn.
+    /// Ends a turn: gives the process empty slots in place of those that it used, shows it what was
+    /// sent, and wakes it if it sleeps. Returns the payload bytes that were copied in the turn.
     #[inline]
     pub fn flush(&mut self) -> u64 {
         self.left = PORT_TURN_DESCRIPTORS;
@@ -188,6 +184,7 @@ impl Queue {
         }
         if self.unrung {
             self.unrung = false;
+            self.out.publish();
             self.theirs.ring();
         }
         self.ledger.take_copied_bytes()
@@ -210,7 +207,7 @@ impl Queue {
     /// Whether the process has sent something, by the ring's own word.
     #[inline]
     pub fn has_input(&self) -> bool {
-        self.pending.is_some() || self.into.has_moved() || self.out.peer_fault()
+        self.into.has_some() || self.out.peer_fault()
     }
 
     /// Announces sleep; `false` when there is input after all. After `true`, wait for the bell.

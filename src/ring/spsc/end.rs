@@ -17,6 +17,8 @@ pub(super) struct End<T, const FILLS: bool> {
     /// Where our slots stop, as far as the peer's index was seen: there if we empty, a capacity
     /// further if we fill. `limit - index` never exceeds the capacity.
     limit: u32,
+    /// Slots were staged since the peer was last told of those.
+    staged: bool,
     faulted: bool,
     _keep: Keep<T>,
 }
@@ -25,7 +27,7 @@ impl<T, const FILLS: bool> End<T, FILLS> {
     /// An end of a ring that is empty at `start`.
     pub fn new(ring: Raw<T>, start: u32, keep: Keep<T>) -> Self {
         let limit = start.wrapping_add(reach::<T, FILLS>(&ring));
-        Self { ring, index: start, limit, faulted: false, _keep: keep }
+        Self { ring, index: start, limit, staged: false, faulted: false, _keep: keep }
     }
 
     /// Opens the ring in `memory` and fetches each index once.
@@ -52,7 +54,7 @@ impl<T, const FILLS: bool> End<T, FILLS> {
         let (index, peer) = if FILLS { (tail, head) } else { (head, tail) };
         let limit = peer.wrapping_add(reach::<T, FILLS>(&ring));
         let keep = Keep::Outside { _owner: keep };
-        Ok(Self { ring, index, limit, faulted: false, _keep: keep })
+        Ok(Self { ring, index, limit, staged: false, faulted: false, _keep: keep })
     }
 
     /// The words of our own index and of the peer's.
@@ -111,7 +113,24 @@ impl<T, const FILLS: bool> End<T, FILLS> {
         self.limit.wrapping_sub(self.index)
     }
 
-    /// Gives the next `count` slots to the peer.
+    /// Is done with the next slot, which the peer gets with the next [`publish`](Self::publish) or
+    /// [`publish_staged`](Self::publish_staged).
+    #[inline(always)]
+    pub fn stage(&mut self) {
+        self.index = self.index.wrapping_add(1);
+        self.staged = true;
+    }
+
+    /// Gives what was staged to the peer. Without any the shared line is left alone.
+    #[inline(always)]
+    pub fn publish_staged(&mut self) {
+        if self.staged {
+            self.staged = false;
+            self.publish(0);
+        }
+    }
+
+    /// Gives the next `count` slots to the peer, and those that were staged.
     #[inline(always)]
     pub fn publish(&mut self, count: u32) {
         self.index = self.index.wrapping_add(count);

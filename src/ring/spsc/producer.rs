@@ -39,6 +39,27 @@ impl<T: Pod> Producer<T> {
         // SAFETY: passed on from the caller.
         unsafe { End::attach(memory, bytes, keep) }.map(|end| Self { end })
     }
+
+    /// Moves `element` in, or gives it back when the ring is full. The consumer sees it after the next
+    /// [`publish`](Self::publish), or the next call that moves others in: a burst that is made one by
+    /// one costs one store to the line that both look at. What was staged and not published is lost
+    /// with this end.
+    #[inline]
+    pub fn stage(&mut self, element: T) -> Result<(), T> {
+        if self.end.slots(1) == 0 {
+            return Err(element);
+        }
+        // SAFETY: `slots` found the slot free, and it is ours until it is published.
+        unsafe { self.end.ring.write(self.end.index, element) };
+        self.end.stage();
+        Ok(())
+    }
+
+    /// Shows the consumer what was staged. Writes nothing when there is none.
+    #[inline]
+    pub fn publish(&mut self) {
+        self.end.publish_staged();
+    }
 }
 
 impl<T> Producer<T> {
