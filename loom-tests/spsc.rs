@@ -54,6 +54,26 @@ fn an_element_is_written_before_it_is_seen() {
     });
 }
 
+/// Hunts: an element seen before it was published, or one that a publication leaves out.
+#[test]
+fn what_was_staged_is_seen_once_it_is_published() {
+    crate::explore(|| {
+        let (mut producer, mut consumer) = spsc::ring_at(2, START);
+        let filler = thread::spawn(move || {
+            assert_eq!(producer.stage(1u32), Ok(()));
+            assert_eq!(producer.stage(2), Ok(()));
+            assert_eq!(producer.stage(3), Err(3), "there is no room");
+            producer.publish();
+        });
+        let mut out = [0; 2];
+        while consumer.is_empty() {
+            thread::yield_now();
+        }
+        assert_eq!((consumer.dequeue_burst(&mut out), out), (2, [1, 2]), "both, or none");
+        filler.join().unwrap();
+    });
+}
+
 /// Hunts: a slot filled again while its old element is still being read (the head published too
 /// early), and an index that goes astray where it passes 2³².
 #[test]

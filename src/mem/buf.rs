@@ -324,6 +324,12 @@ impl Buf {
         usize::from(self.start)
     }
 
+    /// Makes it a marker. Its share of the slot is the caller's, or lost.
+    #[inline]
+    pub(super) fn disown(&mut self) {
+        (self.class, self.len) = (None, 0);
+    }
+
     /// The slot's number in its class.
     #[inline]
     pub(super) fn slot(&self) -> u32 {

@@ -204,10 +204,10 @@ impl Ledger {
         Self { pool, slots, classes, by_conn: Vec::new(), copied_bytes: 0 }
     }
 
-    /// Lends the bytes of `buf`. It comes back when too much is lent already; a marker, which has no
-    /// bytes, always does.
+    /// Lends the bytes of `buf`, which is a marker from then on. `None`, and `buf` as it was, when too
+    /// much is lent already; a marker, which has no bytes, is never lent.
     #[inline]
-    pub fn lend(&mut self, buf: Buf) -> Result<Terms, Buf> {
+    pub fn lend(&mut self, buf: &mut Buf) -> Option<Terms> {
         match &mut self.slots {
             Slots::Pool => self.lend_share(buf),
             Slots::Own { .. } => self.lend_copy(buf),
@@ -215,43 +215,46 @@ impl Ledger {
     }
 
     #[inline]
-    fn lend_share(&mut self, buf: Buf) -> Result<Terms, Buf> {
+    fn lend_share(&mut self, buf: &mut Buf) -> Option<Terms> {
         let Some(index) = buf.owner().and_then(|owner| self.pool.class_index(owner)) else {
             return self.lend_foreign(buf);
         };
         let conn = buf.conn().slot();
-        let lent = self.classes[index].lend(buf.slot(), false, conn);
-        let Some(number) = lent else { return Err(buf) };
+        let number = self.classes[index].lend(buf.slot(), false, conn)?;
         count(&mut self.by_conn, conn, index);
         let (slot, start, len) = (buf.slot(), buf.offset() as u32, buf.len() as u32);
         // The share is the book's from here on.
-        std::mem::forget(buf);
-        Ok(Terms { loan: number << 8 | index as u32, slot, start, len })
+        buf.disown();
+        Some(Terms { loan: number << 8 | index as u32, slot, start, len })
     }
 
     /// Bytes of another pool are copied to this one first.
     #[cold]
-    fn lend_foreign(&mut self, buf: Buf) -> Result<Terms, Buf> {
+    fn lend_foreign(&mut self, buf: &mut Buf) -> Option<Terms> {
         if buf.is_empty() {
-            return Err(buf);
+            return None;
         }
-        let Some(mut copy) = self.pool.alloc(buf.len()) else { return Err(buf) };
-        assert!(copy.append(&buf), "it was allocated for them");
+        let mut copy = self.pool.alloc(buf.len())?;
+        assert!(copy.append(buf), "it was allocated for them");
+        let terms = self.lend_share(&mut copy)?;
         self.copied_bytes += buf.len() as u64;
-        self.lend_share(copy).map_err(|_| buf)
+        *buf = Buf::marker(buf.conn(), buf.kind());
+        Some(terms)
     }
 
-    fn lend_copy(&mut self, buf: Buf) -> Result<Terms, Buf> {
-        let Slots::Own { segment, queue, free } = &mut self.slots else { return Err(buf) };
+    fn lend_copy(&mut self, buf: &mut Buf) -> Option<Terms> {
+        let Slots::Own { segment, queue, free } = &mut self.slots else { return None };
         let fits = |class: &Class| class.slot_bytes as usize >= buf.len() && class.may_lend(false);
-        let Some(class) = self.classes.iter().position(fits) else { return Err(buf) };
+        let class = self.classes.iter().position(fits)?;
         let slot = free[class].pop().expect("fewer are lent than there are");
-        segment.write_slot(*queue, class, slot, &buf);
+        segment.write_slot(*queue, class, slot, buf);
         self.copied_bytes += buf.len() as u64;
         let conn = buf.conn().slot();
         let number = self.classes[class].lend(slot, false, conn).expect("it was free");
         count(&mut self.by_conn, conn, class);
-        Ok(Terms { loan: number << 8 | class as u32, slot, start: 0, len: buf.len() as u32 })
+        let len = buf.len() as u32;
+        *buf = Buf::marker(buf.conn(), buf.kind());
+        Some(Terms { loan: number << 8 | class as u32, slot, start: 0, len })
     }
 
     /// Lends an empty slot of the class at `index` for what the process has to say.

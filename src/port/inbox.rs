@@ -62,3 +62,45 @@ impl Inbox {
         self.ring.peer_fault()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::{ConnId, Terms};
+    use crate::ring::spsc;
+
+    fn numbered(number: u32) -> Descriptor {
+        Terms::NONE.describe(ConnId::NONE, number, 0)
+    }
+
+    #[test]
+    fn all_of_a_burst_is_foreseen_before_the_first_of_it_is_handed_out_and_none_twice() {
+        let (mut producer, consumer) = spsc::ring(2 * PORT_FETCH);
+        let mut inbox = Inbox::new(consumer);
+        let sent = PORT_FETCH as u32 + 1;
+        (0..sent).for_each(|number| producer.enqueue(numbered(number)).unwrap());
+        let mut foreseen = Vec::new();
+        for number in 0..sent {
+            assert_eq!(inbox.len(), (sent - number) as usize);
+            let next = inbox.next(|descriptor| foreseen.push(descriptor.message));
+            assert_eq!(next.map(|descriptor| descriptor.message), Some(number));
+            let bursts = (number as usize / PORT_FETCH + 1) * PORT_FETCH;
+            assert!(foreseen.iter().copied().eq(0..sent.min(bursts as u32)));
+        }
+        assert!(!inbox.has_some() && inbox.next(|_| ()).is_none());
+    }
+
+    #[test]
+    fn what_was_put_back_comes_next_and_counts_as_there() {
+        let (mut producer, consumer) = spsc::ring(4);
+        let mut inbox = Inbox::new(consumer);
+        producer.enqueue_burst(&[numbered(1), numbered(2)]);
+        assert_eq!(inbox.next(|_| ()).unwrap().message, 1);
+        inbox.put_back();
+        assert_eq!((inbox.len(), inbox.has_some()), (2, true));
+        assert_eq!(inbox.next(|_| ()).unwrap().message, 1);
+        assert_eq!(inbox.next(|_| ()).unwrap().message, 2);
+        inbox.put_back();
+        assert!(inbox.has_some() && !inbox.peer_fault());
+    }
+}

@@ -92,12 +92,14 @@ impl Queue {
     /// sees it after the next [`flush`](Self::flush). It comes back when the ring is full or too much is
     /// lent.
     #[inline]
-    pub fn send(&mut self, buf: Buf, message: u32) -> Result<(), Buf> {
+    pub fn send(&mut self, mut buf: Buf, message: u32) -> Result<(), Buf> {
         if self.out.is_full() {
             return Err(buf);
         }
         let (conn, tag) = (buf.conn(), buf.meta() << 8 | u32::from(buf.kind()));
-        let terms = if buf.is_empty() { Terms::NONE } else { self.ledger.lend(buf)? };
+        // In place: a buf that was just written to is slow to move (its bytes are still in the store buffer).
+        let lent = if buf.is_empty() { Some(Terms::NONE) } else { self.ledger.lend(&mut buf) };
+        let Some(terms) = lent else { return Err(buf) };
         self.push(conn, message, terms, tag);
         Ok(())
     }

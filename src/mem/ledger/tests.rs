@@ -165,7 +165,7 @@ impl Bed {
         Some(buf)
     }
 
-    fn lend(&mut self, buf: Buf) {
+    fn lend(&mut self, mut buf: Buf) {
         let (bytes, byte) = (buf.len(), buf[0]);
         let fits = |account: &Account| account.slot_bytes as usize >= bytes;
         let index = if self.is_own {
@@ -177,8 +177,9 @@ impl Bed {
                 account.entries[buf.slot() as usize].shares > 0 || account.may_lend(false)
             })
         };
-        match (self.ledger.lend(buf), index) {
-            (Ok(terms), Some(index)) => {
+        match (self.ledger.lend(&mut buf), index) {
+            (Some(terms), Some(index)) => {
+                assert!(buf.is_empty() && buf.capacity() == 0, "it is a marker now");
                 assert_eq!((terms.loan & 0xff, terms.len as usize), (index as u32, bytes));
                 let entry = &mut self.accounts[index].entries[terms.slot as usize];
                 if entry.shares == 0 {
@@ -189,7 +190,7 @@ impl Bed {
                 assert_eq!(terms.loan >> 8, entry.number);
                 self.known.push(terms);
             }
-            (Err(back), None) => assert_eq!((back.len(), back[0]), (bytes, byte)),
+            (None, None) => assert_eq!((buf.len(), buf[0]), (bytes, byte)),
             (outcome, expected) => panic!("{outcome:?}, and expected was class {expected:?}"),
         }
     }
@@ -346,7 +347,7 @@ fn fill(ledger: &mut Ledger, pool: &Mempool, bytes: usize) -> usize {
         let mut buf = pool.alloc(bytes).unwrap();
         assert!(buf.append(&vec![1; bytes]));
         buf.set_conn(ConnId::new(0, 0, 0));
-        ledger.lend(buf).is_ok()
+        ledger.lend(&mut buf).is_some()
     };
     (0..).take_while(lend).count()
 }
@@ -406,9 +407,9 @@ fn a_slot_has_as_many_shares_as_its_count_holds_and_no_more() {
     assert!(buf.append(b"a"));
     buf.set_conn(ConnId::new(0, 0, 0));
     for _ in 0..u16::MAX {
-        assert!(ledger.lend(buf.slice(0, 1)).is_ok());
+        assert!(ledger.lend(&mut buf.slice(0, 1)).is_some());
     }
-    assert!(ledger.lend(buf.slice(0, 1)).is_err());
+    assert!(ledger.lend(&mut buf.slice(0, 1)).is_none());
     assert_eq!((ledger.lent(), ledger.recall()), (1, 1));
     drop((buf, ledger));
     assert_eq!(pool.missing(), 0);
@@ -438,7 +439,7 @@ fn bytes_of_another_pool_are_copied_to_this_one() {
     let mut buf = other.alloc(3).unwrap();
     assert!(buf.append(b"abc"));
     buf.set_conn(ConnId::new(0, 0, 0));
-    let terms = ledger.lend(buf).unwrap();
+    let terms = ledger.lend(&mut buf).unwrap();
     assert_eq!((other.missing(), pool.missing(), ledger.take_copied_bytes()), (0, 1, 3));
     let Ok(Taken::Buf(back)) = ledger.take(&terms) else { panic!("it was lent") };
     assert_eq!(&*back, b"abc");

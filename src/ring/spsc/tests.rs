@@ -132,6 +132,8 @@ enum Step {
     Bulk(usize),
     From(usize),
     Reserve(usize, usize),
+    Stage(usize),
+    Publish,
     Dequeue,
     TakeBurst(usize),
     TakeBulk(usize),
@@ -146,6 +148,8 @@ fn step() -> impl Strategy<Value = Step> {
         n().prop_map(Step::Burst),
         n().prop_map(Step::Bulk),
         n().prop_map(Step::From),
+        n().prop_map(Step::Stage),
+        Just(Step::Publish),
         (n(), n()).prop_map(|(max, commit)| Step::Reserve(max, commit)),
         Just(Step::Dequeue),
         n().prop_map(Step::TakeBurst),
@@ -160,6 +164,8 @@ struct Pair {
     producer: Producer<u64>,
     consumer: Consumer<u64>,
     oracle: VecDeque<u64>,
+    /// What the consumer does not see yet.
+    staged: Vec<u64>,
     next: u64,
 }
 
@@ -171,8 +177,12 @@ impl Pair {
     }
 
     fn put(&mut self, step: &Step) {
-        let free = self.producer.capacity() - self.oracle.len();
+        let free = self.producer.capacity() - self.oracle.len() - self.staged.len();
+        if let Step::Stage(n) = *step {
+            return self.stage(n, free);
+        }
         let (elements, expected) = match *step {
+            Step::Publish => (Vec::new(), 0),
             Step::Enqueue => (self.fresh(1), free.min(1)),
             Step::Burst(n) | Step::From(n) => (self.fresh(n), free.min(n)),
             Step::Bulk(n) => (self.fresh(n), if n <= free { n } else { 0 }),
@@ -185,6 +195,10 @@ impl Pair {
             Step::Burst(_) => producer.enqueue_burst(&elements),
             Step::From(_) => producer.enqueue_burst_from(&mut elements.iter().copied()),
             Step::Bulk(n) => producer.enqueue_bulk(&elements) as usize * n,
+            Step::Publish => {
+                producer.publish();
+                0
+            }
             _ => {
                 let mut slots = producer.reserve(elements.len());
                 assert_eq!(slots.len(), free.min(elements.len()));
@@ -197,7 +211,18 @@ impl Pair {
             }
         };
         assert_eq!(put, expected);
+        // Whatever is shown shows what was staged before it.
+        if put > 0 || matches!(step, Step::Publish | Step::Reserve(..)) {
+            self.oracle.extend(self.staged.drain(..));
+        }
         self.oracle.extend(&elements[..put]);
+    }
+
+    fn stage(&mut self, n: usize, free: usize) {
+        let elements = self.fresh(n);
+        let staged = elements.iter().take_while(|&&e| self.producer.stage(e).is_ok()).count();
+        assert_eq!(staged, n.min(free));
+        self.staged.extend(&elements[..staged]);
     }
 
     fn take(&mut self, step: &Step) {
@@ -249,11 +274,11 @@ proptest! {
         steps in prop::collection::vec(step(), 0..80),
     ) {
         let (producer, consumer) = ring_at(1 << log2, 0u32.wrapping_sub(back));
-        let mut pair = Pair { producer, consumer, oracle: VecDeque::new(), next: 0 };
+        let mut pair = Pair { producer, consumer, oracle: VecDeque::new(), staged: Vec::new(), next: 0 };
         for step in &steps {
             pair.put(step);
             pair.take(step);
-            prop_assert_eq!(pair.producer.len(), pair.oracle.len());
+            prop_assert_eq!(pair.producer.len(), pair.oracle.len() + pair.staged.len());
             prop_assert_eq!(pair.consumer.len(), pair.oracle.len());
         }
     }
