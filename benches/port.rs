@@ -1,8 +1,8 @@
 //! What a port costs: a queue of it beside two rings by hand, a Unix socket and iceoryx2; an echo and
-//! HTTP through a whole dataplane beside handlers in its own process. Interleaved in rounds, and
+//! HTTP through a whole dataplane beside handlers in its own process, and Python beside plain Python. Interleaved in rounds, and
 //! compared pair by pair. Prints tables for docs/BENCHMARKS.md.
 //!
-//! `cargo bench --bench port -- [queue] [echo] [http] [ROUNDS] [SECONDS]`; `scripts/bench.sh port` also
+//! `cargo bench --bench port -- [queue] [echo] [http] [python] [ROUNDS] [SECONDS]`; `scripts/bench.sh port` also
 //! builds iceoryx2. ROUNDS and SECONDS are those of http; the others take twenty rounds for each.
 
 mod pairs;
@@ -22,7 +22,7 @@ use ringway::dataplane::{Builder, Dataplane};
 use ringway::mem::Trust;
 use support::attached::{self, ATTACHED, Process, Waiting};
 use support::load::{Load, Until, Wait};
-use support::server::{self, SERVE, SERVE_PORT, Server};
+use support::server::{self, SERVE, SERVE_PORT, SERVE_PYTHON, Server};
 use support::stats::{cell, quantile, spread};
 
 /// Trips, and messages one way, of one round of a pair.
@@ -226,8 +226,8 @@ impl<'a> Side<'a> {
 
 fn http_table(sides: &mut [Side<'_>]) {
     println!(
-        "| server | k requests/s | to in process | CPU of the lcore, ns per request \
-         | of the application | both, to in process | p50 of the rounds, us |"
+        "| server | k requests/s | to the first | CPU of the lcore, ns per request \
+         | of the application | both, to the first | p50 of the rounds, us |"
     );
     println!("|---|---|---|---|---|---|---|");
     let base = (sides[0].rates.clone(), sides[0].both_ns.clone());
@@ -268,11 +268,33 @@ fn http(rounds: usize, time: Duration) {
     }
 }
 
+fn python(rounds: usize, time: Duration) {
+    let Some(servers) = server::in_python() else {
+        return println!(
+            "Python is left out: scripts/capi.sh builds what it lacks, or says what it needs"
+        );
+    };
+    println!(
+        "\nPython, on core 0 with all that it needs, client on core 1; to asyncio with a protocol"
+    );
+    for (connections, depth) in CASES {
+        println!(
+            "\nHTTP GET, keep-alive, 12-byte body, {connections} connections, {depth} in flight each, \
+             {rounds} rounds of {time:?}; min / median / max\n"
+        );
+        let side = |server| Side::new(server, connections, depth);
+        let mut sides: Vec<Side<'_>> = servers.iter().map(side).collect();
+        by_turns(rounds, sides.len(), |index| sides[index].round(time));
+        http_table(&mut sides);
+    }
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match &arguments[..] {
         [first, cpu] if first == ATTACHED => return attached::run(cpu),
         [first, idle] if first == SERVE => return server::serve(idle),
+        [first] if first == SERVE_PYTHON => return server::serve_python(),
         [first, rest @ ..] if first == SERVE_PORT => return server::serve_port(rest),
         _ => {}
     }
@@ -291,5 +313,8 @@ fn main() {
     }
     if wants("http") {
         http(rounds, time);
+    }
+    if wants("python") {
+        python(rounds, time);
     }
 }

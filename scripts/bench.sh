@@ -6,7 +6,7 @@
 #   http          GET over loopback beside nginx, may_minihttp and hyper: requests per second, CPU time
 #                 and system calls per request, latency; server on core 0, client on core 1
 #   port          processes at ports: a queue beside two rings by hand, a Unix socket and iceoryx2; an
-#                 echo and GET beside handlers in the dataplane's own process
+#                 echo and GET beside handlers in the dataplane's own process; Python beside asyncio
 #   echo          round trip of one connection beside an epoll server, and what an idle lcore takes
 #   modes         the ways of using io_uring, each beside the default
 #   selfloop      one echo and one GET on one thread beside a bare io_uring server, in ns
@@ -92,6 +92,8 @@ measure_http() {
 
 measure_port() {
     build_peers
+    # For Python.
+    perform scripts/capi.sh || true
     bench port "${ROUNDS:-9}" "$SECONDS_A_TURN"
 }
 

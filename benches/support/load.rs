@@ -1,7 +1,7 @@
 //! A load generator for HTTP over io_uring: one thread, keep-alive connections, a fixed number of
 //! requests in flight on each. Every reply is checked.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::{Duration, Instant};
@@ -305,7 +305,12 @@ fn one_reply(address: SocketAddr) -> Reply {
     stream.write_all(GET).expect("sent");
     let (mut bytes, mut got) = (vec![0; 4096], 0);
     loop {
-        match stream.read(&mut bytes[got..]).expect("a reply") {
+        let read = match stream.read(&mut bytes[got..]) {
+            // A ring of this thread that is being taken down can interrupt it.
+            Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+            read => read.expect("a reply"),
+        };
+        match read {
             0 => panic!("{address} closed the connection, or its reply is too long"),
             more => got += more,
         }

@@ -23,6 +23,9 @@ pub const SERVE: &str = "serve";
 /// The same, of one whose requests a process at a port answers.
 pub const SERVE_PORT: &str = "serve-port";
 
+/// The same, of one whose requests a program in Python answers.
+pub const SERVE_PYTHON: &str = "serve-python";
+
 /// A running server.
 pub struct Server {
     /// What tables call it.
@@ -69,6 +72,29 @@ pub fn through_port(
     that_prints_its_port(name, &mut command).expect("ringway")
 }
 
+/// Those in Python: two without ringway, and one behind a port of it. Each has core 0 for all that
+/// it consists of.
+pub fn in_python() -> Option<[Server; 3]> {
+    let plain = |name, file: &str| that_prints_its_port(name, &mut python(file));
+    let mut behind = Command::new(std::env::current_exe().expect("our own path"));
+    behind.arg(SERVE_PYTHON);
+    Some([
+        plain("asyncio, protocol", "plain.py")?,
+        plain("asyncio, streams", "streams.py")?,
+        that_prints_its_port("asyncio behind a port", &mut behind)?,
+    ])
+}
+
+/// A program of benches/peers/python.
+fn python(file: &str) -> Command {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new("python3");
+    command.arg(root.join("benches/peers/python").join(file));
+    command.env("PYTHONPATH", root.join("python"));
+    command.env("RINGWAY_LIBRARY", root.join("target/release/libringway.so"));
+    command
+}
+
 /// This program again, as a server of [`serve`].
 pub fn ringway(name: &'static str, idle: IdleMode) -> Server {
     let program = std::env::current_exe().expect("our own path");
@@ -108,6 +134,25 @@ pub fn serve_port(arguments: &[String]) {
     until_input_ends(&plane);
 }
 
+/// Serves until standard input ends, by a program in Python.
+pub fn serve_python() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let socket = dir.path().join("control");
+    let lines = format!("handler = 'port:app'\n[control]\nsocket = '{}'", socket.display());
+    let plane = dataplane(IdleMode::Sleep.name(), &lines).start().expect("a dataplane");
+    let mut command = python("port.py");
+    let process = command.arg(&socket).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut process = process.expect("python3");
+    let output = process.stdout.take().expect("it is piped");
+    let said = BufReader::new(output).lines().next();
+    if said.is_some() {
+        until_input_ends(&plane);
+    }
+    // An error means that it has ended already.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
 fn until_input_ends(plane: &Dataplane) {
     println!("{}", plane.addresses()[0].ip().expect("it listens on TCP").port());
     // Whoever started us is gone when there is no more to read.
@@ -126,7 +171,8 @@ fn that_prints_its_port(name: &'static str, command: &mut Command) -> Option<Ser
     let mut line = String::new();
     let output = process.stdout.take().expect("it is piped");
     BufReader::new(output).read_line(&mut line).expect("a line");
-    let port: u16 = line.trim().parse().expect("a port");
+    // One that lacks something has said so, and ends.
+    let port: u16 = line.trim().parse().ok()?;
     let address = (Ipv4Addr::LOCALHOST, port).into();
     Some(Server { name, address, process, _dir: None })
 }
