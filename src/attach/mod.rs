@@ -53,7 +53,8 @@ const SPINS: u32 = 1_800;
 /// How long a process waits that has something to send for which the ring has no room.
 const UNSENT_NAP: Duration = Duration::from_millis(1);
 
-/// A port that this process is attached to. Dropping it detaches: what it was lent goes home.
+/// A port that this process is attached to. Dropping it detaches: what it was lent goes home. So does the
+/// end of the process; a child that it has forked meanwhile holds memory that is others' then.
 pub struct Attachment {
     queues: Vec<Queue>,
     segment: Arc<PortSegment>,

@@ -2,6 +2,7 @@
 //! to stop.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio, exit};
@@ -17,11 +18,12 @@ use ringway::port::{Grant, Offer};
 use ringway::sys::passed_fds::recv_with_fds;
 
 /// Where it may be told to stop, in the order in which it gets there.
-pub const STEPS: [&str; 11] = [
+pub const STEPS: [&str; 12] = [
     "connected", // nothing was said
     "half",      // part of the line
     "asked",     // the line, and the answer was not read
     "answered",  // nothing is mapped
+    "inherited", // a child holds the connection too
     "mapped",
     "allocated",
     "waiting", // asleep, or about to be
@@ -123,7 +125,7 @@ impl Told {
     }
 
     fn act(&self) {
-        if STEPS[..4].contains(&&*self.step) {
+        if STEPS[..5].contains(&&*self.step) {
             return self.ask();
         }
         let mut port = self.attach();
@@ -172,7 +174,12 @@ impl Told {
         let line = str::from_utf8(&line[..bytes]).unwrap();
         let offer = Offer::of_parts(Grant::of_line(line).unwrap(), fds).unwrap();
         self.stop_at("answered");
-        drop(offer);
+        // It ends when the dataplane ends the connection, and not before.
+        let held = OwnedFd::from(stream.try_clone().unwrap());
+        let mut heir = Command::new("cat").stdin(held).stdout(Stdio::null()).spawn().unwrap();
+        self.stop_at("inherited");
+        drop((offer, stream));
+        heir.wait().unwrap();
     }
 
     fn allocate(&self, port: &mut Attachment) {
