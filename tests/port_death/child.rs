@@ -73,6 +73,11 @@ impl Child {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
+    /// Waits until it is no more.
+    pub fn wait_for_death(&mut self) {
+        self.child.wait().unwrap();
+    }
+
     /// Waits for an end that was not by a signal.
     pub fn ended_well(mut self) {
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
