@@ -88,6 +88,8 @@ pub struct Lcore {
     unix_base: (Instant, Duration),
     /// When the protocols last looked for what has taken too long.
     protocols_ticked: Instant,
+    /// Since when they are to look again, as soon as all that has arrived was taken.
+    tick_due: Option<Instant>,
     stage: Stage,
     idle: Idle,
 }
@@ -107,6 +109,7 @@ impl Lcore {
             clock: parts.clock,
             unix_base: (now, Duration::ZERO),
             protocols_ticked: now,
+            tick_due: None,
             stage: Stage::Running,
             idle: Idle::new(parts.idle, now),
         };
@@ -192,7 +195,9 @@ impl Lcore {
     #[inline]
     pub fn poll_once(&mut self, budget: usize) -> usize {
         self.tick();
-        self.completions(budget)
+        let completions = self.completions(budget);
+        self.tick_protocols(completions);
+        completions
             + self.timers()
             + self.mail()
             + self.ports()
@@ -214,14 +219,28 @@ impl Lcore {
         self.cx.now = now;
         self.tick_calendar(now);
         if now.ns_since(self.protocols_ticked) >= PROTOCOL_TICK_NS {
-            self.tick_protocols(now);
+            self.protocols_ticked = now;
+            self.tick_due.get_or_insert(now);
         }
     }
 
-    /// Lets each protocol look for what has taken too long.
+    /// Lets each protocol look for what has taken too long, where that is due and all that has arrived was
+    /// reaped: after a long pass, what seems late may only not have been looked at. Under a load that
+    /// leaves no such moment it waits for one period, and no longer.
+    #[inline]
+    fn tick_protocols(&mut self, completions: usize) {
+        let Some(since) = self.tick_due else { return };
+        let behind = completions >= COMPLETIONS_PER_TURN
+            || self.io.uring.as_mut().is_some_and(|uring| uring.ring().has_task_work());
+        if behind && self.io.now.ns_since(since) < PROTOCOL_TICK_NS {
+            return;
+        }
+        self.tick_due = None;
+        self.tick_listeners();
+    }
+
     #[cold]
-    fn tick_protocols(&mut self, now: Instant) {
-        self.protocols_ticked = now;
+    fn tick_listeners(&mut self) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             if let Some(listener) = listener {
                 listener.tick();

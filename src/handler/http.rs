@@ -49,8 +49,8 @@ pub trait Service {
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply;
 
     /// The next part of the body of a request that was answered with [`Reply::Body`], or with a
-    /// response that is [`reading_on`](Response::reading_on). The last part may be empty; the
-    /// response is due with it. To keep the bytes, take a share of them with
+    /// response that is [`reading_on`](Response::reading_on). The last part may be empty, as the only
+    /// part of a request without a body is that was answered with `Body`; the response is due with it. To keep the bytes, take a share of them with
     /// [`Buf::slice`]; each holds a slot of the pool.
     fn body(&mut self, cx: &mut Cx, conn: ConnId, part: &Buf, last: bool) -> Reply {
         let _ = (cx, conn, part, last);
@@ -308,17 +308,7 @@ impl<S: Service> Http<S> {
                 }
                 self.respond(cx, &asked(length), response, out)
             }
-            Reply::Body if meta.has_body() => {
-                let exchange = &mut self.exchanges[conn.slot() as usize];
-                exchange.answer = Answer::Owed;
-                exchange.wants = Wants::Service;
-                exchange.body_open = true;
-                exchange.continue_due = meta.expects_continue();
-                exchange.meta = meta;
-                exchange.message = message.message();
-                Ok(())
-            }
-            Reply::Later => {
+            Reply::Body | Reply::Later => {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
                 exchange.answer = Answer::Owed;
                 exchange.wants = Wants::Service;
@@ -326,11 +316,10 @@ impl<S: Service> Http<S> {
                 exchange.continue_due = meta.expects_continue();
                 exchange.meta = meta;
                 exchange.message = message.message();
+                if matches!(reply, Reply::Body) && !meta.has_body() {
+                    return self.on_body(cx, no_body(&message), out);
+                }
                 Ok(())
-            }
-            Reply::Body => {
-                tracing::error!("a service waits for the body of a request that has none");
-                self.fail(cx, &asked(None), out)
             }
         };
         done.map_err(|_| message)
@@ -408,6 +397,15 @@ impl<S: Service> Handler for Http<S> {
     fn is_polled(&self) -> bool {
         self.service.is_polled()
     }
+}
+
+/// The body of a request that has none: one part, the last, without bytes.
+#[cold]
+fn no_body(head: &Buf) -> Buf {
+    let mut part = Buf::marker(head.conn(), BODY);
+    part.set_kind(BODY, 1);
+    part.set_message(head.message());
+    part
 }
 
 #[cfg(test)]

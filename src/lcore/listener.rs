@@ -23,8 +23,10 @@ pub struct Listener {
     aborting: bool,
     /// To be taken away once its last connection is closed.
     retired: bool,
-    /// The protocol is looking for what has taken too long.
+    /// The protocol is to look for what has taken too long, or in the middle of it.
     ticking: bool,
+    /// That has waited for a quiet moment for long enough.
+    tick_overdue: bool,
     /// The handler has messages from elsewhere too.
     polls: bool,
     /// It has more of them than there was room for.
@@ -54,6 +56,7 @@ impl Listener {
             aborting: false,
             retired: false,
             ticking: false,
+            tick_overdue: false,
             wakes: Wakes::default(),
         }
     }
@@ -76,13 +79,16 @@ impl Listener {
                 discard(cx, &mut self.rx);
                 discard(cx, &mut self.messages);
             }
-            if self.ticking {
+            // What has arrived may be what something seems to be late with.
+            if self.ticking && (self.tick_overdue || received == 0 && self.rx.is_empty()) {
                 self.ticking = self.pipeline.tick(cx, &mut self.messages);
+                self.tick_overdue &= self.ticking;
             }
             let sent = self.move_through(io, cx);
             moved += received + sent;
             // A burst that was not filled was the last there is.
-            if received + sent == 0 || received < room && self.is_clear() {
+            let is_last = received < room && self.is_clear() && !self.ticking;
+            if received + sent == 0 || is_last {
                 break;
             }
         }
@@ -155,6 +161,7 @@ impl Listener {
 
     /// Lets the protocol look for what has taken too long, in the turns to come.
     pub(super) fn tick(&mut self) {
+        self.tick_overdue = self.ticking;
         self.ticking = true;
     }
 

@@ -301,6 +301,12 @@ impl Uring {
         unflagged || !sq.is_empty() || sq.taskrun() || sq.cq_overflow()
     }
 
+    /// Whether the kernel has completions that an enter would bring, where the mode has it say so.
+    pub fn has_task_work(&mut self) -> bool {
+        let sq = self.ring.submission();
+        sq.taskrun() || sq.cq_overflow()
+    }
+
     /// Whether the completion queue overflowed into the kernel's own list.
     pub fn overflowed(&mut self) -> bool {
         self.ring.submission().cq_overflow()

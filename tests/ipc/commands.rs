@@ -1,9 +1,13 @@
 //! What is a command, and what is not (I-3, I-4, I-6).
 
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use ringway::counters::{Counter, Reason};
+use ringway::handler::ipc::{Command, Reply, Service};
+use ringway::pipeline::Cx;
+use ringway::sync::{AtomicBool, Ordering};
 
 use crate::bed::{Bed, Wish};
 use crate::common::wait_until;
@@ -84,6 +88,46 @@ fn i11_a_command_that_does_not_come_is_told_so_and_closed() {
     let reply = bed.connect().send("j/pin").reply();
     assert_eq!(reply, b"{\"error\": \"the command took too long to arrive\", \"code\": 408}\n");
     assert_eq!(bed.count(Counter::Timeouts), 1);
+    bed.stop();
+}
+
+/// Commands of a service that holds its lcore up for longer than a command may take.
+struct Holds(Arc<AtomicBool>);
+
+impl Service for Holds {
+    fn call(&mut self, _cx: &mut Cx, command: &Command<'_>, reply: &mut Reply) {
+        if command.name == "hold" {
+            self.0.store(true, Ordering::Relaxed);
+            sleep(Duration::from_secs(6));
+        }
+        reply.bytes(command.name.as_bytes());
+    }
+}
+
+#[test]
+fn who_was_in_time_is_not_late_because_nobody_looked() {
+    // More than one pass takes in.
+    const PEERS: u64 = 300;
+    let holds = Arc::new(AtomicBool::new(false));
+    let settings = "command_timeout_ms = 4000".to_owned();
+    let service = holds.clone();
+    let wish = Wish { settings, ..Wish::default() };
+    let bed = Bed::serving(&wish, move || Holds(service.clone()));
+    let mut halves: Vec<_> = (0..PEERS).map(|_| bed.connect()).collect();
+    wait_until(|| bed.server.plane().status().connections() == PEERS);
+    for peer in &mut halves {
+        peer.send("wo");
+    }
+    let mut holder = bed.connect();
+    holder.send("hold\n");
+    wait_until(|| holds.load(Ordering::Relaxed));
+    for peer in &mut halves {
+        peer.send("rd\n");
+    }
+    for mut peer in halves {
+        assert_eq!(String::from_utf8(peer.reply()).unwrap(), "word");
+    }
+    assert_eq!((holder.reply(), bed.count(Counter::Timeouts)), (b"hold".to_vec(), 0));
     bed.stop();
 }
 

@@ -148,8 +148,21 @@ fn a_service_that_never_answers_a_whole_request_has_500_said_for_it() {
 }
 
 #[test]
+fn a_service_that_asks_for_the_body_of_a_request_without_one_gets_its_end_at_once() {
+    for request in [get("/read"), post("/read", b""), post_chunks("/read", &[])] {
+        let mut bed = Bed::new();
+        let conn = bed.open();
+        bed.receive(conn, [request, get("/text")].concat());
+        let got = bed.responses(conn);
+        let answers: Vec<_> = got.iter().map(|got| (got.status, got.body.len())).collect();
+        assert_eq!((answers, bed.record().lasts), (vec![(200, 0), (200, 5)], 1));
+        bed.finish();
+    }
+}
+
+#[test]
 fn what_a_request_forbids_is_a_500() {
-    for request in [get("/read"), get("/illegal"), get("/status/99"), get("/status/600")] {
+    for request in [get("/never"), get("/illegal"), get("/status/99"), get("/status/600")] {
         let mut bed = Bed::new();
         let conn = bed.open();
         bed.receive(conn, request);
