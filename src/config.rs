@@ -57,6 +57,8 @@ pub struct ListenerConfig {
     pub connections_per_address: Option<u32>,
     /// The port whose process handles its messages; `None`: the protocol's own handler does.
     pub port: Option<PortConfig>,
+    /// The processes at its ports never map the mempool, but memory of the port's own.
+    pub isolated: bool,
     /// The protocol's own settings, handed to its factory as they stand.
     pub config: toml::Table,
     /// Where this listener was written, as `file:line`, for the errors of later checks.
@@ -76,6 +78,19 @@ impl ListenerConfig {
         Self::on(address, TransportKind::Unix, protocol, origin)
     }
 
+    /// One whose peer is the process that attaches to the port `name`.
+    pub fn shm(name: &str, protocol: &str, origin: &str) -> Self {
+        Self::on(Address::Port(name.to_owned()), TransportKind::Shm, protocol, origin)
+    }
+
+    /// The name of the port whose process is its peer, where one is.
+    pub fn peer(&self) -> Option<&str> {
+        match &self.address {
+            Address::Port(name) => Some(name),
+            Address::Ip(_) | Address::Unix(_) => None,
+        }
+    }
+
     fn on(address: Address, transport: TransportKind, protocol: &str, origin: &str) -> Self {
         Self {
             address,
@@ -85,19 +100,18 @@ impl ListenerConfig {
             write_timeout: Duration::from_secs(STALL_SWEEPS_MAX.into()),
             connections_per_address: None,
             port: None,
+            isolated: false,
             config: toml::Table::new(),
             origin: origin.to_owned(),
         }
     }
 }
 
-/// Where processes attach that handle a listener's messages.
+/// Where a process attaches that handles a listener's messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortConfig {
     /// What they ask for.
     pub name: String,
-    /// They map memory of the port's own, and never the mempool.
-    pub isolated: bool,
     /// Connections wait while no process is attached, where the protocol allows that; or else they
     /// are refused.
     pub park: bool,
@@ -111,6 +125,8 @@ pub enum TransportKind {
     Tcp,
     /// Unix-domain stream sockets, over io_uring.
     Unix,
+    /// A process that attaches to a port, over rings in shared memory.
+    Shm,
 }
 
 impl TransportKind {
@@ -119,6 +135,7 @@ impl TransportKind {
         match self {
             Self::Tcp => "tcp",
             Self::Unix => "unix",
+            Self::Shm => "shm",
         }
     }
 }

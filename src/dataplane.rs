@@ -16,7 +16,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 
 pub use pools::NumaPools;
-pub use ports::{Attached, Attachment, Ports};
+pub use ports::{Attached, Attachment, Port, Ports};
 pub use protocols::{Protocol, ProtocolContext, Protocols};
 pub use report::Report;
 pub use serve::StopSignals;
@@ -27,7 +27,7 @@ use crate::control::{self, Control, Instance};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Mail};
-use crate::limits::ADOPTED_MAX;
+use crate::limits::{ADOPTED_MAX, PORT_CONNECTIONS_MAX};
 use crate::sys::topology::Topology;
 use crate::time::Clock;
 use sockets::{Sockets, UnixFiles};
@@ -113,7 +113,10 @@ impl Builder {
         let control = self.control.take();
         let control = control.map(|control| control.bind(&self.prefix, &self.cores.cpus()));
         let control = control.transpose()?;
-        let connections_max = connections_limit(self.config.dataplane.max_connections)?;
+        let wanted = self.config.dataplane.max_connections;
+        let has_peers = self.config.listeners.iter().any(|listener| listener.peer().is_some());
+        let peers_max = if has_peers { wanted.min(PORT_CONNECTIONS_MAX) } else { 0 };
+        let connections_max = connections_limit(wanted, ADOPTED_MAX + peers_max)?;
         let mut sockets = Sockets::bind(&self.config.listeners, lcores)?;
         let topology = Topology::discover()?;
         let pools = NumaPools::create(
@@ -135,6 +138,7 @@ impl Builder {
             idle: self.idle,
             tuning: self.tuning,
             connections_max,
+            peers_max,
         });
         let mut dataplane = Dataplane {
             workers: Vec::new(),
@@ -167,9 +171,8 @@ impl Builder {
         drop(ready);
         dataplane.await_readiness(&readiness)?;
         let handles = dataplane.workers.iter().map(|worker| worker.handle.clone());
-        let configs = job.config.listeners.iter().filter_map(|listener| listener.port.clone());
-        dataplane.ports =
-            Ports::new(self.prefix.as_str(), configs, handles.zip(lcore_pools).collect());
+        let lcore_pools = handles.zip(lcore_pools).collect();
+        dataplane.ports = Ports::new(self.prefix.as_str(), &job.config.listeners, lcore_pools);
         if let Some(control) = control {
             dataplane.serve_control(control, self.prefix, self.cores, &job.config)?;
         }
@@ -333,13 +336,14 @@ impl Drop for Dataplane {
     }
 }
 
-/// Raises the soft limit on open files as far as it goes: a file table counts against it whole.
-/// Returns the connections per lcore that then fit.
-fn connections_limit(wanted: u32) -> Result<u32> {
+/// Raises the soft limit on open files as far as it goes: a file table counts against it whole, with
+/// the `reserved` places that are nobody's to accept into. Returns the connections per lcore that then
+/// fit.
+fn connections_limit(wanted: u32, reserved: u32) -> Result<u32> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let fail = |why: nix::Error| Error::new("read the limit on open files", why, "see `ulimit -n`");
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(fail)?;
-    let needed = u64::from(wanted) + u64::from(ADOPTED_MAX);
+    let needed = u64::from(wanted) + u64::from(reserved);
     let reachable = hard.min(soft.max(needed));
     if reachable > soft {
         setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).map_err(fail)?;
@@ -347,7 +351,7 @@ fn connections_limit(wanted: u32) -> Result<u32> {
     if needed <= reachable {
         return Ok(wanted);
     }
-    let fits = reachable.saturating_sub(ADOPTED_MAX.into()) as u32;
+    let fits = reachable.saturating_sub(reserved.into()) as u32;
     if fits == 0 {
         return Err(Error::new(
             format!("serve {wanted} connections per lcore"),

@@ -4,9 +4,9 @@
 mod idle;
 mod listener;
 mod mail;
+mod ports;
 mod wakes;
 
-use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use listener::Listener;
@@ -21,7 +21,6 @@ use crate::limits::{COMPLETIONS_PER_TURN, LISTENERS_MAX, MAILBOX_SLOTS, PROTOCOL
 use crate::mailbox::Mailbox;
 use crate::mem::Batch;
 use crate::pipeline::Cx;
-use crate::port::{PortIndex, Queue};
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 use crate::time::{Clock, Instant};
@@ -29,13 +28,6 @@ use crate::transport::{Io, TimerEvent, Token};
 
 /// Operation of the lcore's own token: its doorbell rang.
 const OP_BELL: u8 = 1;
-
-/// The same: an attached process rang. The token's slot is the port, its generation counts those that
-/// were attached to it.
-const OP_PORT: u8 = 2;
-
-/// The same: nobody listens any more to the bell of a process that is gone.
-const OP_PORT_CANCEL: u8 = 3;
 
 /// Timers that fire in one pass.
 const TIMERS_PER_PASS: usize = 32;
@@ -301,7 +293,7 @@ impl Lcore {
             }
             Some(None) => self.io.uring().take_received(cqe, drop),
             None if token.op() == OP_BELL && !cqe.more() => self.watch_bell(),
-            None if token.op() == OP_PORT && !cqe.more() => self.port_unwatched(token),
+            None if token.op() == ports::OP_PORT && !cqe.more() => self.port_unwatched(token),
             None => {}
         }
     }
@@ -309,7 +301,7 @@ impl Lcore {
     /// Looks for what attached processes have sent.
     #[inline]
     fn ports(&mut self) -> usize {
-        self.due |= self.cx.ports.due();
+        self.due |= self.cx.ports.due() | self.io.ports.due();
         self.work |= self.due;
         0
     }
@@ -337,6 +329,8 @@ impl Lcore {
             }
             if listener.is_gone() {
                 self.listeners[index] = None;
+                self.io.ports.close(index as u8);
+                self.cx.ports.close(index as u8);
             }
         }
         moved
@@ -462,8 +456,8 @@ impl Lcore {
         if timeout.is_zero() || !self.mailbox.sleep_unless_mail() {
             return;
         }
-        if !self.cx.ports.sleep_unless_input() {
-            self.cx.ports.awake();
+        if !self.ports_may_sleep() {
+            self.ports_are_awake();
             return self.mailbox.awake();
         }
         if let Some(uring) = &mut self.io.uring {
@@ -474,7 +468,7 @@ impl Lcore {
         } else {
             idle::nap_on(self.mailbox.bell(), timeout);
         }
-        self.cx.ports.awake();
+        self.ports_are_awake();
         self.mailbox.awake();
         self.idle.slept(&self.io.counters, now, self.clock.now());
     }
@@ -483,57 +477,6 @@ impl Lcore {
         if let Some(uring) = &mut self.io.uring {
             let token = Token::new(OP_BELL, Token::LCORE, 0, 0).user_data();
             uring.ring().poll_readable_multi(self.mailbox.bell(), token);
-        }
-    }
-
-    /// Begins to serve a process that has attached to a port.
-    ///
-    /// # Errors
-    /// When there is no port of this name; the queue is dropped.
-    pub fn attach(&mut self, port: &str, queue: Queue) -> Result<()> {
-        let Some(port) = self.cx.ports.named(port) else {
-            let what = format!("attach to port `{port}`");
-            return Err(Error::new(what, "there is none", "name a port of a listener"));
-        };
-        self.cx.ports.attach(port, queue);
-        self.watch_port(port);
-        self.due |= 1 << self.cx.ports.listener(port);
-        Ok(())
-    }
-
-    /// Takes a port away from its process, which is gone or to be cut off. All that it was lent is
-    /// home when this returns; how many slots those were.
-    pub fn detach(&mut self, port: &str) -> u32 {
-        let Some(port) = self.cx.ports.named(port) else { return 0 };
-        let token = self.port_token(OP_PORT, port).user_data();
-        if let Some(uring) = &mut self.io.uring {
-            let own = Token::new(OP_PORT_CANCEL, Token::LCORE, 0, 0).user_data();
-            uring.ring().cancel(token, own);
-        }
-        self.due |= 1 << self.cx.ports.listener(port);
-        self.cx.ports.detach(port).map_or(0, |queue| queue.lent())
-    }
-
-    fn port_token(&self, op: u8, port: PortIndex) -> Token {
-        Token::new(op, Token::LCORE, port.number(), self.cx.ports.attachments(port))
-    }
-
-    /// Wakes up for the process at a port.
-    fn watch_port(&mut self, port: PortIndex) {
-        let token = self.port_token(OP_PORT, port).user_data();
-        if let Some(queue) = self.cx.ports.queue(port)
-            && let Some(uring) = &mut self.io.uring
-        {
-            uring.ring().poll_readable_multi(queue.bell().as_fd(), token);
-        }
-    }
-
-    /// The kernel has stopped watching a bell: begins anew, if it is still that of a process there.
-    fn port_unwatched(&mut self, token: Token) {
-        if let Some(port) = PortIndex::of_number(token.slot())
-            && self.port_token(OP_PORT, port).user_data() == token.user_data()
-        {
-            self.watch_port(port);
         }
     }
 }

@@ -295,6 +295,14 @@ pub const PORT_FETCH: usize = 32;
 /// Bufs that an attached process may have sent on one connection and that are not out yet.
 pub const PORT_WINDOW_BUFS: u32 = 128;
 
+/// Connections that attached processes may have open on one lcore, all listeners of theirs together: a
+/// process needs one for each thing that it does at a time, and tables of peers are as long as this.
+pub const PORT_CONNECTIONS_MAX: u32 = 4096;
+
+/// Connections that a process wants while there is no slot for them, per listener; what it wants beyond
+/// is refused.
+pub const PORT_OPENS_WAITING_MAX: usize = 256;
+
 /// Longest name of a port in bytes.
 pub const PORT_NAME_BYTES_MAX: usize = 32;
 

@@ -8,6 +8,8 @@ mod bed;
 mod claims;
 #[path = "conformance/network.rs"]
 mod network;
+#[path = "conformance/port.rs"]
+mod port;
 #[path = "conformance/receiving.rs"]
 mod receiving;
 mod rig;

@@ -19,7 +19,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ring", &["limits", "sync", "sys"]),
     ("proto", &["limits", "time"]),
     ("mem", &["error", "limits", "ring", "sync", "sys"]),
-    ("port", &["error", "limits", "mem", "ring", "sync", "sys"]),
+    ("port", &["error", "limits", "mem", "ring", "sync", "sys", "time"]),
     ("pipeline", &["counters", "limits", "mem", "port", "proto", "time"]),
     ("transport", &["counters", "error", "limits", "mem", "port", "sync", "sys", "time"]),
     ("handler", &["counters", "limits", "mem", "pipeline", "port", "proto", "ring", "time"]),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ringway::limits::PORT_LOANS;
 use ringway::mem::{Buf, ClassSize, Ledger, Mempool, PortSegment, Side, Trust, kind};
-use ringway::port::{self, Grant, Lifeline, Offer, Queue, Received};
+use ringway::port::{self, Grant, Lifeline, Offer, Queue, Received, Role};
 use ringway::ring::doorbell::Doorbell;
 use ringway::sync::spin_loop;
 
@@ -51,7 +51,7 @@ impl Port {
         let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
         let mut queue = Queue::new(ends, ledger, Arc::new(Lifeline::new(ours)));
         let segment = segment.try_clone_fd().expect("a descriptor");
-        let grant = Grant { trust, queues };
+        let grant = Grant { trust, role: Role::Handler, queues };
         let process = Process::start(0);
         process.hand_over(&Offer { grant, segment, pools, event, bells: vec![bell] }, theirs);
         queue.flush();

@@ -86,6 +86,8 @@ pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
         notices: Vec::new(),
         generation: 0,
         adoptable: Vec::new(),
+        ports: PortTable::default(),
+        peer_slots: Vec::new(),
         connections: 0,
         connections_max: SLOTS - 8,
     };

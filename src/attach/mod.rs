@@ -21,6 +21,9 @@
 //! }
 //! # }
 //! ```
+//!
+//! At a port that is the address of a listener (`transport = "shm"`) the process is the peer: it opens
+//! connections ([`Queue::connect`]), and the listener's handler answers.
 
 mod http;
 mod message;
@@ -41,7 +44,7 @@ pub use queue::Queue;
 
 use crate::error::{Error, Result};
 use crate::mem::{PeerMemory, PortSegment, Side, Trust};
-use crate::port::{Grant, Offer};
+use crate::port::{Grant, Offer, Role};
 use crate::sync::spin_loop;
 use crate::sys::passed_fds::recv_with_fds;
 use crate::sys::unix_stream;
@@ -69,13 +72,15 @@ pub struct Attachment {
 pub struct Options {
     /// How the bytes are to be shared; `None`: as the port's listener has it.
     pub trust: Option<Trust>,
+    /// What this process is made to be; `None`: whatever the port is for.
+    pub role: Option<Role>,
     /// How long the dataplane may take to answer.
     pub timeout: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { trust: None, timeout: Duration::from_secs(10) }
+        Self { trust: None, role: None, timeout: Duration::from_secs(10) }
     }
 }
 
@@ -104,7 +109,9 @@ impl Attachment {
             return Err(Error::new(what(), why, "`ringway ctl ports` tells what there is"));
         }
         lifeline.set_read_timeout(None).map_err(io)?;
-        Self::accept(Offer::of_parts(Grant::of_line(&line)?, fds)?, lifeline)
+        let grant = Grant::of_line(&line)?;
+        check_role(name, grant.role, options.role)?;
+        Self::accept(Offer::of_parts(grant, fds)?, lifeline)
     }
 
     /// Maps what the dataplane has offered over `lifeline`.
@@ -134,7 +141,7 @@ impl Attachment {
                 }
                 None => PeerMemory::of_queue(&segment, index),
             };
-            queues.push(Queue::new(ends, memory));
+            queues.push(Queue::new(ends, memory, grant.role));
         }
         Ok(Self { queues, segment, lifeline, event, grant })
     }
@@ -234,6 +241,24 @@ fn answer(lifeline: &UnixStream) -> std::io::Result<(String, Vec<OwnedFd>)> {
     }
     let line = String::from_utf8_lossy(&line).trim_end().to_owned();
     Ok((line, all))
+}
+
+/// Refuses a port that is not for what this process is.
+fn check_role(name: &str, role: Role, wanted: Option<Role>) -> Result<()> {
+    if wanted.is_none_or(|wanted| wanted == role) {
+        return Ok(());
+    }
+    let (why, remedy) = match role {
+        Role::Handler => (
+            "its process handles the connections of others, and this one opens connections",
+            "name a port that is the address of a listener with transport = \"shm\"",
+        ),
+        Role::Peer => (
+            "its process opens connections, and this one handles those of others",
+            "name a port that a listener has as `handler = \"port:NAME\"`",
+        ),
+    };
+    Err(Error::new(format!("attach to port `{name}`"), why, remedy))
 }
 
 fn gone() -> Error {

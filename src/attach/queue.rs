@@ -8,7 +8,7 @@ use super::Message;
 use super::http::Deferred;
 use crate::limits::{BURST_MAX, CLASSES_MAX, PORT_WINDOW_BUFS};
 use crate::mem::{self, ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
-use crate::port::{Inbox, kind};
+use crate::port::{Inbox, Role, kind};
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::Producer;
 
@@ -51,10 +51,14 @@ pub struct Queue {
     pub(super) deferred: VecDeque<Deferred>,
     /// Descriptors sent since they were last shown.
     unshown: usize,
+    /// What this process is to the dataplane.
+    role: Role,
+    /// Number of the last connection that was asked for.
+    asked: u32,
 }
 
 impl Queue {
-    pub(super) fn new(ends: QueueEnds, memory: PeerMemory) -> Self {
+    pub(super) fn new(ends: QueueEnds, memory: PeerMemory, role: Role) -> Self {
         let QueueEnds { out, into, theirs, ours } = ends;
         Self {
             out,
@@ -67,7 +71,26 @@ impl Queue {
             overflow: VecDeque::new(),
             deferred: VecDeque::new(),
             unshown: 0,
+            role,
+            asked: 0,
         }
+    }
+
+    /// Asks for a connection, at a port whose process is a listener's peer; its number. What comes next
+    /// with that [`number`](Message::number) is `OPEN`, and names the connection, or `CLOSED`: it was
+    /// refused.
+    ///
+    /// # Panics
+    /// At a port whose process handles the connections of others
+    /// ([`Options::role`](super::Options::role) refuses such when attaching).
+    pub fn connect(&mut self) -> u32 {
+        assert!(self.role == Role::Peer, "a port of handlers has no connections to open");
+        // 0 is the number of what has none.
+        self.asked = self.asked.checked_add(1).unwrap_or(1);
+        let mut word = Message::marker(ConnId::NONE, mem::kind::OPEN);
+        word.number = self.asked;
+        self.post(word);
+        self.asked
     }
 
     /// The next message, if there is one.
@@ -91,7 +114,7 @@ impl Queue {
                 }
                 (_, kind::CREDIT) => self.on_credit(conn, meta),
                 (lent, _) => {
-                    if kind == mem::kind::CLOSED {
+                    if kind == mem::kind::CLOSED && conn != ConnId::NONE {
                         *self.flow(conn) = Flow::new(conn);
                     }
                     return Some(Message { conn, number: message, kind, meta, lent });
@@ -166,9 +189,9 @@ impl Queue {
     }
 
     /// Sends a message, in order with those before it on its connection. What has no room yet, because
-    /// the peer is slow or the ring full, waits here on its slot; while something of a connection does,
-    /// its peer is not received from. The dataplane sees it after the next [`flush`](Self::flush), or, of
-    /// many, before.
+    /// the other side is slow or the ring full, waits here on its slot; while something of a connection
+    /// does, a handler's peer is not received from. The dataplane sees it after the next
+    /// [`flush`](Self::flush), or, of many, before.
     #[inline]
     pub fn send(&mut self, message: Message) {
         let conn = message.conn;
@@ -193,7 +216,7 @@ impl Queue {
                 (flow.in_flight, flow.number) = (0, message.number);
             }
             mem::kind::ABORT => self.flow(conn).backlog.clear(),
-            mem::kind::CLOSE if !self.flow(conn).backlog.is_empty() => {
+            mem::kind::CLOSE | mem::kind::EOF if !self.flow(conn).backlog.is_empty() => {
                 return self.put_off(message);
             }
             mem::kind::PAUSE | mem::kind::RESUME => {
@@ -211,7 +234,9 @@ impl Queue {
     #[cold]
     fn put_off(&mut self, message: Message) {
         let conn = message.conn;
-        let pause = message.kind == mem::kind::DATA && !self.flow(conn).paused;
+        // A peer reads while it writes, or both sides would wait for each other.
+        let is_handler = self.role == Role::Handler;
+        let pause = is_handler && message.kind == mem::kind::DATA && !self.flow(conn).paused;
         let flow = self.flow(conn);
         flow.backlog.push_back(message);
         if pause {

@@ -13,6 +13,8 @@ pub enum Address {
     Ip(SocketAddr),
     /// The path of a Unix socket, or an abstract name after an `@`.
     Unix(PathBuf),
+    /// The name of a port, at which a process attaches that is the listener's peer.
+    Port(String),
 }
 
 impl Address {
@@ -20,7 +22,7 @@ impl Address {
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Port(_) => None,
         }
     }
 
@@ -41,6 +43,7 @@ impl fmt::Display for Address {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix(path) => path.display().fmt(f),
+            Self::Port(name) => write!(f, "port:{name}"),
         }
     }
 }

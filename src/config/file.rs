@@ -2,6 +2,7 @@
 //! Every refusal names the file and the line.
 
 mod control;
+mod port;
 mod unix;
 
 use std::collections::HashMap;
@@ -13,8 +14,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Address, Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, PortConfig,
-    TransportKind,
+    Address, Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, TransportKind,
 };
 use crate::error::{Error, Result};
 use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX};
@@ -145,6 +145,7 @@ fn one_listener(
     let address = match raw.transport {
         TransportKind::Tcp => Address::Ip(ip_address(source, &raw.address)?),
         TransportKind::Unix => unix::address(source, &raw.address)?,
+        TransportKind::Shm => port::address(source, &raw.address)?,
     };
     // Port 0 asks the kernel for any free port, so two of them are two ports.
     if let Some(first) = lines.insert(address.clone(), source.line(raw.address.span().start))
@@ -171,41 +172,11 @@ fn one_listener(
         transport: raw.transport,
         protocol: raw.protocol.into_inner(),
         write_timeout: write_timeout(source, raw.write_timeout_ms)?,
-        port: port(source, raw.handler, raw.isolated, raw.unattended)?,
+        isolated: port::isolated(source, raw.transport, &raw.handler, raw.isolated)?,
+        port: port::handler(source, raw.handler, raw.unattended)?,
         config: raw.config,
         origin,
     })
-}
-
-/// What `handler` and the two keys that go with it say.
-fn port(
-    source: &Source,
-    handler: Option<Spanned<String>>,
-    isolated: Option<Spanned<bool>>,
-    unattended: Option<Spanned<String>>,
-) -> Result<Option<PortConfig>> {
-    let Some(handler) = handler else {
-        let alone = isolated.map(|key| key.span()).or(unattended.map(|key| key.span()));
-        return alone.map_or(Ok(None), |span| {
-            let why = "it is about a port, and the listener has none".to_owned();
-            Err(source.refuse(span, why, "say which with handler = \"port:NAME\", or leave it out"))
-        });
-    };
-    let Some(name) = handler.get_ref().strip_prefix("port:") else {
-        let why = format!("`{}` is no handler", handler.get_ref());
-        return Err(source.refuse(handler.span(), why, "write it as \"port:NAME\""));
-    };
-    let park = match unattended.as_ref().map(|word| word.get_ref().as_str()) {
-        None | Some("refuse") => false,
-        Some("park") => true,
-        Some(other) => {
-            let span = unattended.as_ref().map_or(0..0, Spanned::span);
-            let why = format!("unattended is `{other}`");
-            return Err(source.refuse(span, why, "say \"refuse\" or \"park\""));
-        }
-    };
-    let isolated = isolated.is_some_and(Spanned::into_inner);
-    Ok(Some(PortConfig { name: name.to_owned(), isolated, park }))
 }
 
 /// In whole seconds, rounded up: peers are looked at once a second.
@@ -232,7 +203,7 @@ fn per_address(
     match written {
         Some(n) if address.ip().is_none() => Err(source.refuse(
             n.span(),
-            "the peers of a Unix socket have no addresses to count by".to_owned(),
+            format!("the peers of {address} have no addresses to count by"),
             "leave max_connections_per_address out",
         )),
         Some(n) if *n.get_ref() > CONNECTIONS_MAX => Err(source.refuse(
@@ -249,7 +220,8 @@ fn ip_address(source: &Source, written: &Spanned<String>) -> Result<SocketAddr> 
         source.refuse(
             written.span(),
             format!("`{}` is not an IP address and port", written.get_ref()),
-            "write it as \"0.0.0.0:8080\" or \"[::]:8080\"; for a path say transport = \"unix\"",
+            "write it as \"0.0.0.0:8080\" or \"[::]:8080\"; for a path say transport = \"unix\",
+             and for a port transport = \"shm\"",
         )
     })
 }

@@ -46,6 +46,15 @@ fn of_listener(prefix: &str, listener: &ListenerConfig, settings: &mut Settings)
         put("allow_uids", access.uids.clone().into());
         put("allow_gids", access.gids.clone().into());
     }
+    if let Some(port) = &listener.port {
+        put("handler", format!("port:{}", port.name).into());
+        if port.park {
+            put("unattended", "park".into());
+        }
+    }
+    if listener.port.is_some() || listener.peer().is_some() {
+        put("isolated", listener.isolated.into());
+    }
     for (key, value) in &listener.config {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);
         put(&format!("config.{key}"), value);

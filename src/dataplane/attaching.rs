@@ -11,6 +11,7 @@ use crate::control::{Answer, Commands, Table};
 use crate::error::Error as StartError;
 use crate::ipc::{Command, Error, Reply};
 use crate::mem::Trust;
+use crate::port::Role;
 use crate::sys::passed_fds::send_with_fds;
 use crate::sys::unix_stream::Peer;
 
@@ -25,12 +26,18 @@ pub(super) fn add_commands(ports: Ports, commands: &mut Commands) {
 }
 
 fn list(ports: &Ports) -> Answer {
-    let columns = ["port", "isolated", "unattended", "pid", "trust"].map(str::to_owned).into();
-    let rows = ports.list().into_iter().map(|(config, attached)| {
+    let columns = ["port", "role", "isolated", "unattended", "pid", "trust"];
+    let columns = columns.map(str::to_owned).into();
+    let rows = ports.list().into_iter().map(|(port, attached)| {
+        let unattended = match port.role {
+            Role::Peer => None,
+            Role::Handler => Some(if port.park { "park" } else { "refuse" }),
+        };
         vec![
-            Value::from(config.name),
-            config.isolated.into(),
-            if config.park { "park" } else { "refuse" }.into(),
+            Value::from(port.name),
+            port.role.name().into(),
+            port.isolated.into(),
+            unattended.into(),
             attached.map(|process| process.pid).into(),
             attached.map(|process| process.trust.name()).into(),
         ]

@@ -7,12 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
-use crate::config::PortConfig;
+use crate::config::ListenerConfig;
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Mail};
 use crate::limits::PORT_LOANS;
 use crate::mem::{ClassSize, Ledger, Mempool, PortSegment, Side, Trust};
-use crate::port::{Grant, Lifeline, Offer, Queue};
+use crate::port::{Grant, Lifeline, Offer, Queue, Role};
 use crate::ring::doorbell::Doorbell;
 
 /// The ports of a dataplane, for whoever attaches processes to them. Clones name the same ports.
@@ -21,9 +21,22 @@ pub struct Ports(Arc<Shared>);
 
 struct Shared {
     prefix: String,
-    configs: BTreeMap<String, PortConfig>,
+    known: BTreeMap<String, Port>,
     lcores: Vec<(Handle, Mempool)>,
     attached: Mutex<BTreeMap<String, Kept>>,
+}
+
+/// A port, as the configuration has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// What processes ask for.
+    pub name: String,
+    /// What the process is to the listener.
+    pub role: Role,
+    /// It maps memory of the port's own, and never the mempool.
+    pub isolated: bool,
+    /// Connections wait while no process is attached that would handle them.
+    pub park: bool,
 }
 
 /// A process that has a port, and what ends when it does, once it is attached.
@@ -54,33 +67,49 @@ pub struct Attachment {
     _event: OwnedFd,
 }
 
+impl Port {
+    /// Those of a listener: of its peer, and of its handler.
+    fn of(listener: &ListenerConfig) -> impl Iterator<Item = Self> {
+        let isolated = listener.isolated;
+        let peer = listener.peer().map(|name| {
+            let name = name.to_owned();
+            Self { name, role: Role::Peer, isolated, park: false }
+        });
+        let handler = listener.port.as_ref().map(|port| {
+            let name = port.name.clone();
+            Self { name, role: Role::Handler, isolated, park: port.park }
+        });
+        peer.into_iter().chain(handler)
+    }
+}
+
 impl Ports {
     pub(super) fn new(
         prefix: &str,
-        configs: impl Iterator<Item = PortConfig>,
+        listeners: &[ListenerConfig],
         lcores: Vec<(Handle, Mempool)>,
     ) -> Self {
-        let configs = configs.map(|config| (config.name.clone(), config)).collect();
+        let known = listeners.iter().flat_map(Port::of);
+        let known = known.map(|port| (port.name.clone(), port)).collect();
         let prefix = prefix.to_owned();
-        Self(Arc::new(Shared { prefix, configs, lcores, attached: Mutex::default() }))
+        Self(Arc::new(Shared { prefix, known, lcores, attached: Mutex::default() }))
     }
 
     /// Those of a dataplane that has none.
     pub(super) fn none() -> Self {
-        Self::new("", std::iter::empty(), Vec::new())
+        Self::new("", &[], Vec::new())
     }
 
     fn attached(&self) -> MutexGuard<'_, BTreeMap<String, Kept>> {
         self.0.attached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Each port with its configuration and what is attached to it.
-    pub fn list(&self) -> Vec<(PortConfig, Option<Attached>)> {
+    /// Each port with what is attached to it.
+    pub fn list(&self) -> Vec<(Port, Option<Attached>)> {
         let attached = self.attached();
-        let of = |config: &PortConfig| {
-            (config.clone(), attached.get(&config.name).map(|(process, _)| *process))
-        };
-        self.0.configs.values().map(of).collect()
+        let of =
+            |port: &Port| (port.clone(), attached.get(&port.name).map(|(process, _)| *process));
+        self.0.known.values().map(of).collect()
     }
 
     /// Attaches the process `pid` at the other end of `lifeline` to the port `name`. What is offered
@@ -109,15 +138,17 @@ impl Ports {
         let refuse = |why: String, remedy: String| {
             Err(Error::new(format!("attach to port `{name}`"), why, remedy))
         };
-        let Some(config) = self.0.configs.get(name) else {
-            let names: Vec<&str> = self.0.configs.keys().map(String::as_str).collect();
+        let Some(port) = self.0.known.get(name) else {
+            let names: Vec<&str> = self.0.known.keys().map(String::as_str).collect();
             let remedy = match names[..] {
-                [] => "give a listener `handler = \"port:NAME\"` in the configuration".to_owned(),
+                [] => {
+                    "give a listener `handler = \"port:NAME\"`, or `transport = \"shm\"`".to_owned()
+                }
                 _ => format!("name one of: {}", names.join(", ")),
             };
             return refuse("there is no such port".to_owned(), remedy);
         };
-        match (config.isolated, asked) {
+        match (port.isolated, asked) {
             (true, Some(Trust::Shared)) => refuse(
                 "the port is isolated".to_owned(),
                 "ask for isolated, or leave `isolated` of its listener out".to_owned(),
@@ -181,7 +212,8 @@ impl Ports {
             queues.push(Queue::new(ends, ledger, lifeline.clone()));
         }
         let (pools, numbers) = self.pools(trust)?;
-        let grant = Grant { trust, queues: numbers };
+        let role = self.0.known.get(&name).map_or(Role::Handler, |port| port.role);
+        let grant = Grant { trust, role, queues: numbers };
         let fd = segment.try_clone_fd().map_err(no_descriptor)?;
         let kept = event.try_clone().map_err(no_descriptor)?;
         let offer = Offer { grant, segment: fd, pools, event, bells };

@@ -79,6 +79,8 @@ impl Protocols {
                 port: port_of(listener, &mut ports, index)?,
             };
             self.make(listener, &mut context)?;
+            // Peers and handlers have one space of names.
+            peer_of(listener, &mut ports, index)?;
         }
         Ok(())
     }
@@ -101,20 +103,35 @@ impl Protocols {
     }
 }
 
-/// The port of `listener`, added to the lcore's.
+/// The port of `listener`'s handler, added to the lcore's.
 pub(super) fn port_of(
     listener: &ListenerConfig,
     ports: &mut PortTable,
     index: usize,
 ) -> Result<Option<(PortIndex, bool)>> {
     let Some(port) = &listener.port else { return Ok(None) };
-    let added = ports.add(&port.name, index as u8);
-    let at = |error: Error| {
+    Ok(Some((add_port(listener, &port.name, ports, index)?, port.park)))
+}
+
+/// The port of `listener`'s peer, added to the lcore's.
+pub(super) fn peer_of(
+    listener: &ListenerConfig,
+    ports: &mut PortTable,
+    index: usize,
+) -> Result<Option<PortIndex>> {
+    listener.peer().map(|name| add_port(listener, name, ports, index)).transpose()
+}
+
+fn add_port(
+    listener: &ListenerConfig,
+    name: &str,
+    ports: &mut PortTable,
+    index: usize,
+) -> Result<PortIndex> {
+    ports.add(name, index as u8).map_err(|error| {
         let what = format!("{} ({})", error.what(), listener.origin);
         Error::new(what, error.why(), error.remedy())
-    };
-    let added = added.map_err(at)?;
-    Ok(Some((added, port.park)))
+    })
 }
 
 /// Refuses a port before a protocol that no process can handle.

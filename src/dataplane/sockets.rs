@@ -10,9 +10,10 @@ use crate::lcore::{Lcore, Mail};
 use crate::sys::socket::{StreamListener, TcpListener};
 use crate::sys::unix_socket::UnixListener;
 
-/// A socket for each lcore, of each listener in the order of the configuration.
+/// A socket for each lcore, of each listener in the order of the configuration; none of one whose peer
+/// attaches.
 pub(super) struct Sockets {
-    groups: Vec<Vec<StreamListener>>,
+    groups: Vec<Vec<Option<StreamListener>>>,
     addresses: Vec<Address>,
     unix: Vec<UnixFile>,
 }
@@ -40,7 +41,9 @@ impl Sockets {
                 Address::Ip(address) => {
                     let group = TcpListener::bind_group(*address, lcores)?;
                     sockets.addresses.push(group[0].address().into());
-                    sockets.groups.push(group.into_iter().map(StreamListener::Tcp).collect());
+                    sockets.groups.push(
+                        group.into_iter().map(|one| Some(StreamListener::Tcp(one))).collect(),
+                    );
                 }
                 Address::Unix(path) => {
                     let access = listener.access.clone();
@@ -48,9 +51,12 @@ impl Sockets {
                     let (index, listener) = (index as u8, Arc::downgrade(&socket));
                     sockets.unix.push(UnixFile { index, listener, access, complained: false });
                     sockets.addresses.push(Address::Unix(socket.path().to_owned()));
-                    sockets
-                        .groups
-                        .push((0..lcores).map(|_| StreamListener::Unix(socket.clone())).collect());
+                    let one = |_| Some(StreamListener::Unix(socket.clone()));
+                    sockets.groups.push((0..lcores).map(one).collect());
+                }
+                Address::Port(_) => {
+                    sockets.addresses.push(listener.address.clone());
+                    sockets.groups.push((0..lcores).map(|_| None).collect());
                 }
             }
         }
@@ -66,7 +72,7 @@ impl Sockets {
     }
 
     /// One of each listener, for an lcore.
-    pub fn take_one_of_each(&mut self) -> Vec<StreamListener> {
+    pub fn take_one_of_each(&mut self) -> Vec<Option<StreamListener>> {
         self.groups.iter_mut().filter_map(Vec::pop).collect()
     }
 }

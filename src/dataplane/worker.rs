@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::Running;
-use super::protocols::{Protocol, ProtocolContext, Protocols, port_of};
+use super::protocols::{Protocol, ProtocolContext, Protocols, peer_of, port_of};
 use crate::config::{Config, IdleMode, LcoreSpec, ListenerConfig};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
@@ -17,12 +17,13 @@ use crate::limits::{
 use crate::mailbox::Mailbox;
 use crate::mem::{CacheClaim, Mempool, RxOptions, UringIo};
 use crate::pipeline::{Cx, Extensions};
+use crate::port::PortTable;
 use crate::sys::affinity;
 use crate::sys::peer_credentials::AllowedPeers;
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::{Mode, Options};
 use crate::time::{Clock, TimerWheel};
-use crate::transport::{Io, Tcp, TcpLimits};
+use crate::transport::{Io, Shm, Tcp, TcpLimits, Transport};
 
 /// How the lcores use io_uring. The default is what measured best.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +64,8 @@ pub(super) struct Job {
     pub idle: IdleMode,
     pub tuning: Tuning,
     pub connections_max: u32,
+    /// Connections that attached processes may have, of those of one lcore.
+    pub peers_max: u32,
 }
 
 /// One lcore before it runs.
@@ -73,8 +76,8 @@ pub(super) struct Worker {
     pub counters: Arc<LcoreCounters>,
     /// Its share of the pool's small and large slots.
     pub slots_share: [u32; 2],
-    /// One socket for each listener of the configuration, in order.
-    pub sockets: Vec<StreamListener>,
+    /// One socket for each listener of the configuration, in order; none where its peer attaches.
+    pub sockets: Vec<Option<StreamListener>>,
     pub job: Arc<Job>,
 }
 
@@ -115,18 +118,19 @@ impl Worker {
     fn build(self, mailbox: Mailbox<Mail>) -> Result<(Lcore, String)> {
         affinity::pin(&self.spec.cpus)?;
         let job = &self.job;
-        let files = job.connections_max + ADOPTED_MAX;
+        let reserved = ADOPTED_MAX + job.peers_max;
+        let files = job.connections_max + reserved;
         let options = Options {
             sq_entries: job.tuning.sq_entries,
             cq_entries: job.tuning.cq_entries,
             files,
-            files_reserved: ADOPTED_MAX,
+            files_reserved: reserved,
             mode: job.tuning.mode,
         };
         let uring = UringIo::create(&options, self.rx_options(), &self.pool)?;
         let flags = uring.ring_ref().flags();
         let now = job.clock.now();
-        let io = Io {
+        let mut io = Io {
             lcore: self.index,
             uring: Some(uring),
             pool: self.pool.clone(),
@@ -135,6 +139,8 @@ impl Worker {
             counters: self.counters.clone(),
             notices: Vec::with_capacity(PENDING_WRITES_MAX),
             adoptable: (0..ADOPTED_MAX).rev().collect(),
+            ports: PortTable::default(),
+            peer_slots: (ADOPTED_MAX..reserved).rev().collect(),
             generation: 0,
             connections: 0,
             connections_max: job.connections_max,
@@ -145,11 +151,11 @@ impl Worker {
             unix_seconds: 0,
             draining: false,
             extensions: Extensions::new(files),
-            ports: crate::port::PortTable::default(),
+            ports: PortTable::default(),
             counters: self.counters.clone(),
         };
         let (clock, idle) = (job.clock, job.idle);
-        let listeners = self.listeners(files, &mut cx)?;
+        let listeners = self.listeners(files, &mut cx, &mut io.ports)?;
         let parts = Parts { io, cx, mailbox, clock, idle };
         let mut lcore = Lcore::new(parts);
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -167,11 +173,17 @@ impl Worker {
         RxOptions { slots, large_slots, ..tuned }
     }
 
-    /// A listener on each socket, with the protocol that the configuration names.
-    fn listeners(self, slots: u32, cx: &mut Cx) -> Result<Vec<Box<Listener>>> {
+    /// A listener for each of the configuration, with the protocol that it names.
+    fn listeners(
+        self,
+        files: u32,
+        cx: &mut Cx,
+        peers: &mut PortTable,
+    ) -> Result<Vec<Box<Listener>>> {
         let job = &self.job;
         let numbered = job.config.listeners.iter().zip(self.sockets).enumerate();
-        let make = |(index, (config, socket)): (usize, (&ListenerConfig, StreamListener))| {
+        let make = |(index, (config, socket)): (usize, (&ListenerConfig, _))| {
+            let slots = if config.peer().is_some() { ADOPTED_MAX + job.peers_max } else { files };
             let mut context = ProtocolContext {
                 settings: &config.config,
                 slots,
@@ -182,16 +194,33 @@ impl Worker {
                 port: port_of(config, &mut cx.ports, index)?,
             };
             let Protocol { pipeline, handler } = job.protocols.make(config, &mut context)?;
-            let limits = TcpLimits {
-                write_timeout: config.write_timeout,
-                connections_per_address: config.connections_per_address,
+            let transport = match (socket, peer_of(config, peers, index)?) {
+                (Some(socket), _) => stream_transport(config, socket, index as u8, slots),
+                (None, Some(port)) => {
+                    let shm = Shm::new(port, index as u8, slots);
+                    Box::new(shm.with_write_timeout(config.write_timeout))
+                }
+                (None, None) => unreachable!("what is no peer's has a socket"),
             };
-            let access = &config.access;
-            let allowed = AllowedPeers { uids: access.uids.clone(), gids: access.gids.clone() };
-            let transport = Tcp::new(socket, index as u8, slots).with_limits(limits);
-            let transport = Box::new(transport.with_allowed_peers(allowed));
             Ok(Box::new(Listener::new(transport, pipeline, handler)))
         };
         numbered.map(make).collect()
     }
+}
+
+/// What serves a listener's socket, with the limits that it has.
+fn stream_transport(
+    config: &ListenerConfig,
+    socket: StreamListener,
+    index: u8,
+    slots: u32,
+) -> Box<dyn Transport> {
+    let limits = TcpLimits {
+        write_timeout: config.write_timeout,
+        connections_per_address: config.connections_per_address,
+    };
+    let access = &config.access;
+    let allowed = AllowedPeers { uids: access.uids.clone(), gids: access.gids.clone() };
+    let transport = Tcp::new(socket, index, slots).with_limits(limits);
+    Box::new(transport.with_allowed_peers(allowed))
 }

@@ -5,7 +5,6 @@ mod echo;
 pub mod http;
 pub mod ipc;
 mod remote;
-mod stall;
 mod status;
 
 pub use builtin::Builtin;

@@ -3,12 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::stall::Stall;
 use crate::counters::{Counter, Reason};
-use crate::limits::{PORT_PARKED_BUFS, PORT_WINDOW_BUFS};
+use crate::limits::{PORT_PARKED_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS};
 use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, kind};
 use crate::pipeline::{Cx, Handler};
-use crate::port::{self, Fault, PortIndex, Received};
+use crate::port::{self, Fault, PortIndex, Received, Stall};
 
 /// Bufs of a connection after which the transport is asked to say that they are out.
 const FLUSH_BUFS: u16 = 32;
@@ -374,7 +373,9 @@ impl Handler for Remote {
                     let back = input.unpop(message);
                     assert!(back.is_ok(), "it was just popped");
                     let queue = cx.ports.queue(self.port);
-                    if queue.is_some_and(|queue| self.stall.look(queue, cx.now)) {
+                    let stalled =
+                        queue.is_some_and(|queue| self.stall.look(queue, cx.now, PORT_STALL_NS));
+                    if stalled {
                         cx.counters.add(Counter::PortFaults, 1);
                         cx.ports.cut(self.port, Fault::Stalled);
                         self.look(cx);

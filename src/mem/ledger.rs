@@ -278,6 +278,11 @@ impl Ledger {
         self.classes.iter().any(|class| class.may_lend(true))
     }
 
+    /// Whether slots of the mempool are lent, and not copies.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.slots, Slots::Pool)
+    }
+
     /// Classes of slots.
     pub fn classes(&self) -> usize {
         self.classes.len()

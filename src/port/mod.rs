@@ -11,17 +11,22 @@ mod inbox;
 mod lifeline;
 mod offer;
 mod queue;
+mod role;
+mod stall;
 mod table;
 
 pub(crate) use inbox::Inbox;
 pub use lifeline::Lifeline;
 pub use offer::{Grant, Offer};
 pub use queue::{Fault, Queue, Received};
+pub use role::Role;
+pub use stall::Stall;
 pub use table::{PortIndex, PortTable, is_port_name};
 
 /// Kinds of descriptors, beside those of [`mem::kind`](crate::mem::kind) and of the chain of HTTP.
 pub mod kind {
-    use crate::mem::kind::{ABORT, CLOSE, DATA, PAUSE, PROTOCOL, RESUME};
+    use crate::mem::kind::{ABORT, CLOSE, DATA, EOF, OPEN, PAUSE, PROTOCOL, RESUME};
+    use crate::port::Role;
 
     /// Both ways: the next bytes of a body, as between the chain of HTTP and its handler.
     pub const BODY: u8 = PROTOCOL + 1;
@@ -34,9 +39,19 @@ pub mod kind {
     /// To the dataplane: a response, or its beginning. Meta: see [`ResponseMeta`](super::ResponseMeta).
     pub const RESPONSE: u8 = 67;
 
-    /// Whether a process may send it with something to say.
-    pub(super) fn is_word(kind: u8) -> bool {
-        matches!(kind, DATA | CLOSE | ABORT | PAUSE | RESUME | BODY | RESPONSE)
+    /// The meta of a `CLOSED` to a peer: the connection was refused or cut off, and what was under way
+    /// is lost. Without it all that was said to the peer came before.
+    pub const CUT: u32 = 1;
+
+    /// Whether a process of this role may send it with something to say.
+    #[inline]
+    pub(super) fn is_word(kind: u8, role: Role) -> bool {
+        match kind {
+            DATA | CLOSE | ABORT | PAUSE | RESUME => true,
+            BODY | RESPONSE => role == Role::Handler,
+            OPEN | EOF => role == Role::Peer,
+            _ => false,
+        }
     }
 }
 
@@ -105,10 +120,16 @@ mod tests {
     #[test]
     fn a_process_may_not_say_what_is_the_dataplanes_to_say() {
         use crate::mem::kind::{CLOSED, DATA, EOF, FLUSH, FLUSHED, NOTIFY, OPEN, WAKE};
-        for kind in [OPEN, EOF, CLOSED, NOTIFY, FLUSH, FLUSHED, WAKE, kind::SUPPLY, kind::CREDIT] {
-            assert!(!kind::is_word(kind), "{kind}");
+        for role in [Role::Handler, Role::Peer] {
+            for kind in [CLOSED, NOTIFY, FLUSH, FLUSHED, WAKE, kind::SUPPLY, kind::CREDIT, 255] {
+                assert!(!kind::is_word(kind, role), "{kind}");
+            }
+            assert!(!kind::is_word(kind::RETURN, role), "it says nothing");
+            assert!(kind::is_word(DATA, role));
         }
-        assert!(!kind::is_word(kind::RETURN), "it says nothing");
-        assert!(kind::is_word(DATA) && kind::is_word(kind::RESPONSE) && !kind::is_word(255));
+        for (kind, role) in [(OPEN, Role::Peer), (EOF, Role::Peer), (kind::RESPONSE, Role::Handler)]
+        {
+            assert!(kind::is_word(kind, role) && !kind::is_word(kind, role.other()), "{kind}");
+        }
     }
 }

@@ -5,28 +5,32 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::error::{Error, Result};
 use crate::limits::LCORES_MAX;
 use crate::mem::{PORT_VERSION, Trust};
+use crate::port::Role;
 
 /// What was granted, as its line says it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// How the bytes are shared.
     pub trust: Trust,
+    /// What the process is to the dataplane.
+    pub role: Role,
     /// For each queue the pool, among those that came along, that its slots lie in; `None`: in the
     /// port's segment.
     pub queues: Vec<Option<usize>>,
 }
 
 impl Grant {
-    /// The line, without its end: `attached version=1 trust=shared queues=0,0`. Queues are separated
-    /// by commas: the number of a pool, or `-`.
+    /// The line, without its end: `attached version=1 trust=shared role=handler queues=0,0`. Queues
+    /// are separated by commas: the number of a pool, or `-`.
     pub fn to_line(&self) -> String {
         let pool = |queue: &Option<usize>| queue.map_or("-".to_owned(), |pool| pool.to_string());
         let queues: Vec<String> = self.queues.iter().map(pool).collect();
-        let (trust, queues) = (self.trust.name(), queues.join(","));
-        format!("attached version={PORT_VERSION} trust={trust} queues={queues}")
+        let (trust, role, queues) = (self.trust.name(), self.role, queues.join(","));
+        format!("attached version={PORT_VERSION} trust={trust} role={role} queues={queues}")
     }
 
-    /// Reads such a line. Words that are not known are left alone: a later version may say more.
+    /// Reads such a line. Words that are not known are left alone: a later version may say more. One
+    /// that says no role is of a dataplane that has handlers alone.
     ///
     /// # Errors
     /// When it is not one, or of another version.
@@ -39,16 +43,20 @@ impl Grant {
             return Err(refuse(format!("the dataplane answered `{line}`")));
         }
         let (mut version, mut trust, mut queues) = (None, None, None);
+        let mut role = Some(Role::Handler);
         for (key, value) in words.filter_map(|word| word.split_once('=')) {
             match key {
                 "version" => version = value.parse::<u32>().ok(),
                 "trust" => trust = Trust::named(value),
+                "role" => role = Role::named(value),
                 "queues" => queues = queues_of(value),
                 _ => {}
             }
         }
-        match (version, trust, queues) {
-            (Some(PORT_VERSION), Some(trust), Some(queues)) => Ok(Self { trust, queues }),
+        match (version, trust, role, queues) {
+            (Some(PORT_VERSION), Some(trust), Some(role), Some(queues)) => {
+                Ok(Self { trust, role, queues })
+            }
             (Some(version), ..) if version != PORT_VERSION => {
                 let why = format!("it speaks version {version}, and this library {PORT_VERSION}");
                 Err(refuse(why))
@@ -129,26 +137,33 @@ mod tests {
     #[test]
     fn a_line_says_what_was_granted() {
         for (trust, queues, line) in [
-            (Trust::Shared, vec![Some(0)], "attached version=1 trust=shared queues=0"),
+            (Trust::Shared, vec![Some(0)], "attached version=1 trust=shared role=handler queues=0"),
             (
                 Trust::Shared,
                 vec![Some(0), Some(1), Some(0)],
-                "attached version=1 trust=shared queues=0,1,0",
+                "attached version=1 trust=shared role=peer queues=0,1,0",
             ),
-            (Trust::Isolated, vec![None, None], "attached version=1 trust=isolated queues=-,-"),
+            (
+                Trust::Isolated,
+                vec![None, None],
+                "attached version=1 trust=isolated role=peer queues=-,-",
+            ),
         ] {
-            let grant = Grant { trust, queues };
+            let role = if queues.len() > 1 { Role::Peer } else { Role::Handler };
+            let grant = Grant { trust, role, queues };
             assert_eq!(grant.to_line(), line);
             assert_eq!(Grant::of_line(line).unwrap(), grant);
         }
-        let grant = Grant { trust: Trust::Isolated, queues: vec![None; LCORES_MAX] };
+        let grant =
+            Grant { trust: Trust::Isolated, role: Role::Handler, queues: vec![None; LCORES_MAX] };
         assert_eq!(Grant::of_line(&grant.to_line()).unwrap(), grant);
     }
 
     #[test]
     fn words_of_a_later_version_of_the_line_are_left_alone() {
         let line = "attached colour=blue version=1 queues=-  trust=isolated plain\r";
-        assert_eq!(Grant::of_line(line).unwrap().queues, [None]);
+        let grant = Grant::of_line(line).unwrap();
+        assert_eq!((grant.queues, grant.role), (vec![None], Role::Handler));
     }
 
     #[test]
@@ -171,6 +186,7 @@ mod tests {
             "attached version=x trust=shared queues=0",
             "attached version=1 queues=0",
             "attached version=1 trust=none queues=0",
+            "attached version=1 trust=shared role=guest queues=0",
             "attached version=1 trust=shared",
             "attached version=1 trust=shared queues=",
             "attached version=1 trust=shared queues=0,",
@@ -189,16 +205,24 @@ mod tests {
         let fds = |count| -> Vec<OwnedFd> {
             (0..count).map(|_| std::fs::File::open("/dev/null").unwrap().into()).collect()
         };
-        let grant = Grant { trust: Trust::Shared, queues: vec![Some(0), Some(1), Some(1)] };
+        let grant = Grant {
+            trust: Trust::Shared,
+            role: Role::Peer,
+            queues: vec![Some(0), Some(1), Some(1)],
+        };
         let offer = Offer::of_parts(grant.clone(), fds(7)).unwrap();
         assert_eq!((offer.pools.len(), offer.bells.len(), offer.fds().len()), (2, 3, 7));
         for count in [0, 6, 8] {
             let refused = Offer::of_parts(grant.clone(), fds(count)).unwrap_err().to_string();
             assert!(refused.contains(&format!("{count} descriptors came along, not 7")));
         }
-        let grant = Grant { trust: Trust::Isolated, queues: vec![None] };
+        let grant = Grant { trust: Trust::Isolated, role: Role::Handler, queues: vec![None] };
         assert!(Offer::of_parts(grant, fds(3)).unwrap().pools.is_empty());
-        let largest = Grant { trust: Trust::Shared, queues: (0..LCORES_MAX).map(Some).collect() };
+        let largest = Grant {
+            trust: Trust::Shared,
+            role: Role::Peer,
+            queues: (0..LCORES_MAX).map(Some).collect(),
+        };
         assert_eq!(
             Offer::of_parts(largest, fds(Offer::FDS_MAX)).unwrap().fds().len(),
             Offer::FDS_MAX

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::limits::PORT_TURN_DESCRIPTORS;
 use crate::mem::{Buf, ConnId, Descriptor, Ledger, LoanFault, QueueEnds, Taken, Terms};
 use crate::port::lifeline::Lifeline;
-use crate::port::{Inbox, kind};
+use crate::port::{Inbox, Role, kind};
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::Producer;
 
@@ -68,6 +68,10 @@ pub struct Queue {
     unrung: bool,
     /// Something was taken back: there may be room for supplies.
     unsupplied: bool,
+    /// There was no slot for what the process sent last.
+    lacks_slot: bool,
+    /// What the process is, and so what it may say.
+    role: Role,
 }
 
 impl Queue {
@@ -85,7 +89,15 @@ impl Queue {
             sent: 0,
             unrung: false,
             unsupplied: true,
+            lacks_slot: false,
+            role: Role::Handler,
         }
+    }
+
+    /// The same of a process of this role; one that handles, unless it is said.
+    pub fn of_role(mut self, role: Role) -> Self {
+        self.role = role;
+        self
     }
 
     /// Sends a buf, which is the process's from then on, and says that it is of `message`; the process
@@ -122,7 +134,7 @@ impl Queue {
                 return if faulted { Received::Fault(Fault::Ring) } else { Received::Nothing };
             };
             let (kind, meta) = (descriptor.tag as u8, descriptor.tag >> 8);
-            if kind != kind::RETURN && !kind::is_word(kind) {
+            if kind != kind::RETURN && !kind::is_word(kind, self.role) {
                 return Received::Fault(Fault::Kind);
             }
             let taken = match Terms::of(&descriptor) {
@@ -140,12 +152,14 @@ impl Queue {
             return match taken {
                 Ok(Taken::Buf(mut buf)) => {
                     self.unsupplied = true;
+                    self.lacks_slot = false;
                     buf.set_conn(descriptor.conn);
                     buf.set_kind(kind, meta);
                     Received::Message(buf, descriptor.message)
                 }
                 Ok(Taken::Later) => {
                     self.into.put_back();
+                    self.lacks_slot = true;
                     Received::Nothing
                 }
                 Err(fault) => Received::Fault(Fault::Loan(fault)),
@@ -204,6 +218,17 @@ impl Queue {
             }
         }
         self.unsupplied = self.ledger.lacks_supplies();
+    }
+
+    /// Whether the process lacks empty slots that the mempool did not have, or there was none for what it
+    /// sent.
+    pub fn is_starved(&self) -> bool {
+        self.lacks_slot || self.unsupplied && self.out.free() > self.out.capacity() / 2
+    }
+
+    /// Whether the bytes are shared, and not copied.
+    pub fn is_shared(&self) -> bool {
+        self.ledger.is_shared()
     }
 
     /// Whether the process has sent something, by the ring's own word.

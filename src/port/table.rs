@@ -31,6 +31,8 @@ struct Seat {
     /// Index of the listener that the port is for.
     listener: u8,
     queue: Option<Box<Queue>>,
+    /// The listener is to get a turn, whatever the process says.
+    called: bool,
     /// Processes that have been attached so far.
     attachments: u32,
 }
@@ -56,13 +58,19 @@ impl PortTable {
         }
         if let Some(seat) = self.seats.iter().find(|seat| seat.name == name) {
             let why = format!("listener {} has it already", seat.listener);
-            return refuse(why, "give each listener a port of its own");
+            return refuse(why, "give each port a name of its own");
         }
         if self.seats.len() == PORTS_MAX {
             return refuse(format!("there are {PORTS_MAX} already"), "remove listeners with ports");
         }
         let index = PortIndex(self.seats.len() as u8);
-        self.seats.push(Seat { name: name.to_owned(), listener, queue: None, attachments: 0 });
+        self.seats.push(Seat {
+            name: name.to_owned(),
+            listener,
+            queue: None,
+            called: false,
+            attachments: 0,
+        });
         Ok(index)
     }
 
@@ -75,6 +83,11 @@ impl PortTable {
     #[inline]
     pub fn queue(&mut self, port: PortIndex) -> Option<&mut Queue> {
         self.seats.get_mut(usize::from(port.0))?.queue.as_deref_mut()
+    }
+
+    /// The same, to look at.
+    pub fn peek(&self, port: PortIndex) -> Option<&Queue> {
+        self.seats.get(usize::from(port.0))?.queue.as_deref()
     }
 
     /// How many processes have been attached to a port so far: a handler that remembers it knows
@@ -108,9 +121,20 @@ impl PortTable {
     /// The listeners, one bit each, whose ports have something to say.
     #[inline]
     pub fn due(&self) -> u32 {
-        let input = |seat: &Seat| seat.queue.as_ref().is_some_and(|queue| queue.has_input());
+        let input =
+            |seat: &Seat| seat.called || seat.queue.as_ref().is_some_and(|queue| queue.has_input());
         let due = self.seats.iter().filter(|seat| input(seat));
         due.fold(0, |due, seat| due | 1 << seat.listener)
+    }
+
+    /// Gets the listener of a port a turn, for what was done out of turn.
+    pub fn call(&mut self, port: PortIndex) {
+        self.seats[usize::from(port.0)].called = true;
+    }
+
+    /// It has its turn.
+    pub fn hang_up(&mut self, port: PortIndex) {
+        self.seats[usize::from(port.0)].called = false;
     }
 
     /// The listener of a port.
@@ -128,6 +152,16 @@ impl PortTable {
     /// Ends the announcement of sleep.
     pub fn awake(&self) {
         self.queues().for_each(Queue::awake);
+    }
+
+    /// Ends the attachments to the ports of a listener that is gone.
+    pub fn close(&mut self, listener: u8) {
+        for seat in self.seats.iter_mut().filter(|seat| seat.listener == listener) {
+            seat.called = false;
+            if let Some(queue) = seat.queue.take() {
+                queue.lifeline().end();
+            }
+        }
     }
 
     /// The queues that are attached.

@@ -161,6 +161,7 @@ impl Script {
 ///
 /// use ringway::counters::LcoreCounters;
 /// use ringway::mem::{Burst, Mempool, kind};
+/// use ringway::port::PortTable;
 /// use ringway::testing::{End, Script, Scripted};
 /// use ringway::time::{Instant, TimerWheel};
 /// use ringway::transport::{Io, Transport};
@@ -175,6 +176,8 @@ impl Script {
 /// #     counters: Arc::new(LcoreCounters::default()),
 /// #     notices: Vec::new(),
 /// #     adoptable: Vec::new(),
+/// #     ports: PortTable::default(),
+/// #     peer_slots: Vec::new(),
 /// #     generation: 0,
 /// #     connections: 0,
 /// #     connections_max: 8,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::counters::{Counter, LcoreCounters};
 use crate::mem::{ConnId, Mempool, UringIo};
+use crate::port::PortTable;
 use crate::time::{Instant, TimerWheel};
 
 /// A timer of a transport.
@@ -44,6 +45,10 @@ pub struct Io {
     pub notices: Vec<Notice>,
     /// Free slots at the start of the file table, for adopted sockets.
     pub adoptable: Vec<u32>,
+    /// The ports whose processes are the peers of its listeners.
+    pub ports: PortTable,
+    /// Free slots of the file table that no descriptor gets, for the connections of such peers.
+    pub peer_slots: Vec<u32>,
     /// The generation that the next connection gets.
     pub generation: u32,
     /// Connections that the lcore has, over all its transports.

@@ -2,12 +2,14 @@
 //! connections that open and close; what the bytes mean, no transport knows.
 
 mod io;
+pub mod shm;
 pub mod sim;
 pub mod tcp;
 
 use std::os::fd::OwnedFd;
 
 pub use io::{Io, Notice, TimerEvent};
+pub use shm::Shm;
 pub use sim::{Sim, SimNet};
 pub use tcp::{Tcp, TcpLimits};
 

@@ -7,12 +7,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ringway::counters::{Counter, Reason};
-use ringway::mem::{Buf, Burst, ConnId, Mempool, kind};
+use ringway::mem::{Buf, Burst, ConnId, Mempool, Trust, kind};
 use ringway::pipeline::{Cx, Handler, Pipeline, chain};
 use ringway::time::Clock;
 use ringway::transport::Transport;
 
 use crate::network::{FarEnd, Heard, Loopback, Network, POOL_SLOTS, Simulated};
+use crate::port::Port;
 use crate::rig::witness::Witness;
 use crate::rig::{Rig, SLOTS};
 use crate::unix::Local;
@@ -61,11 +62,12 @@ pub struct Bed {
 }
 
 /// Holds each transport to one sentence of the contract: stream sockets of each family twice, since
-/// they accept in three ways.
+/// they accept in three ways, and processes at ports of both kinds of trust.
 pub fn each(sentence: impl Fn(&mut Bed)) {
     let tcp = [None, Some(1000)].map(|per_address| Bed::kernel(Loopback::new(per_address)));
     let unix = [false, true].map(|with_list| Bed::kernel(Local::new(with_list)));
-    for bed in std::iter::once(Bed::sim()).chain(tcp).chain(unix) {
+    let ports = [Trust::Shared, Trust::Isolated].map(|trust| Some(Bed::port(trust)));
+    for bed in std::iter::once(Bed::sim()).chain(ports).chain(tcp).chain(unix) {
         let Some(mut bed) = bed else { continue };
         eprintln!("on {}", bed.network.name());
         sentence(&mut bed);
@@ -82,6 +84,14 @@ impl Bed {
         Some(Self::new(rig, Box::new(network), pool_range))
     }
 
+    /// With a process at a port.
+    fn port(trust: Trust) -> Self {
+        let pool = Mempool::small(POOL_SLOTS).unwrap();
+        let pool_range = address_range(&pool);
+        let rig = Rig::new(pool, Clock::start(), None);
+        Self::new(rig, Box::new(Port::new(trust)), pool_range)
+    }
+
     /// Over the kernel; `None` where it has no io_uring.
     pub fn kernel(network: impl Network + 'static) -> Option<Self> {
         let pool = Mempool::small(POOL_SLOTS).unwrap();
@@ -93,7 +103,7 @@ impl Bed {
 
     fn new(mut rig: Rig, mut network: Box<dyn Network>, pool_range: Range<usize>) -> Self {
         let index = rig.lcore.free_index().unwrap();
-        let transport = network.listen(index);
+        let transport = network.listen(&mut rig, index);
         let notes = Rc::new(RefCell::new(Notes::default()));
         let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
         rig.serve(Box::new(transport.clone()), raw, Box::new(NoteTaker(notes.clone())));
@@ -103,7 +113,7 @@ impl Bed {
     /// One more listener beside the first, or in its place; the network connects to it from now on.
     pub fn serve_another(&mut self) {
         self.index = self.rig.lcore.free_index().unwrap();
-        self.transport = self.network.listen(self.index);
+        self.transport = self.network.listen(&mut self.rig, self.index);
         let raw = Pipeline::Raw(chain::Raw::new(SLOTS));
         let handler = Box::new(NoteTaker(self.notes.clone()));
         self.rig.serve(Box::new(self.transport.clone()), raw, handler);

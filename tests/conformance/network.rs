@@ -12,8 +12,8 @@ use ringway::time::{Clock, ClockHand};
 use ringway::transport::sim::{Faults, Peer, Sim, SimNet, Split};
 use ringway::transport::{Tcp, TcpLimits};
 
-use crate::rig::SLOTS;
 use crate::rig::witness::Witness;
+use crate::rig::{Rig, SLOTS};
 use ringway::limits::ADOPTED_MAX;
 
 /// Slots of the pool's small class.
@@ -47,12 +47,16 @@ pub trait Network {
     /// What it runs on, and the clock it runs by.
     fn name(&self) -> &'static str;
     /// A transport that listens, as number `index`. Those that connect meet the last one.
-    fn listen(&mut self, index: u8) -> Witness;
+    fn listen(&mut self, rig: &mut Rig, index: u8) -> Witness;
     fn connect(&mut self) -> Box<dyn FarEnd>;
     /// Whether a far end that goes is lost, and has not just said its last, only if it leaves bytes
     /// unread.
     fn resets_over_unread_bytes_alone(&self) -> bool {
         false
+    }
+    /// Whether the kernel accepts, receives and sends.
+    fn is_of_the_kernel(&self) -> bool {
+        true
     }
     /// To be called between two passes of the loop.
     fn step(&mut self) {}
@@ -80,13 +84,17 @@ impl Network for Simulated {
         "sim"
     }
 
-    fn listen(&mut self, index: u8) -> Witness {
+    fn listen(&mut self, _rig: &mut Rig, index: u8) -> Witness {
         self.net = Self::net();
         Witness::new(Sim::new(&self.net, index, SLOTS))
     }
 
     fn connect(&mut self) -> Box<dyn FarEnd> {
         Box::new(self.net.connect())
+    }
+
+    fn is_of_the_kernel(&self) -> bool {
+        false
     }
 
     fn step(&mut self) {
@@ -149,7 +157,7 @@ impl Network for Loopback {
         "tcp"
     }
 
-    fn listen(&mut self, index: u8) -> Witness {
+    fn listen(&mut self, _rig: &mut Rig, index: u8) -> Witness {
         let address = "127.0.0.1:0".parse().unwrap();
         let listener = TcpListener::bind_group(address, 1).unwrap().remove(0);
         self.address = listener.address();

@@ -11,8 +11,8 @@ use ringway::sys::unix_socket::UnixListener;
 use ringway::transport::Tcp;
 
 use crate::network::{FarEnd, Heard, Network, hear};
-use crate::rig::SLOTS;
 use crate::rig::witness::Witness;
+use crate::rig::{Rig, SLOTS};
 
 pub struct Local {
     directory: tempfile::TempDir,
@@ -38,7 +38,7 @@ impl Network for Local {
         "unix"
     }
 
-    fn listen(&mut self, index: u8) -> Witness {
+    fn listen(&mut self, _rig: &mut Rig, index: u8) -> Witness {
         self.listeners += 1;
         let listener = Arc::new(UnixListener::bind(&self.path(), 0o600).unwrap());
         let transport = Tcp::new(listener, index, SLOTS);

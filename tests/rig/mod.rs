@@ -48,6 +48,8 @@ impl Rig {
             counters: counters.clone(),
             notices: Vec::new(),
             adoptable: (0..ADOPTED_MAX).rev().collect(),
+            ports: PortTable::default(),
+            peer_slots: (ADOPTED_MAX..slots).rev().collect(),
             generation: 0,
             connections: 0,
             connections_max: slots - ADOPTED_MAX,

@@ -17,7 +17,8 @@ pub(super) fn address(source: &Source, written: &Spanned<String>) -> Result<Addr
     if !named || text.contains('\0') {
         return refuse(
             format!("`{text}` is no path of a Unix socket"),
-            "write it as \"/run/ringway.sock\", or as \"@name\" for an abstract one",
+            "write it as \"/run/ringway.sock\", or as \"@name\" for an abstract one; for a port say \
+             transport = \"shm\"",
         );
     }
     if text.len() > UNIX_PATH_BYTES_MAX {
@@ -46,7 +47,7 @@ pub(super) fn access(source: &Source, address: &Address, raw: RawAccess) -> Resu
     let allowed = match address {
         Address::Unix(_) if address.is_abstract() => &spans[1..],
         Address::Unix(_) => &spans,
-        Address::Ip(_) => &[],
+        Address::Ip(_) | Address::Port(_) => &[],
     };
     for (name, span) in &spans[..spans.len() - allowed.len()] {
         if let Some(span) = span {

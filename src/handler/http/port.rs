@@ -6,12 +6,11 @@ use std::collections::VecDeque;
 
 use super::{Body, Pull, Ready, Reply, Request, Response, Service};
 use crate::counters::{Counter, Reason};
-use crate::handler::stall::Stall;
-use crate::limits::{HTTP_HELD_BUFS, PORT_WINDOW_BUFS};
+use crate::limits::{HTTP_HELD_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS};
 use crate::mem::{Buf, BufList, BufStore, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::BODY;
-use crate::port::{self, Fault, PortIndex, Received, ResponseMeta};
+use crate::port::{self, Fault, PortIndex, Received, ResponseMeta, Stall};
 use crate::proto::http1::Method;
 use crate::time::Instant;
 
@@ -125,7 +124,7 @@ impl PortService {
             self.stall.clear();
             return true;
         }
-        if self.stall.look(queue, cx.now) {
+        if self.stall.look(queue, cx.now, PORT_STALL_NS) {
             self.cut(cx, Fault::Stalled);
         }
         false
