@@ -220,12 +220,48 @@ fn what_one_transport_does_not_have_is_refused_with_its_line() {
         (UNIX, "mode = \"1777\"", "no mode"),
         (UNIX, "allow_uids = []", "nobody"),
         (UNIX, "allow_gids = []", "nobody"),
+        (SHM, "max_connections_per_address = 1", "no addresses"),
+        (SHM, "mode = \"0600\"", "`mode`"),
+        (SHM, "allow_uids = [0]", "`allow_uids`"),
+        (SHM, "unattended = \"park\"", "handler's port"),
+        (HTTP, "isolated = true", "the listener has none"),
     ] {
         let error = refused(&format!("{start}{key}\n"));
         assert!(error.contains("r.toml:5") && error.contains(part), "{key}: {error}");
     }
     let both = format!("{}allow_uids = [0]\n", UNIX.replace("/run", "@run"));
     assert!(Config::from_toml(&both, "r.toml").is_ok(), "abstract sockets know their peers");
+}
+
+const SHM: &str =
+    "[[listener]]\naddress = \"port:feed\"\ntransport = \"shm\"\nprotocol = \"raw\"\n";
+
+#[test]
+fn a_listener_whose_peer_attaches_has_the_name_of_a_port() {
+    let listener = |more: &str| {
+        let mut config = Config::from_toml(&format!("{SHM}{more}"), "r.toml").unwrap();
+        config.listeners.remove(0)
+    };
+    let plain = listener("");
+    assert_eq!(plain, ListenerConfig::shm("feed", "raw", "r.toml:1"));
+    assert_eq!((plain.peer(), plain.address.to_string()), (Some("feed"), "port:feed".to_owned()));
+    assert!(listener("isolated = true\n").isolated, "of its own port");
+    let both = listener("isolated = true\nhandler = \"port:app\"\nunattended = \"park\"\n");
+    assert!(both.isolated && both.port.is_some_and(|port| port.park && port.name == "app"));
+}
+
+#[test]
+fn addresses_that_are_not_of_their_transport_are_refused_with_the_one_that_they_are_of() {
+    for (text, part) in [
+        (HTTP.replace("127.0.0.1:80", "port:feed"), "transport = \"shm\""),
+        (UNIX.replace("/run/r.sock", "port:feed"), "transport = \"shm\""),
+        (SHM.replace("port:feed", "127.0.0.1:80"), "\"port:NAME\""),
+        (SHM.replace("port:feed", "/run/r.sock"), "\"unix\""),
+        (format!("{SHM}{SHM}"), "port:feed is already the address of the listener at r.toml:2"),
+    ] {
+        let error = refused(&text);
+        assert!(error.contains("r.toml:") && error.contains(part), "{error}");
+    }
 }
 
 #[test]

@@ -56,6 +56,15 @@ impl Start {
         self
     }
 
+    /// With a listener whose peer is the process that attaches to the port `name`.
+    pub fn peer(mut self, name: &str, protocol: &str) -> Self {
+        self.listeners.push(format!(
+            "[[listener]]\naddress = \"port:{name}\"\ntransport = \"shm\"\n\
+             protocol = \"{protocol}\"\n"
+        ));
+        self
+    }
+
     /// The last listener with this key as well.
     pub fn limited(mut self, key: &str) -> Self {
         let last = self.listeners.last_mut().expect("a listener was named");

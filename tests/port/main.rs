@@ -8,6 +8,7 @@ mod common;
 mod hostile;
 mod http;
 mod life;
+mod peer;
 mod program;
 mod raw;
 mod review;
