@@ -65,3 +65,60 @@ fn who_finds_no_port_is_told_which_there_are() {
     let refusal = String::from_utf8(output.stderr).unwrap();
     assert!(refusal.contains("start the dataplane") && !output.status.success(), "{refusal}");
 }
+
+const PING: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\n\
+                    protocol = \"http\"\nhandler = \"port:app\"\n\
+                    [[listener]]\naddress = \"port:feed\"\ntransport = \"shm\"\nprotocol = \"echo\"\n\
+                    [[listener]]\naddress = \"port:pipe\"\ntransport = \"shm\"\nprotocol = \"raw\"\n\
+                    handler = \"port:end\"\n";
+
+/// What `ringway attach` prints, and whether it succeeded.
+fn outcome(prefix: &str, port: &str, more: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    command.args(["attach", port, "--file-prefix", &own(prefix)]).args(more);
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_ping_prints_how_long_bytes_take_there_and_back() {
+    let instance = Running::start("ping", 1, PING);
+    for more in [
+        &["--count", "200"][..],
+        &["--count", "50", "--isolated"],
+        &["--count", "20", "--size", "1000000"],
+        &["--count", "1", "--size", "1"],
+    ] {
+        let more = [&["--ping"], more].concat();
+        let (success, text) = outcome("ping", "feed", &more);
+        assert!(success && text.contains("there and back"), "{text}");
+        for word in ["min ", "p50 ", "p90 ", "p99 ", "p99.9 ", "max ", "#"] {
+            assert!(text.contains(word), "{word}: {text}");
+        }
+    }
+    let (success, text) = outcome("ping", "pipe", &["--ping", "--count", "1"]);
+    assert!(!success && text.contains("whose listener echoes"), "nobody is at the end: {text}");
+    instance.signal(nix::sys::signal::Signal::SIGTERM);
+    instance.ended_well();
+}
+
+#[test]
+fn who_is_at_the_wrong_side_of_a_listener_is_told() {
+    let _instance = Running::start("roles", 1, PING);
+    let (success, text) = outcome("roles", "app", &["--ping"]);
+    assert!(!success && text.contains("handles the connections of others"), "{text}");
+    assert!(text.contains("transport = \"shm\""), "{text}");
+    let (success, text) = outcome("roles", "feed", &["--echo"]);
+    assert!(!success && text.contains("its process opens connections"), "{text}");
+    assert!(text.contains("handler = \"port:NAME\""), "{text}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    command.args(["ctl", "ports", "--file-prefix", &own("roles")]);
+    let text = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    for (port, role) in [("app", "handler"), ("feed", "peer"), ("pipe", "peer"), ("end", "handler")]
+    {
+        let mut lines = text.lines().filter(|line| line.split_whitespace().next() == Some(port));
+        let line = lines.next().unwrap_or_else(|| panic!("{port}: {text}"));
+        assert!(line.contains(role), "{line}");
+    }
+}

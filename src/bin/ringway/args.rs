@@ -34,10 +34,11 @@ pub enum Command {
     /// help` lists the commands that the instance has.
     #[command(after_long_help = CTL_EXAMPLES)]
     Ctl(CtlArgs),
-    /// Be the process at a port of a running instance: echo what comes there, or swallow it
+    /// Be the process at a port of a running instance: echo what comes there, swallow it, or ping
     ///
-    /// A listener of the instance says `handler = "port:NAME"`. Prints what comes, once a second, and
-    /// ends when the instance does, or with Ctrl-C; the port is free again then.
+    /// For --echo and --sink a listener of the instance says `handler = "port:NAME"`. Prints what comes,
+    /// once a second, and ends when the instance does, or with Ctrl-C; the port is free again then. For
+    /// --ping a listener says `transport = "shm"` and `address = "port:NAME"`.
     #[command(after_long_help = ATTACH_EXAMPLES)]
     Attach(AttachArgs),
     /// Say what this machine lacks for full speed, and the command that mends it
@@ -73,9 +74,9 @@ pub struct CtlArgs {
 }
 
 #[derive(clap::Args)]
-#[command(group = clap::ArgGroup::new("what").required(true).args(["echo", "sink"]))]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["echo", "sink", "ping"]))]
 pub struct AttachArgs {
-    /// The port's name, as the listener's `handler` has it after `port:`
+    /// The port's name, as the listener's `handler` or `address` has it after `port:`
     #[arg(value_name = "PORT")]
     pub port: String,
 
@@ -86,6 +87,23 @@ pub struct AttachArgs {
     /// Take what comes and say nothing; requests are answered with 200 and no body
     #[arg(long)]
     pub sink: bool,
+
+    /// Open a connection, send bytes, wait until as many are back, and print how long that took
+    ///
+    /// The listener has to echo: protocol "echo", or a handler that does. Spins on a core of its own, as
+    /// does the instance with `--idle busy`.
+    #[arg(long)]
+    pub ping: bool,
+
+    /// Bytes that --ping sends at a time, at most 64 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 64, requires = "ping")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
+    pub size: u32,
+
+    /// How often --ping does so, at most 10 million times
+    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "ping")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub count: u32,
 
     /// Do not map the mempool, even where the listener allows it: each payload is copied once
     #[arg(long)]
@@ -187,9 +205,10 @@ pub struct RunArgs {
 
 const ATTACH_EXAMPLES: &str = "\
 Examples:
-  ringway run --config examples/ports.toml     two listeners with the ports app and echo
+  ringway run --config examples/ports.toml     listeners with the ports app, echo and feed
   ringway attach echo --echo                   then: nc localhost 7008
   ringway attach app --sink --isolated         then: curl -i localhost:8081/
+  ringway attach feed --ping --size 4096       round trips to the echo behind the port feed
 
 Exit codes:
   1  it could not attach, or the instance has ended; the reason is on standard error

@@ -1,6 +1,8 @@
 //! `ringway attach`: a process at a port of a running instance, to try and to measure with. What a
 //! program of its own does there, `ringway::attach` is for.
 
+mod ping;
+
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use ringway::config::FilePrefix;
 use ringway::control;
 use ringway::error::Result;
 use ringway::mem::{Trust, kind};
+use ringway::port::Role;
 
 use crate::args::AttachArgs;
 
@@ -20,17 +23,21 @@ struct Tally {
     bytes: u64,
 }
 
-/// Attaches, and handles what comes until the instance ends.
+/// Attaches, and handles what comes until the instance ends; or opens a connection and pings.
 pub fn attach(args: &AttachArgs) -> Result<()> {
     let socket = match &args.socket {
         Some(path) => path.clone(),
         None => socket_of(&args.file_prefix)?,
     };
     let trust = args.isolated.then_some(Trust::Isolated);
-    let mut port =
-        Attachment::connect(socket, &args.port, Options { trust, ..Options::default() })?;
+    let role = Some(if args.ping { Role::Peer } else { Role::Handler });
+    let options = Options { trust, role, ..Options::default() };
+    let mut port = Attachment::connect(socket, &args.port, options)?;
     let (queues, trust) = (port.queues().len(), port.grant().trust.name());
     say(&format!("attached to port {} ({trust}, {queues} queues)", args.port));
+    if args.ping {
+        return ping::ping(&mut port, args.size as usize, args.count);
+    }
     let (mut tally, mut reported) = (Tally::default(), Instant::now());
     loop {
         for queue in port.queues() {
