@@ -296,8 +296,8 @@ pub const PORT_FETCH: usize = 32;
 pub const PORT_WINDOW_BUFS: u32 = 128;
 
 /// Connections that attached processes may have open on one lcore, all listeners of theirs together: a
-/// process needs one for each thing that it does at a time, and tables of peers are as long as this.
-pub const PORT_CONNECTIONS_MAX: u32 = 4096;
+/// process needs one for each thing that it does at a time, and each takes a place of the file table.
+pub const PORT_CONNECTIONS_MAX: u32 = 1024;
 
 /// Connections that a process wants while there is no slot for them, per listener; what it wants beyond
 /// is refused.

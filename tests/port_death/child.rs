@@ -14,8 +14,10 @@ use nix::unistd::Pid;
 use ringway::attach::{Attachment, Message, Options, Queue};
 use ringway::mem::{Trust, kind};
 use ringway::pipeline::chain::http1::HEAD;
-use ringway::port::{Grant, Offer};
+use ringway::port::{Grant, Offer, Role};
 use ringway::sys::passed_fds::recv_with_fds;
+
+use crate::pipe;
 
 /// Where it may be told to stop, in the order in which it gets there.
 pub const STEPS: [&str; 12] = [
@@ -138,6 +140,9 @@ impl Told {
         self.stop_at("mapped");
         if self.step == "allocated" {
             self.allocate(&mut port);
+        }
+        if port.grant().role == Role::Peer {
+            return pipe::feed(&mut port);
         }
         if self.step == "waiting" {
             say("waiting");

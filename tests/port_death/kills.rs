@@ -28,9 +28,7 @@ pub struct Bed {
 
 impl Bed {
     pub fn start(lcores: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("c.sock");
-        let server = Start::new()
+        let start = Start::new()
             .listener("http", "")
             .listener("http", "")
             .limited("handler = \"port:app\"")
@@ -38,10 +36,16 @@ impl Bed {
             .limited("handler = \"port:raw\"")
             .listener("raw", "")
             .limited("handler = \"port:calm\"\nisolated = true")
-            .tables(&format!("[control]\nsocket = \"{}\"\n", socket.display()))
-            .lcores(lcores)
-            .start();
-        Self { server, socket, _dir: dir }
+            .lcores(lcores);
+        Self::serve(start)
+    }
+
+    /// Starts it with a control socket.
+    pub fn serve(start: Start) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("c.sock");
+        let tables = format!("[control]\nsocket = \"{}\"\n", socket.display());
+        Self { server: start.tables(&tables).start(), socket, _dir: dir }
     }
 
     /// Whether nobody is attached to a port, and all that who was had is home.

@@ -8,6 +8,7 @@ mod common;
 
 mod child;
 mod kills;
+mod pipe;
 mod primary;
 mod steps;
 mod stopped;
