@@ -16,6 +16,8 @@ mod http1_head;
 mod ipc_chain;
 #[path = "../fuzz/bodies/ipc_line.rs"]
 mod ipc_line;
+#[path = "../fuzz/bodies/port_peer.rs"]
+mod port_peer;
 #[path = "../fuzz/bodies/port_up.rs"]
 mod port_up;
 
@@ -61,6 +63,11 @@ fn every_list_of_operations_on_commands_holds() {
 #[test]
 fn every_list_of_descriptors_of_the_corpus_holds() {
     replay("port_up", port_up::check);
+}
+
+#[test]
+fn every_list_of_what_a_peer_does_holds() {
+    replay("port_peer", port_peer::check);
 }
 
 /// Request lines with the first of their fields.
@@ -224,5 +231,18 @@ proptest! {
         ),
     ) {
         port_up::check(&operations);
+    }
+
+    #[test]
+    fn lists_of_what_a_peer_does_hold(
+        operations in prop::collection::vec(
+            prop_oneof![
+                0x20u8..0x60, 0x60u8..0xa0, 0xa0u8..0xc0, 0xc8u8..0xca, Just(0xe0u8), Just(0xe0u8),
+                any::<u8>(),
+            ],
+            0..200,
+        ),
+    ) {
+        port_peer::check(&operations);
     }
 }
