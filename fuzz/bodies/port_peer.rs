@@ -253,7 +253,7 @@ impl Bed {
     fn audit(&self) {
         let open = self.lives.values().filter(|life| !life.closed).count();
         assert!(self.shm.connections() <= open, "what is open was told");
-        assert!(self.shm.connections() <= CONNS as usize - 1, "no more than the lcore may have");
+        assert!(self.shm.connections() < CONNS as usize, "no more than the lcore may have");
         assert_eq!(self.io.connections as usize, self.shm.connections());
         assert_eq!(self.io.peer_slots.len() + self.shm.connections(), CONNS as usize);
         for life in self.lives.values() {

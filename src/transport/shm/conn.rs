@@ -55,6 +55,8 @@ pub struct Conn {
     pub arriving: bool,
 }
 
+const _: () = assert!(size_of::<Conn>() <= 64, "the state of a connection is one cache line");
+
 impl Conn {
     /// A slot without a connection.
     pub const FREE: Self = Self {
