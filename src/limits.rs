@@ -61,11 +61,20 @@ pub const CLASSES_MAX: usize = 4;
 /// Smallest slot: below a cache line's pair, neighbours would share lines.
 pub const SLOT_BYTES_MIN: usize = 128;
 
-/// Largest slot: a message that must be contiguous is never larger. Both ends of a buf's range are
-/// 16 bits, so that it names its message and is still half a cache line.
-pub const SLOT_BYTES_MAX: usize = 32 * 1024;
+/// Largest slot: a message that must be contiguous is never larger. The length of a buf has 23 bits, so
+/// that where it lies is one word, and it is half a cache line.
+pub const SLOT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 const _: () = assert!(LARGE_SLOT_BYTES as usize <= SLOT_BYTES_MAX);
+const _: () = assert!(SLOT_BYTES_MIN.is_power_of_two() && SLOT_BYTES_MAX.is_power_of_two());
+// One send's bytes are what its completion says in 31 bits.
+const _: () = assert!(GATHER_MAX * SLOT_BYTES_MAX <= i32::MAX as usize);
+
+/// Most bytes of the slots of one class: where a buf starts among them has 41 bits.
+pub const CLASS_BYTES_MAX: u64 = 1 << 41;
+
+/// Most slots of one class: its free ring has the next power of two at or above it.
+pub const CLASS_SLOTS_MAX: u32 = 1 << 30;
 
 /// Messages of one lcore that values can hang on at a time: as many as it has bufs in its queues.
 /// Past it a message goes without. A power of two: its bits of a message's id are the slot.

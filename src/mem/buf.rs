@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use super::conn_id::ConnId;
 use super::mempool::Class;
 use super::message_id::MessageId;
-use crate::limits::SLOT_BYTES_MAX;
+use super::span::Span;
 
 /// What a buf is to the stage that meets it: one byte beside the bytes.
 ///
@@ -58,16 +58,13 @@ pub struct Buf {
     /// `None`: a marker, which has no slot and no bytes.
     class: Option<NonNull<Class>>,
     conn: ConnId,
-    slot: u32,
-    start: u16,
-    len: u16,
+    span: Span,
     message: MessageId,
     /// Low 8 bits: kind; high 24 bits: meta.
     tag: u32,
 }
 
 const _: () = assert!(size_of::<Buf>() == 32, "two bufs a cache line");
-const _: () = assert!(SLOT_BYTES_MAX <= u16::MAX as usize, "both ends of a range fit its fields");
 
 // SAFETY: a buf is the only way to its share of the slot; the count that the shares have in common
 // is atomic, and bytes are written only by the owner of the last share.
@@ -76,18 +73,20 @@ unsafe impl Send for Buf {}
 unsafe impl Sync for Buf {}
 
 impl Buf {
-    /// The owner of one share of `slot`, which the caller gives up.
+    /// The owner of one share of `slot`, which the caller gives up, and of `len` bytes from `start` on,
+    /// which lie in it.
     #[inline]
-    pub(super) fn from_slot(class: NonNull<Class>, slot: u32, start: u16, len: u16) -> Self {
+    pub(super) fn from_slot(class: &Class, slot: u32, start: usize, len: usize) -> Self {
         let (conn, message) = (ConnId::NONE, MessageId::NONE);
-        Self { class: Some(class), conn, slot, start, len, message, tag: 0 }
+        let span = Span::new(slot, class.slot_shift(), start, len);
+        Self { class: Some(NonNull::from(class)), conn, span, message, tag: 0 }
     }
 
     /// A buf without a slot that says something about `conn`.
     #[inline]
     pub fn marker(conn: ConnId, kind: u8) -> Self {
         let (message, tag) = (MessageId::NONE, u32::from(kind));
-        Self { class: None, conn, slot: 0, start: 0, len: 0, message, tag }
+        Self { class: None, conn, span: Span::NONE, message, tag }
     }
 
     #[inline]
@@ -148,13 +147,13 @@ impl Buf {
     /// Bytes in range.
     #[inline]
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        self.span.len()
     }
 
     /// Whether the range is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Bytes that the whole slot holds; 0 for a marker.
@@ -165,7 +164,9 @@ impl Buf {
     /// Bytes of the slot behind the range.
     #[inline]
     pub fn tailroom(&self) -> usize {
-        self.capacity() - (usize::from(self.start) + usize::from(self.len))
+        self.class().map_or(0, |class| {
+            class.slot_bytes() - self.span.offset(class.slot_bytes()) - self.len()
+        })
     }
 
     /// The NUMA node that the slot's pool was placed on.
@@ -177,15 +178,9 @@ impl Buf {
     #[inline]
     pub fn bytes(&self) -> &[u8] {
         let Some(class) = self.class() else { return &[] };
-        // SAFETY: the range lies in our slot (`start + len <= slot_bytes`), whose memory is always
-        // initialised, and nobody writes to it while a share like ours is out.
-        unsafe { std::slice::from_raw_parts(self.pointer(class), self.len()) }
-    }
-
-    #[inline]
-    fn pointer(&self, class: &Class) -> *mut u8 {
-        // SAFETY: `start` is within the slot.
-        unsafe { class.slot_pointer(self.slot).add(usize::from(self.start)) }
+        // SAFETY: the range lies in our slot, whose memory is always initialised, and nobody writes
+        // to it while a share like ours is out.
+        unsafe { std::slice::from_raw_parts(class.at(self.span), self.len()) }
     }
 
     /// Where the bytes lie, for the kernel to read.
@@ -196,7 +191,8 @@ impl Buf {
     /// Whether no other buf shares the slot.
     #[inline]
     pub fn is_unique(&self) -> bool {
-        self.class().is_some_and(|class| class.table().is_unique(self.slot))
+        self.class()
+            .is_some_and(|class| class.table().is_unique(self.span.slot(class.slot_shift())))
     }
 
     /// The bytes, to change in place. `None` while another buf shares the slot.
@@ -206,7 +202,7 @@ impl Buf {
         }
         let class = self.class()?;
         // SAFETY: as in `bytes`; nobody else has a share, and `self` is borrowed exclusively.
-        Some(unsafe { std::slice::from_raw_parts_mut(self.pointer(class), self.len()) })
+        Some(unsafe { std::slice::from_raw_parts_mut(class.at(self.span), self.len()) })
     }
 
     /// The free bytes behind the range, to fill before [`grow`](Self::grow). `None` while another
@@ -220,7 +216,7 @@ impl Buf {
         let class = self.class()?;
         // SAFETY: the bytes from the end of the range to the end of the slot lie in our slot, which
         // nobody else has a share of.
-        let pointer = unsafe { self.pointer(class).add(self.len()) };
+        let pointer = unsafe { class.at(self.span).add(self.len()) };
         // SAFETY: as above; slots are always initialised, and `self` is borrowed exclusively.
         Some(unsafe { std::slice::from_raw_parts_mut(pointer, tailroom) })
     }
@@ -232,7 +228,7 @@ impl Buf {
     #[inline]
     pub fn grow(&mut self, bytes: usize) {
         assert!(bytes <= self.tailroom(), "a buf cannot grow past its slot");
-        self.len += bytes as u16;
+        self.span.grow(bytes);
     }
 
     /// Lets `write` fill the spare room from its start, and takes as many bytes as it says into the
@@ -246,7 +242,7 @@ impl Buf {
         let most = room.len();
         let written = write(room)?;
         assert!(written <= most, "more than there is room");
-        self.len += written as u16;
+        self.span.grow(written);
         Some(written)
     }
 
@@ -262,21 +258,21 @@ impl Buf {
         true
     }
 
-    /// Drops `bytes` from the front of the range.
+    /// Drops `bytes` from the front of the range. One that becomes empty stays where it was, so that its
+    /// sole owner may fill it anew.
     ///
     /// # Panics
     /// When the range has fewer.
     #[inline]
     pub fn advance(&mut self, bytes: usize) {
         assert!(bytes <= self.len(), "advance past the end of a buf");
-        self.start += bytes as u16;
-        self.len -= bytes as u16;
+        self.span.advance(bytes);
     }
 
     /// Shortens the range to its first `bytes`; longer is no change.
     #[inline]
     pub fn truncate(&mut self, bytes: usize) {
-        self.len = self.len().min(bytes) as u16;
+        self.span.truncate(bytes);
     }
 
     /// A second owner of the bytes from `start` to `end` (counted in this range), of the same slot,
@@ -288,14 +284,12 @@ impl Buf {
     pub fn slice(&self, start: usize, end: usize) -> Self {
         assert!(start <= end && end <= self.len(), "a slice outside its buf");
         if let Some(class) = self.class() {
-            class.table().share(self.slot);
+            class.table().share(self.span.slot(class.slot_shift()));
         }
         Self {
             class: self.class,
             conn: self.conn,
-            slot: self.slot,
-            start: self.start + start as u16,
-            len: (end - start) as u16,
+            span: self.span.part(start, end),
             message: self.message,
             tag: self.tag,
         }
@@ -321,19 +315,25 @@ impl Buf {
     /// Where in the slot the range starts.
     #[inline]
     pub(super) fn offset(&self) -> usize {
-        usize::from(self.start)
+        self.class().map_or(0, |class| self.span.offset(class.slot_bytes()))
     }
 
     /// Makes it a marker. Its share of the slot is the caller's, or lost.
     #[inline]
     pub(super) fn disown(&mut self) {
-        (self.class, self.len) = (None, 0);
+        (self.class, self.span) = (None, Span::NONE);
     }
 
     /// The slot's number in its class.
     #[inline]
     pub(super) fn slot(&self) -> u32 {
-        self.slot
+        self.class().map_or(0, |class| self.span.slot(class.slot_shift()))
+    }
+
+    /// Where it lies in its class; whoever knows the class needs no look at it for that.
+    #[inline]
+    pub(super) fn span(&self) -> Span {
+        self.span
     }
 }
 
@@ -350,7 +350,7 @@ impl Drop for Buf {
     #[inline]
     fn drop(&mut self) {
         if let Some(class) = self.class() {
-            class.release(self.slot);
+            class.release(self.span.slot(class.slot_shift()));
         }
     }
 }

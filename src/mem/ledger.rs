@@ -338,9 +338,8 @@ impl Ledger {
         match &mut self.slots {
             Slots::Pool => {
                 class.settle(terms.slot, index, &mut self.by_conn);
-                let class = self.pool.class_pointer(index);
-                let (start, len) = (terms.start as u16, terms.len as u16);
-                Ok(Taken::Buf(Buf::from_slot(class, terms.slot, start, len)))
+                let (start, len) = (terms.start as usize, terms.len as usize);
+                Ok(Taken::Buf(Buf::from_slot(self.pool.class(index), terms.slot, start, len)))
             }
             Slots::Own { segment, queue, free } => {
                 let len = terms.len as usize;
@@ -367,7 +366,7 @@ impl Ledger {
         class.check(terms)?;
         let last = class.settle(terms.slot, index, &mut self.by_conn);
         match &mut self.slots {
-            Slots::Pool => drop(Buf::from_slot(self.pool.class_pointer(index), terms.slot, 0, 0)),
+            Slots::Pool => drop(Buf::from_slot(self.pool.class(index), terms.slot, 0, 0)),
             Slots::Own { free, .. } if last => free[index].push(terms.slot),
             Slots::Own { .. } => {}
         }
@@ -385,7 +384,7 @@ impl Ledger {
                     class.settle(slot, index, &mut self.by_conn);
                     match &mut self.slots {
                         Slots::Pool => {
-                            drop(Buf::from_slot(self.pool.class_pointer(index), slot, 0, 0));
+                            drop(Buf::from_slot(self.pool.class(index), slot, 0, 0));
                         }
                         Slots::Own { free, .. } => free[index].push(slot),
                     }

@@ -12,8 +12,11 @@ use super::cache_index;
 use super::prefetch::prefetch;
 use super::segment::{Placement, Segment};
 use super::slots::{SlotStats, SlotTable};
+use super::span::Span;
 use crate::error::{Error, Result};
-use crate::limits::{BURST_MAX, CLASSES_MAX, SLOT_BYTES_MAX, SLOT_BYTES_MIN};
+use crate::limits::{
+    BURST_MAX, CLASS_BYTES_MAX, CLASS_SLOTS_MAX, CLASSES_MAX, SLOT_BYTES_MAX, SLOT_BYTES_MIN,
+};
 use crate::ring::mpmc;
 use crate::sys::mapping::{Pages, Request};
 
@@ -31,6 +34,8 @@ pub(super) struct Class {
     table: SlotTable,
     first: NonNull<u8>,
     slot_bytes: u32,
+    /// Of a [`Span`] of this class, to its slot's number.
+    slot_shift: u32,
     node: Option<u32>,
 }
 
@@ -45,8 +50,23 @@ impl Class {
         self.slot_bytes as usize
     }
 
+    /// How far a span of this class is shifted to be the number of its slot.
+    #[inline]
+    pub(super) fn slot_shift(&self) -> u32 {
+        self.slot_shift
+    }
+
     pub(super) fn numa_node(&self) -> Option<u32> {
         self.node
+    }
+
+    /// First byte of a span of this class.
+    #[inline]
+    pub(super) fn at(&self, span: Span) -> *mut u8 {
+        debug_assert!(span.slot(self.slot_shift) < self.table.slot_count());
+        // SAFETY: a span is made from a slot of this class and never leaves it, so it starts within
+        // the segment.
+        unsafe { self.first.as_ptr().add(span.position()) }
     }
 
     /// First byte of a slot of this class.
@@ -168,12 +188,6 @@ impl Mempool {
         self.inner().classes.iter().position(|own| NonNull::from(own) == class)
     }
 
-    /// Where the class at `index` is, while slots of it are out.
-    #[inline]
-    pub(super) fn class_pointer(&self, index: usize) -> NonNull<Class> {
-        NonNull::from(self.class(index))
-    }
-
     /// Asks for the line at `start` of a slot, which is about to be read.
     #[inline]
     pub(super) fn foresee(&self, index: usize, slot: u32, start: u32) {
@@ -199,7 +213,7 @@ impl Mempool {
     pub fn alloc(&self, bytes: usize) -> Option<Buf> {
         let class = self.class_for(bytes)?;
         let slot = class.table.alloc(cache_index::current())?;
-        Some(Buf::from_slot(NonNull::from(class), slot, 0, 0))
+        Some(Buf::from_slot(class, slot, 0, 0))
     }
 
     /// Appends empty bufs with room for `bytes` each to `out`: `count`, or as many as there are
@@ -207,8 +221,7 @@ impl Mempool {
     pub fn alloc_burst(&self, bytes: usize, count: usize, out: &mut Batch<Buf>) -> usize {
         let Some(class) = self.class_for(bytes) else { return 0 };
         let count = count.min(out.room());
-        let (table, class) = (&class.table, NonNull::from(class));
-        table.alloc_burst(cache_index::current(), count, |slots| {
+        class.table.alloc_burst(cache_index::current(), count, |slots| {
             out.extend_from(slots.iter().map(|&slot| Buf::from_slot(class, slot, 0, 0)));
         })
     }
@@ -286,11 +299,12 @@ fn all_unique<'a>(
 ) -> Option<(NonNull<Class>, &'a [u32])> {
     let class = bufs.first()?.owner()?;
     // SAFETY: the class stays in place while the first buf's slot is out.
-    let table = unsafe { class.as_ref() }.table();
+    let owner = unsafe { class.as_ref() };
+    let (table, slot_shift) = (owner.table(), owner.slot_shift());
     let mut same = true;
     for (buf, out) in bufs.iter().zip(slots.iter_mut()) {
         same &= buf.owner() == Some(class);
-        out.write(buf.slot());
+        out.write(buf.span().slot(slot_shift));
     }
     let slots = &slots[..bufs.len()];
     // SAFETY: the loop wrote one slot for each buf, and a batch holds at most BURST_MAX.
@@ -310,7 +324,8 @@ fn class(segment: &Segment, index: usize, node: Option<u32>) -> Class {
     let free = free.expect("the segment has room for its free rings");
     // SAFETY: the segment laid out `slot_count` counts there, for this table alone, and outlives it.
     let table = unsafe { SlotTable::new(layout.counts.cast(), layout.slot_count, free) };
-    Class { table, first: layout.slots, slot_bytes: layout.slot_bytes, node }
+    let (slot_bytes, slot_shift) = (layout.slot_bytes, Span::slot_shift(layout.slot_bytes));
+    Class { table, first: layout.slots, slot_bytes, slot_shift, node }
 }
 
 /// Entries of the free ring: it must be able to hold every slot.
@@ -318,7 +333,7 @@ pub(super) fn free_ring_capacity(slot_count: u32) -> usize {
     slot_count.next_power_of_two() as usize
 }
 
-fn check_sizes(sizes: &[ClassSize]) -> Result<()> {
+pub(super) fn check_sizes(sizes: &[ClassSize]) -> Result<()> {
     let fail = |why: String| {
         Err(Error::new("lay out a mempool", why, "correct [mempool] in the configuration"))
     };
@@ -332,8 +347,9 @@ fn check_sizes(sizes: &[ClassSize]) -> Result<()> {
                 "a slot of {bytes} bytes is no power of two from {SLOT_BYTES_MIN} to {SLOT_BYTES_MAX}"
             ));
         }
-        if size.slots == 0 || size.slots > 1 << 30 {
-            return fail(format!("a class of {} slots", size.slots));
+        let most = (CLASS_BYTES_MAX / u64::from(size.slot_bytes)).min(CLASS_SLOTS_MAX.into());
+        if size.slots == 0 || u64::from(size.slots) > most {
+            return fail(format!("a class of {} slots of {bytes} bytes", size.slots));
         }
     }
     if !sizes.is_sorted_by(|a, b| a.slot_bytes < b.slot_bytes) {

@@ -32,6 +32,8 @@ mod segment;
 pub mod slots;
 #[cfg(not(loom))]
 mod slots;
+#[cfg(not(loom))]
+mod span;
 #[cfg(all(test, not(loom)))]
 mod tests;
 #[cfg(not(loom))]

@@ -4,8 +4,9 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use super::mempool::check_sizes;
 use super::*;
-use crate::limits::{BURST_MAX, CACHE_SLOTS, SLOT_BYTES_MAX};
+use crate::limits::{BURST_MAX, CACHE_SLOTS, CLASS_BYTES_MAX, CLASS_SLOTS_MAX, SLOT_BYTES_MAX};
 
 #[test]
 fn every_slot_can_be_had_once_and_then_none() {
@@ -69,15 +70,38 @@ fn a_buf_takes_as_many_bytes_as_its_slot_and_not_one_more() {
 #[test]
 fn the_largest_slot_is_reached_to_its_last_byte() {
     let request = crate::sys::mapping::Request::new("test", 0);
-    let size = ClassSize { slot_bytes: SLOT_BYTES_MAX as u32, slots: 1 };
+    let size = ClassSize { slot_bytes: SLOT_BYTES_MAX as u32, slots: 2 };
     let pool = Mempool::create(&request, &[size], None).unwrap();
-    let mut buf = pool.alloc(SLOT_BYTES_MAX).unwrap();
-    assert!(buf.append(&[1; SLOT_BYTES_MAX]) && !buf.append(&[2]));
-    buf.truncate(1 << 16);
-    assert_eq!((buf.len(), buf.tailroom()), (SLOT_BYTES_MAX, 0));
-    let last = buf.slice(SLOT_BYTES_MAX - 1, SLOT_BYTES_MAX);
-    buf.advance(SLOT_BYTES_MAX);
-    assert_eq!((last.bytes(), buf.len()), (&[1][..], 0));
+    assert!(pool.alloc(SLOT_BYTES_MAX + 1).is_none());
+    let mut bufs = [1u8, 2].map(|byte| {
+        let mut buf = pool.alloc(SLOT_BYTES_MAX).unwrap();
+        assert!(buf.append(&vec![byte; SLOT_BYTES_MAX]) && !buf.append(&[3]));
+        buf.truncate(SLOT_BYTES_MAX + 1);
+        assert_eq!((buf.len(), buf.tailroom()), (SLOT_BYTES_MAX, 0));
+        buf
+    });
+    for (buf, byte) in bufs.iter_mut().zip([1u8, 2]) {
+        let last = buf.slice(SLOT_BYTES_MAX - 1, SLOT_BYTES_MAX);
+        let none = buf.slice(SLOT_BYTES_MAX, SLOT_BYTES_MAX);
+        let whole = buf.split_to(SLOT_BYTES_MAX);
+        assert_eq!((last.bytes(), none.len(), buf.len()), (&[byte][..], 0, 0));
+        assert!(whole.iter().all(|&b| b == byte), "no slot reaches into the next");
+    }
+    drop(bufs);
+    assert_eq!(pool.missing(), 0);
+}
+
+#[test]
+fn one_that_was_read_to_its_end_can_be_filled_anew() {
+    let pool = Mempool::small(2).unwrap();
+    let mut buf = pool.alloc(1).unwrap();
+    assert!(buf.append(&[1; 2048]));
+    buf.advance(2047);
+    assert_eq!((buf.len(), buf.tailroom()), (1, 0));
+    buf.advance(1);
+    assert_eq!((buf.len(), buf.tailroom()), (0, 1));
+    assert!(buf.append(&[2]) && !buf.append(&[3]));
+    assert_eq!(&*buf, [2]);
 }
 
 #[test]
@@ -202,6 +226,16 @@ fn sizes_that_make_no_sense_are_refused_with_the_remedy() {
         let request = crate::sys::mapping::Request::new("test", 0);
         let error = Mempool::create(&request, &sizes, None).unwrap_err();
         assert!(error.remedy().contains("[mempool]"), "{error}");
+    }
+}
+
+#[test]
+fn a_class_has_as_many_slots_as_a_buf_can_name_and_not_one_more() {
+    for slot_bytes in [128, 2048, SLOT_BYTES_MAX as u32] {
+        let most = (CLASS_BYTES_MAX / u64::from(slot_bytes)).min(CLASS_SLOTS_MAX.into()) as u32;
+        assert!(check_sizes(&[ClassSize { slot_bytes, slots: most }]).is_ok());
+        let error = check_sizes(&[ClassSize { slot_bytes, slots: most + 1 }]).unwrap_err();
+        assert!(error.to_string().contains("slots of"), "{error}");
     }
 }
 

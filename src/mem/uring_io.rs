@@ -1,7 +1,6 @@
 //! What passes between a mempool and the kernel: the ring of buffers lent for receiving, and sends
 //! from bufs. The one owner of an lcore's io_uring.
 
-use std::ptr::NonNull;
 use std::time::Duration;
 
 use io_uring::types::{BufRingEntry, Fixed};
@@ -193,7 +192,7 @@ struct RxRing {
 #[derive(Clone, Copy, Default)]
 struct Lent {
     slot: Option<u32>,
-    used: u16,
+    used: u32,
 }
 
 impl RxRing {
@@ -242,7 +241,7 @@ impl RxRing {
     /// Bytes of the slot behind `id` that are not filled yet.
     #[inline]
     fn room(&self, id: u16) -> usize {
-        self.slot_bytes - usize::from(self.slots[usize::from(id)].used)
+        self.slot_bytes - self.slots[usize::from(id)].used as usize
     }
 
     /// The next `bytes` that the kernel wrote behind `id`. With `more` it keeps the slot.
@@ -251,15 +250,15 @@ impl RxRing {
         let lent = &mut self.slots[usize::from(id)];
         let slot = lent.slot.expect("the kernel fills only what was lent");
         let class = self.pool.class(self.group.into());
-        let start = lent.used;
+        let start = lent.used as usize;
         if more {
             class.table().share(slot);
-            lent.used += bytes as u16;
+            lent.used += bytes as u32;
         } else {
             *lent = Lent::default();
             self.lent -= 1;
         }
-        Buf::from_slot(NonNull::from(class), slot, start, bytes as u16)
+        Buf::from_slot(class, slot, start, bytes)
     }
 
     /// Puts free slots, the most recently used first, into every empty place in ring order.

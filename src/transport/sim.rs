@@ -208,11 +208,11 @@ impl Sim {
             settle(io, &buf, false);
             return Ok(());
         }
-        let bytes = buf.len() as u32;
+        let bytes = buf.len() as u64;
         self.tx.push(&mut conn.tx, buf)?;
         conn.tx_bytes += bytes;
         conn.tx_bufs += u32::from(bytes > 0);
-        let too_much = conn.tx_bytes > TX_HIGH_BYTES || conn.tx_bufs > TX_HIGH_BUFS;
+        let too_much = conn.tx_bytes > TX_HIGH_BYTES.into() || conn.tx_bufs > TX_HIGH_BUFS;
         if too_much && !conn.tx_paused {
             conn.tx_paused = true;
             io.count(Counter::RxPaused, 1);
@@ -236,7 +236,7 @@ impl Sim {
             let count = front.len().min(budget);
             wire.down.extend(&front[..count]);
             budget -= count;
-            conn.tx_bytes -= count as u32;
+            conn.tx_bytes -= count as u64;
             io.counters.add(Counter::TxBytes, count as u64);
             if count < front.len() {
                 front.advance(count);
@@ -252,7 +252,7 @@ impl Sim {
                 self.markers.push_back(sent);
             }
         }
-        if conn.tx_bytes <= TX_HIGH_BYTES / 2 && conn.tx_bufs <= TX_HIGH_BUFS / 2 {
+        if conn.tx_bytes <= u64::from(TX_HIGH_BYTES / 2) && conn.tx_bufs <= TX_HIGH_BUFS / 2 {
             conn.tx_paused = false;
         }
         let (all_sent, may_go_on) = (conn.tx.is_empty(), net.wires[conn.wire].room() > 0);
@@ -421,7 +421,7 @@ impl Transport for Sim {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
-        self.live(conn).is_some_and(|slot| self.conns[slot].tx_bytes <= TX_PUSHED_BYTES_MAX)
+        self.live(conn).is_some_and(|slot| self.conns[slot].tx_bytes <= TX_PUSHED_BYTES_MAX.into())
     }
 
     fn connections(&self) -> usize {

@@ -24,7 +24,7 @@ pub(super) struct Conn {
     /// Bufs to send, oldest first.
     pub tx: BufList,
     /// Bytes in `tx`.
-    pub tx_bytes: u32,
+    pub tx_bytes: u64,
     /// Bufs in `tx` that have bytes.
     pub tx_bufs: u32,
     pub linger: Option<TimerId>,

@@ -56,8 +56,8 @@ pub enum Flag {
 pub struct Conn {
     /// What tells the connection from those that had the slot before it.
     pub generation: u32,
-    /// Bytes in `tx`.
-    pub tx_bytes: u32,
+    /// Bytes in `tx`: sub-bufs of one slot each count, so they may be more than a pool has.
+    pub tx_bytes: u64,
     /// Bufs in `tx`: each may pin a whole slot.
     pub tx_bufs: u32,
     /// Bufs to send, oldest first.
@@ -122,19 +122,19 @@ impl Conn {
     /// Whether enough waits for the peer to stop receiving from it.
     #[inline]
     pub fn is_laden(&self) -> bool {
-        self.tx_bytes > TX_HIGH_BYTES || self.tx_bufs > TX_HIGH_BUFS
+        self.tx_bytes > TX_HIGH_BYTES.into() || self.tx_bufs > TX_HIGH_BUFS
     }
 
     /// Whether so much waits that nobody but those who answer it may queue more.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.tx_bytes > TX_PUSHED_BYTES_MAX || self.tx_bufs > TX_PUSHED_BUFS_MAX
+        self.tx_bytes > TX_PUSHED_BYTES_MAX.into() || self.tx_bufs > TX_PUSHED_BUFS_MAX
     }
 
     /// Whether little enough waits to receive again.
     #[inline]
     pub fn is_light(&self) -> bool {
-        self.tx_bytes <= TX_HIGH_BYTES / 2 && self.tx_bufs <= TX_HIGH_BUFS / 2
+        self.tx_bytes <= u64::from(TX_HIGH_BYTES / 2) && self.tx_bufs <= TX_HIGH_BUFS / 2
     }
 
     /// Makes the slot ready for its next connection. It keeps its places in the lists that have

@@ -18,7 +18,7 @@ impl Tcp {
             self.settle(io, &buf, false);
             return Ok(());
         }
-        let bytes = buf.len() as u32;
+        let bytes = buf.len() as u64;
         self.tx.push(&mut conn.tx, buf)?;
         conn.tx_bytes += bytes;
         conn.tx_bufs += 1;
@@ -83,7 +83,7 @@ impl Tcp {
     pub(super) fn sent(&mut self, io: &mut Io, slot: u32, sent: u32) {
         io.count(Counter::TxBytes, sent.into());
         let conn = &mut self.conns[slot as usize];
-        conn.tx_bytes -= sent;
+        conn.tx_bytes -= u64::from(sent);
         let mut left = sent as usize;
         while left > 0 {
             let front = self.tx.front_mut(&conn.tx).expect("no more was sent than was queued");
