@@ -168,6 +168,8 @@ pub struct MempoolConfig {
     pub small_slots: Option<u32>,
     /// Slots of the large size class, per lcore.
     pub large_slots: Option<u32>,
+    /// Blocks of 4 MiB, per lcore.
+    pub blocks: u32,
 }
 
 impl Config {

@@ -174,6 +174,16 @@ pub const LARGE_SLOTS_MIN: u32 = 8;
 /// Large slots per lcore.
 pub const LARGE_SLOTS: u32 = 256;
 
+/// Bytes of a block: a message of megabytes that has to be in one piece. Nothing is received into blocks;
+/// handlers and attached processes write them.
+pub const BLOCK_BYTES: u32 = SLOT_BYTES_MAX as u32;
+
+/// Most blocks per lcore that a configuration may ask for: those of all lcores are one class.
+pub const BLOCKS_MAX: u32 = 8192;
+
+const _: () =
+    assert!(LCORES_MAX as u64 * BLOCKS_MAX as u64 * BLOCK_BYTES as u64 <= CLASS_BYTES_MAX);
+
 /// Bufs that one listener's connections queue to send, all together: sub-bufs of one slot each count,
 /// so there are more of them than slots.
 pub const TX_QUEUE_BUFS: usize = 4 * SMALL_SLOTS as usize;

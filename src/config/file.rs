@@ -17,7 +17,9 @@ use super::{
     Address, Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, TransportKind,
 };
 use crate::error::{Error, Result};
-use crate::limits::{CONNECTIONS_MAX, LISTENERS_MAX, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX};
+use crate::limits::{
+    BLOCKS_MAX, CONNECTIONS_MAX, LISTENERS_MAX, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,6 +64,7 @@ struct RawDataplane {
 struct RawMempool {
     small_slots: Option<Spanned<u32>>,
     large_slots: Option<Spanned<u32>>,
+    blocks: Option<Spanned<u32>>,
 }
 
 /// The text under its name: what turns a byte range into `file:line`.
@@ -111,6 +114,7 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config> {
         mempool: MempoolConfig {
             small_slots: slots(&source, "small_slots", raw.mempool.small_slots)?,
             large_slots: slots(&source, "large_slots", raw.mempool.large_slots)?,
+            blocks: blocks(&source, raw.mempool.blocks)?,
         },
         control: raw.control.map(|raw| control::control(&source, raw)).transpose()?,
     })
@@ -254,5 +258,16 @@ fn slots(source: &Source, key: &str, raw: Option<Spanned<u32>>) -> Result<Option
             "give it at least 1, or leave it out to have it computed",
         )),
         other => Ok(other.map(Spanned::into_inner)),
+    }
+}
+
+fn blocks(source: &Source, raw: Option<Spanned<u32>>) -> Result<u32> {
+    match raw {
+        Some(n) if *n.get_ref() > BLOCKS_MAX => Err(source.refuse(
+            n.span(),
+            format!("blocks is {}", n.get_ref()),
+            format!("give each lcore 0 to {BLOCKS_MAX} blocks of 4 MiB"),
+        )),
+        other => Ok(other.map_or(0, Spanned::into_inner)),
     }
 }

@@ -33,6 +33,7 @@ fn every_key_reaches_the_configuration_g_13() {
         drain_timeout_ms = 250
         [mempool]
         small_slots = 64
+        blocks = 3
         large_slots = 8";
     let config = Config::from_toml(text, "r.toml").unwrap();
     let listener = &config.listeners[0];
@@ -46,7 +47,8 @@ fn every_key_reaches_the_configuration_g_13() {
     assert_eq!(config.dataplane.max_connections, 7);
     assert_eq!(config.dataplane.idle, IdleMode::Busy);
     assert_eq!(config.dataplane.drain_timeout, Duration::from_millis(250));
-    assert_eq!(config.mempool, MempoolConfig { small_slots: Some(64), large_slots: Some(8) });
+    let (small_slots, large_slots) = (Some(64), Some(8));
+    assert_eq!(config.mempool, MempoolConfig { small_slots, large_slots, blocks: 3 });
 }
 
 #[test]
@@ -120,6 +122,17 @@ fn zero_connections_zero_slots_and_an_empty_protocol_are_refused() {
         let error = refused(&text);
         assert!(error.contains(part), "{error}");
     }
+}
+
+#[test]
+fn blocks_are_none_unless_asked_for_and_have_a_bound() {
+    let blocks = |more: &str| Config::from_toml(&format!("{HTTP}{more}\n"), "r.toml");
+    assert_eq!(blocks("").unwrap().mempool.blocks, 0);
+    for n in [0, 1, crate::limits::BLOCKS_MAX] {
+        assert_eq!(blocks(&format!("[mempool]\nblocks = {n}")).unwrap().mempool.blocks, n);
+    }
+    let error = refused(&format!("{HTTP}[mempool]\nblocks = 8193"));
+    assert!(error.contains("r.toml:6") && error.contains("0 to 8192 blocks"), "{error}");
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub(super) fn of(config: &Config) -> Settings {
     put("dataplane.drain_timeout_ms", (dataplane.drain_timeout.as_millis() as u64).into());
     put("mempool.small_slots", config.mempool.small_slots.into());
     put("mempool.large_slots", config.mempool.large_slots.into());
+    put("mempool.blocks", config.mempool.blocks.into());
     let default = ControlConfig::default();
     let control = config.control.as_ref().unwrap_or(&default);
     put("control.enabled", true.into());

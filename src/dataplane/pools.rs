@@ -3,8 +3,8 @@
 use crate::config::{CoreMap, FilePrefix, LcoreSpec, MemoryOptions, MempoolConfig};
 use crate::error::{Error, Result};
 use crate::limits::{
-    LARGE_SLOT_BYTES, LARGE_SLOTS, LARGE_SLOTS_MIN, RX_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS,
-    SMALL_SLOTS_MIN,
+    BLOCK_BYTES, LARGE_SLOT_BYTES, LARGE_SLOTS, LARGE_SLOTS_MIN, RX_SLOTS, SMALL_SLOT_BYTES,
+    SMALL_SLOTS, SMALL_SLOTS_MIN,
 };
 use crate::mem::{ClassSize, Mempool, Placement};
 use crate::sys::mapping::Request;
@@ -111,7 +111,8 @@ fn home(topology: &Topology, lcore: &LcoreSpec) -> u32 {
 }
 
 /// The size classes of a pool for `lcores`.
-fn classes(lcores: u32, sizes: &MempoolConfig, megabytes: Option<u64>) -> Result<[ClassSize; 2]> {
+fn classes(lcores: u32, sizes: &MempoolConfig, megabytes: Option<u64>) -> Result<Vec<ClassSize>> {
+    let blocks = lcores.saturating_mul(sizes.blocks);
     let large = lcores.saturating_mul(sizes.large_slots.unwrap_or(LARGE_SLOTS));
     let mut small = lcores.saturating_mul(sizes.small_slots.unwrap_or(SMALL_SLOTS));
     let too_few = small < lcores * SMALL_SLOTS_MIN || large < lcores * LARGE_SLOTS_MIN;
@@ -127,22 +128,53 @@ fn classes(lcores: u32, sizes: &MempoolConfig, megabytes: Option<u64>) -> Result
     }
     if let Some(megabytes) = megabytes {
         // Beside its bytes a slot takes a count and up to two entries of the free ring.
-        let [small_bytes, large_bytes] =
-            [SMALL_SLOT_BYTES, LARGE_SLOT_BYTES].map(|bytes| u64::from(bytes) + 12);
-        let taken = u64::from(large) * large_bytes + SEGMENT_OVERHEAD_BYTES;
-        let slots = (megabytes * MIB).saturating_sub(taken) / small_bytes;
+        let [small_bytes, large_bytes, block_bytes] =
+            [SMALL_SLOT_BYTES, LARGE_SLOT_BYTES, BLOCK_BYTES].map(|bytes| u64::from(bytes) + 12);
+        let taken = u64::from(large) * large_bytes + u64::from(blocks) * block_bytes;
+        let free = (megabytes * MIB).saturating_sub(taken + SEGMENT_OVERHEAD_BYTES);
+        let slots = free / small_bytes;
         let least = lcores * 2 * u32::from(RX_SLOTS);
         small = u32::try_from(slots).unwrap_or(u32::MAX);
         if small < least {
             return Err(Error::new(
                 format!("fit the pools of {lcores} lcores into {megabytes} MiB"),
-                format!("{large} large slots and at least {least} small ones have to go in"),
-                "give --numa-mem more, or lower large_slots in [mempool]",
+                format!(
+                    "{blocks} blocks, {large} large slots and at least {least} small ones have to \
+                     go in"
+                ),
+                "give --numa-mem more, or lower large_slots or blocks in [mempool]",
             ));
         }
     }
-    Ok([
-        ClassSize { slot_bytes: SMALL_SLOT_BYTES, slots: small },
-        ClassSize { slot_bytes: LARGE_SLOT_BYTES, slots: large },
-    ])
+    let all = [(SMALL_SLOT_BYTES, small), (LARGE_SLOT_BYTES, large), (BLOCK_BYTES, blocks)];
+    let used = all.into_iter().filter(|(_, slots)| *slots > 0);
+    Ok(used.map(|(slot_bytes, slots)| ClassSize { slot_bytes, slots }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_blocks(blocks: u32) -> MempoolConfig {
+        MempoolConfig { blocks, ..MempoolConfig::default() }
+    }
+
+    #[test]
+    fn blocks_are_a_class_where_there_are_any_and_count_for_each_lcore() {
+        assert_eq!(classes(2, &with_blocks(0), None).unwrap().len(), 2);
+        let with = classes(2, &with_blocks(3), None).unwrap();
+        assert_eq!(with[2], ClassSize { slot_bytes: 4 << 20, slots: 6 });
+        assert_eq!(with[..2], classes(2, &with_blocks(0), None).unwrap());
+    }
+
+    #[test]
+    fn blocks_take_their_part_of_the_memory_that_a_node_is_given() {
+        let small = |blocks, megabytes| {
+            classes(1, &with_blocks(blocks), Some(megabytes)).map(|classes| classes[0].slots)
+        };
+        let (without, with) = (small(0, 64).unwrap(), small(10, 64).unwrap());
+        assert_eq!(without - with, 10 * ((4 << 20) + 12) / (2048 + 12) + 1);
+        let error = small(15, 64).unwrap_err().to_string();
+        assert!(error.contains("15 blocks") && error.contains("or blocks in [mempool]"), "{error}");
+    }
 }

@@ -147,7 +147,7 @@ fn config_get_shows_what_is_in_force_whole_in_part_and_one_value() {
     assert_eq!(instance.text(&["config", "get", "dataplane.idle"]), "adaptive\n");
     assert_eq!(instance.json(&["config", "get", "dataplane.max_connections"]), 256);
     let part = instance.json(&["config", "get", "mempool"]);
-    assert_eq!(keys(&part), ["mempool.large_slots", "mempool.small_slots"]);
+    assert_eq!(keys(&part), ["mempool.blocks", "mempool.large_slots", "mempool.small_slots"]);
     let missing = complaint(instance.ctl(&["config", "get", "mempool.small"]), 1);
     assert!(missing.contains("no setting `mempool.small`"), "{missing}");
     let set = complaint(instance.ctl(&["--json", "config", "set"]), 1);
