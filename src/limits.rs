@@ -294,14 +294,21 @@ pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
 pub const PORT_RING_SLOTS: usize = 1024;
 
 /// Slots of each size that one queue of a port may hold, messages and supplies together: what it
-/// keeps from others when its process stops, and the slots of an isolated queue.
-pub const PORT_LOANS: [u32; 2] = [448, 40];
+/// keeps from others when its process stops, and the slots of an isolated queue, which has no blocks.
+pub const PORT_LOANS: [u32; 3] = [448, 40, 8];
+
+/// The same as a part of the pool's: one in so many, where that is more than [`PORT_LOANS_MIN`].
+pub const PORT_LOANS_SHARE: u32 = 4;
+
+/// Slots of a size that a queue may hold however few there are: one with a message, and an empty one.
+pub const PORT_LOANS_MIN: u32 = 2;
 
 /// Empty slots of each size that are kept with the attached process, for what it has to say.
-pub const PORT_SUPPLIES: [u32; 2] = [64, 8];
+pub const PORT_SUPPLIES: [u32; 3] = [64, 8, 2];
 
 // A marker for each message still finds room behind all that has slots.
-const _: () = assert!(2 * (PORT_LOANS[0] + PORT_LOANS[1]) <= PORT_RING_SLOTS as u32);
+const _: () =
+    assert!(2 * (PORT_LOANS[0] + PORT_LOANS[1] + PORT_LOANS[2]) <= PORT_RING_SLOTS as u32);
 
 /// Descriptors of one queue that an lcore looks at before others get their turn: what an attached
 /// process says for nobody must not hold them up.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::Message;
 use super::http::Deferred;
-use crate::limits::{BURST_MAX, CLASSES_MAX, PORT_WINDOW_BUFS};
+use crate::limits::{BURST_MAX, CLASSES_MAX, LARGE_SLOT_BYTES, PORT_WINDOW_BUFS};
 use crate::mem::{self, ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
 use crate::port::{Inbox, Role, kind};
 use crate::ring::doorbell::Doorbell;
@@ -172,7 +172,12 @@ impl Queue {
     /// The same, however much waits on the connection.
     #[inline]
     pub(super) fn alloc_any(&mut self, conn: ConnId, bytes: usize) -> Option<Message> {
-        let fits = |class: &usize| self.memory.slot_bytes(*class).is_some_and(|slot| slot >= bytes);
+        // Of blocks there are few: no message that a smaller slot holds takes one.
+        let large = LARGE_SLOT_BYTES as usize;
+        let sizes = bytes..=if bytes <= large { large } else { usize::MAX };
+        let fits = |class: &usize| {
+            self.memory.slot_bytes(*class).is_some_and(|slot| sizes.contains(&slot))
+        };
         let class = (0..CLASSES_MAX).filter(fits).find(|&class| !self.stock[class].is_empty())?;
         // The last that came is the one whose bytes are still in a cache.
         let lent = self.stock[class].pop();

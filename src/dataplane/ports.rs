@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::config::ListenerConfig;
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Mail};
-use crate::limits::PORT_LOANS;
+use crate::limits::{LARGE_SLOT_BYTES, PORT_LOANS};
 use crate::mem::{ClassSize, Ledger, Mempool, PortSegment, Side, Trust};
 use crate::port::{Grant, Lifeline, Offer, Queue, Role};
 use crate::ring::doorbell::Doorbell;
@@ -315,9 +315,11 @@ fn answer<T>(handle: &Handle, result: &mpsc::Receiver<T>) -> Option<T> {
     }
 }
 
-/// The slots of an isolated queue: as many as it may be lent, in the pool's sizes.
+/// The slots of an isolated queue: as many as it may be lent, in the pool's sizes. Blocks would be
+/// megabytes for each lcore; what would need one goes in pieces.
 fn own_classes(pool: &Mempool) -> Vec<ClassSize> {
     let sizes = pool.sizes().into_iter().zip(PORT_LOANS);
+    let sizes = sizes.filter(|(size, _)| size.slot_bytes <= LARGE_SLOT_BYTES);
     sizes.map(|(size, slots)| ClassSize { slots, ..size }).collect()
 }
 

@@ -7,7 +7,7 @@ use super::buf::Buf;
 use super::conn_id::ConnId;
 use super::mempool::{ClassSize, Mempool};
 use super::port_segment::{Descriptor, PortClass, PortSegment};
-use crate::limits::{PORT_LOANS, PORT_SUPPLIES};
+use crate::limits::{PORT_LOANS, PORT_LOANS_MIN, PORT_LOANS_SHARE, PORT_SUPPLIES};
 
 /// Numbers of loans before they come round: what is left of a word beside the class.
 const LOANS: u32 = 1 << 24;
@@ -182,10 +182,11 @@ impl Class {
 
 impl Ledger {
     /// The book of a queue that shares `pool`: of each class at most as many slots are out as
-    /// [`PORT_LOANS`] says, and no more than a quarter of the pool's.
+    /// [`PORT_LOANS`] says, and no more than a quarter of the pool's, but two.
     pub fn of_pool(pool: Mempool) -> Self {
         let bounded = |(size, (most, supplies)): (ClassSize, (u32, u32))| {
-            Class::new(size.slot_bytes, size.slots, most.min(size.slots / 4), supplies)
+            let share = (size.slots / PORT_LOANS_SHARE).max(PORT_LOANS_MIN);
+            Class::new(size.slot_bytes, size.slots, most.min(share), supplies)
         };
         let bounds = PORT_LOANS.into_iter().zip(PORT_SUPPLIES);
         let classes = pool.sizes().into_iter().zip(bounds).map(bounded).collect();
@@ -204,7 +205,8 @@ impl Ledger {
         Self { pool, slots, classes, by_conn: Vec::new(), copied_bytes: 0 }
     }
 
-    /// Lends the bytes of `buf`, which is a marker from then on. `None`, and `buf` as it was, when too
+    /// Lends the bytes of `buf`, which is a marker from then on; where they are more than the largest slot
+    /// holds that is lent, the first of them, and `buf` is the rest. `None`, and `buf` as it was, when too
     /// much is lent already; a marker, which has no bytes, is never lent.
     #[inline]
     pub fn lend(&mut self, buf: &mut Buf) -> Option<Terms> {
@@ -212,6 +214,19 @@ impl Ledger {
             Slots::Pool => self.lend_share(buf),
             Slots::Own { .. } => self.lend_copy(buf),
         }
+    }
+
+    /// The class that so many bytes are copied to, or the first of more than a slot holds.
+    #[inline]
+    fn class_for(&self, bytes: usize) -> Option<usize> {
+        let bytes = bytes.min(self.slot_bytes_max());
+        self.classes.iter().position(|class| class.slot_bytes as usize >= bytes)
+    }
+
+    /// Bytes of the largest slot that is lent.
+    #[inline]
+    pub fn slot_bytes_max(&self) -> usize {
+        self.classes.last().map_or(0, |class| class.slot_bytes as usize)
     }
 
     #[inline]
@@ -231,30 +246,41 @@ impl Ledger {
     /// Bytes of another pool are copied to this one first.
     #[cold]
     fn lend_foreign(&mut self, buf: &mut Buf) -> Option<Terms> {
-        if buf.is_empty() {
+        let front = &buf[..buf.len().min(self.slot_bytes_max())];
+        if front.is_empty() {
             return None;
         }
-        let mut copy = self.pool.alloc(buf.len())?;
-        assert!(copy.append(buf), "it was allocated for them");
+        let mut copy = self.pool.alloc(front.len())?;
+        assert!(copy.append(front), "it was allocated for them");
+        copy.set_conn(buf.conn());
         let terms = self.lend_share(&mut copy)?;
-        self.copied_bytes += buf.len() as u64;
-        *buf = Buf::marker(buf.conn(), buf.kind());
+        self.note_copied(buf, terms.len as usize);
         Some(terms)
     }
 
     fn lend_copy(&mut self, buf: &mut Buf) -> Option<Terms> {
+        let front = buf.len().min(self.slot_bytes_max());
         let Slots::Own { segment, queue, free } = &mut self.slots else { return None };
-        let fits = |class: &Class| class.slot_bytes as usize >= buf.len() && class.may_lend(false);
+        let fits = |class: &Class| class.slot_bytes as usize >= front && class.may_lend(false);
         let class = self.classes.iter().position(fits)?;
         let slot = free[class].pop().expect("fewer are lent than there are");
-        segment.write_slot(*queue, class, slot, buf);
-        self.copied_bytes += buf.len() as u64;
+        segment.write_slot(*queue, class, slot, &buf[..front]);
         let conn = buf.conn().slot();
         let number = self.classes[class].lend(slot, false, conn).expect("it was free");
         count(&mut self.by_conn, conn, class);
-        let len = buf.len() as u32;
-        *buf = Buf::marker(buf.conn(), buf.kind());
-        Some(Terms { loan: number << 8 | class as u32, slot, start: 0, len })
+        self.note_copied(buf, front);
+        Some(Terms { loan: number << 8 | class as u32, slot, start: 0, len: front as u32 })
+    }
+
+    /// The first `bytes` of `buf` were copied.
+    #[inline]
+    fn note_copied(&mut self, buf: &mut Buf, bytes: usize) {
+        self.copied_bytes += bytes as u64;
+        if bytes == buf.len() {
+            *buf = Buf::marker(buf.conn(), buf.kind());
+        } else {
+            buf.advance(bytes);
+        }
     }
 
     /// Lends an empty slot of the class at `index` for what the process has to say.
@@ -293,13 +319,14 @@ impl Ledger {
     /// some is left for the others.
     #[inline]
     pub fn may_lend(&self, buf: &Buf) -> bool {
-        let class = match &self.slots {
+        if buf.is_empty() {
+            return true;
+        }
+        let own = match &self.slots {
             Slots::Pool => buf.owner().and_then(|owner| self.pool.class_index(owner)),
-            Slots::Own { .. } => {
-                self.classes.iter().position(|class| class.slot_bytes as usize >= buf.len())
-            }
+            Slots::Own { .. } => None,
         };
-        let Some(index) = class else { return true };
+        let Some(index) = own.or_else(|| self.class_for(buf.len())) else { return true };
         let class = &self.classes[index];
         let lent = self.by_conn.get(buf.conn().slot() as usize).map_or(0, |lent| lent[index]);
         let left = class.messages_max.saturating_sub(class.messages);

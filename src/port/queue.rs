@@ -102,9 +102,13 @@ impl Queue {
 
     /// Sends a buf, which is the process's from then on, and says that it is of `message`; the process
     /// sees it after the next [`flush`](Self::flush). It comes back when the ring is full or too much is
-    /// lent.
+    /// lent; of one that is larger than any slot that the process may have, which goes in pieces, what
+    /// is left of it.
     #[inline]
     pub fn send(&mut self, mut buf: Buf, message: u32) -> Result<(), Buf> {
+        if buf.len() > self.ledger.slot_bytes_max() && !self.send_front(&mut buf, message) {
+            return Err(buf);
+        }
         if self.out.is_full() {
             return Err(buf);
         }
@@ -114,6 +118,21 @@ impl Queue {
         let Some(terms) = lent else { return Err(buf) };
         self.push(conn, message, terms, tag);
         Ok(())
+    }
+
+    /// Sends all but the last piece of a buf, which stays, with the meta. `false`: there is no room for
+    /// all of them now.
+    #[cold]
+    fn send_front(&mut self, buf: &mut Buf, message: u32) -> bool {
+        let (conn, tag) = (buf.conn(), u32::from(buf.kind()));
+        while buf.len() > self.ledger.slot_bytes_max() {
+            if self.out.is_full() || !self.ledger.may_lend(buf) {
+                return false;
+            }
+            let Some(terms) = self.ledger.lend(buf) else { return false };
+            self.push(conn, message, terms, tag);
+        }
+        true
     }
 
     #[inline]

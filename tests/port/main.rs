@@ -5,10 +5,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod blocks;
 mod hostile;
 mod http;
 mod life;
 mod peer;
+mod pieces;
 mod program;
 mod raw;
 mod review;

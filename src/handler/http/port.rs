@@ -51,6 +51,9 @@ struct Slot {
     untold: u32,
     /// The first part that waits came with the head, and is not counted.
     has_first: bool,
+    /// Bytes of the part of the request's body that comes next which the process has: one that is
+    /// larger than any slot of an isolated port goes in pieces.
+    begun: usize,
 }
 
 impl Slot {
@@ -64,6 +67,7 @@ impl Slot {
         waiting: 0,
         untold: 0,
         has_first: false,
+        begun: 0,
     };
 }
 
@@ -117,17 +121,17 @@ impl PortService {
         }
     }
 
-    /// Sends `buf` of a request; `false`: there is no room for it now.
-    fn send(&mut self, cx: &mut Cx, buf: Buf, request: u32) -> bool {
-        let Some(queue) = cx.ports.queue(self.port) else { return false };
-        if queue.send(buf, request).is_ok() {
+    /// Sends `buf` of a request; or says how many bytes of it there is no room for now.
+    fn send(&mut self, cx: &mut Cx, buf: Buf, request: u32) -> Result<(), usize> {
+        let Some(queue) = cx.ports.queue(self.port) else { return Err(buf.len()) };
+        let Err(rest) = queue.send(buf, request) else {
             self.stall.clear();
-            return true;
-        }
+            return Ok(());
+        };
         if self.stall.look(queue, cx.now, PORT_STALL_NS) {
             self.cut(cx, Fault::Stalled);
         }
-        false
+        Err(rest.len())
     }
 
     /// Tells the process something about `conn`, now or when there is room.
@@ -314,7 +318,7 @@ impl Service for PortService {
             return refusal.static_fields(RETRY_AFTER).into();
         };
         let (conn, number) = (request.conn(), self.requests);
-        if !self.send(cx, request.share(), number) {
+        if self.send(cx, request.share(), number).is_err() {
             return Reply::Busy;
         }
         self.requests = number.wrapping_add(1);
@@ -343,9 +347,12 @@ impl Service for PortService {
         if !cx.ports.queue(self.port).is_some_and(|queue| queue.may_send(part)) {
             return Reply::Busy;
         }
-        let mut share = part.slice(0, part.len());
+        let mut share = part.slice(slot.begun, part.len());
         share.set_kind(BODY, u32::from(last));
-        if self.send(cx, share, request) { Reply::Later } else { Reply::Busy }
+        let sent = self.send(cx, share, request);
+        // What is left of it comes again with the whole.
+        self.slots[conn.slot() as usize].begun = sent.err().map_or(0, |left| part.len() - left);
+        if sent.is_ok() { Reply::Later } else { Reply::Busy }
     }
 
     fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {

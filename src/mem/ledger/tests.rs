@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mem::{ConnId, Trust};
+use crate::sys::mapping::Request;
 
 /// What the account knows of one slot.
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,24 +97,25 @@ impl Lie {
 }
 
 fn lie() -> impl Strategy<Value = Lie> {
-    let word = || prop_oneof![0u32..20, 2040u32..2056, 16380u32..16390, any::<u32>()];
+    let word =
+        || prop_oneof![0u32..20, 2040u32..2056, 16380u32..16390, 65530u32..65540, any::<u32>()];
     prop_oneof![
         6 => Just(Lie::None),
         2 => (word(), word()).prop_map(|(start, len)| Lie::Range(start, len)),
         1 => word().prop_map(Lie::Slot),
         1 => (0u32..4).prop_map(Lie::Loan),
-        1 => (0u8..3).prop_map(Lie::Class),
+        1 => (0u8..4).prop_map(Lie::Class),
         1 => (word(), word(), word(), word()).prop_map(|(a, b, c, d)| Lie::Any(a, b, c, d)),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let bytes = || prop_oneof![1usize..9, 2047usize..2050, 16384usize..16385];
+    let bytes = || prop_oneof![4 => 1usize..9, 4 => 2047usize..2050, 4 => 16384usize..16386, 1 => Just(65536)];
     prop_oneof![
         4 => bytes().prop_map(Step::Lend),
         2 => bytes().prop_map(Step::LendShared),
         2 => any::<usize>().prop_map(Step::LendAgain),
-        3 => (0usize..3).prop_map(Step::Supply),
+        3 => (0usize..4).prop_map(Step::Supply),
         6 => (any::<usize>(), lie()).prop_map(|(at, lie)| Step::Take(at, lie)),
         3 => (any::<usize>(), lie()).prop_map(|(at, lie)| Step::GiveBack(at, lie)),
         3 => any::<usize>().prop_map(Step::Drop),
@@ -137,20 +139,34 @@ struct Bed {
 const OWN: [ClassSize; 2] =
     [ClassSize { slot_bytes: 2048, slots: 16 }, ClassSize { slot_bytes: 16384, slots: 4 }];
 
+/// A pool with few slots of a third size.
+const SIZES: [ClassSize; 3] = [
+    ClassSize { slot_bytes: 2048, slots: 64 },
+    ClassSize { slot_bytes: 16384, slots: 8 },
+    ClassSize { slot_bytes: 65536, slots: 4 },
+];
+
+fn pool_of(sizes: &[ClassSize]) -> Mempool {
+    let request = Request { no_huge: true, ..Request::new("ringway-test-ledger", 0) };
+    Mempool::create(&request, sizes, None).unwrap()
+}
+
 fn own_ledger(pool: &Mempool) -> Ledger {
     let segment = PortSegment::create("ringway-test-ledger", Trust::Isolated, 2, &OWN).unwrap();
     Ledger::of_segment(pool.clone(), Arc::new(segment), 1)
 }
 
 impl Bed {
-    /// Over a pool of 64 slots, of which 16 may be lent, or a segment of 16; 8 and 4 are large.
+    /// Over a pool of 64 small slots, of which 16 may be lent, 8 and 2 large ones, and 4 and 2 of a third
+    /// size; or a segment of 16 and 4.
     fn new(is_own: bool) -> Self {
-        let pool = Mempool::small(64).unwrap();
+        let pool = pool_of(&SIZES);
         let (ledger, accounts) = if is_own {
             let accounts = vec![Account::new(2048, 16, 12, 4), Account::new(16384, 4, 3, 1)];
             (own_ledger(&pool), accounts)
         } else {
-            let accounts = vec![Account::new(2048, 64, 12, 4), Account::new(16384, 8, 1, 1)];
+            let large = Account::new(16384, 8, 1, 1);
+            let accounts = vec![Account::new(2048, 64, 12, 4), large, Account::new(65536, 4, 1, 1)];
             (Ledger::of_pool(pool.clone()), accounts)
         };
         let (known, kept, taken) = (Vec::new(), Vec::new(), Vec::new());
@@ -166,7 +182,8 @@ impl Bed {
     }
 
     fn lend(&mut self, mut buf: Buf) {
-        let (bytes, byte) = (buf.len(), buf[0]);
+        let (whole, byte) = (buf.len(), buf[0]);
+        let bytes = if self.is_own { whole.min(16384) } else { whole };
         let fits = |account: &Account| account.slot_bytes as usize >= bytes;
         let index = if self.is_own {
             self.accounts.iter().position(|account| fits(account) && account.may_lend(false))
@@ -179,7 +196,8 @@ impl Bed {
         };
         match (self.ledger.lend(&mut buf), index) {
             (Some(terms), Some(index)) => {
-                assert!(buf.is_empty() && buf.capacity() == 0, "it is a marker now");
+                let left = (buf.len(), buf.is_empty() != (buf.capacity() > 0));
+                assert_eq!(left, (whole - bytes, true), "a marker, or the rest");
                 assert_eq!((terms.loan & 0xff, terms.len as usize), (index as u32, bytes));
                 let entry = &mut self.accounts[index].entries[terms.slot as usize];
                 if entry.shares == 0 {
@@ -190,7 +208,7 @@ impl Bed {
                 assert_eq!(terms.loan >> 8, entry.number);
                 self.known.push(terms);
             }
-            (None, None) => assert_eq!((buf.len(), buf[0]), (bytes, byte)),
+            (None, None) => assert_eq!((buf.len(), buf[0]), (whole, byte)),
             (outcome, expected) => panic!("{outcome:?}, and expected was class {expected:?}"),
         }
     }
@@ -198,7 +216,7 @@ impl Bed {
     fn supply(&mut self, index: usize) {
         let may = self.accounts.get(index).is_some_and(|account| account.may_lend(true));
         let Some(terms) = self.ledger.supply(index) else {
-            let empty = || self.pool.alloc(OWN[index].slot_bytes as usize).is_none();
+            let empty = || self.pool.alloc(SIZES[index].slot_bytes as usize).is_none();
             return assert!(!may || !self.is_own && empty(), "there is room for a supply");
         };
         assert!(may, "too many supplies");
@@ -304,7 +322,8 @@ impl Bed {
         let entries = self.accounts.iter().flat_map(|account| &account.entries);
         let messages =
             entries.filter(|e| !e.is_supply).map(|e| usize::from(e.shares)).sum::<usize>();
-        let both = |lent: &[u16; 2]| usize::from(lent[0]) + usize::from(lent[1]);
+        let both =
+            |lent: &[u16; CLASSES]| lent.iter().map(|&lent| usize::from(lent)).sum::<usize>();
         let by_conn = self.ledger.by_conn.iter().map(both).sum::<usize>();
         assert_eq!(by_conn, messages, "what each connection has lent");
         let mut out: Vec<(usize, u32)> =
@@ -375,6 +394,48 @@ fn as_much_is_lent_as_the_bounds_say_and_one_more_when_one_comes_back() {
 }
 
 #[test]
+fn of_few_slots_one_is_lent_empty_and_one_with_a_message() {
+    for slots in [2, 4, 8, 11] {
+        let pool = pool_of(&[SIZES[0], ClassSize { slots, ..SIZES[1] }]);
+        let mut ledger = Ledger::of_pool(pool.clone());
+        assert_eq!(fill(&mut ledger, &pool, 16384), 1, "of {slots}");
+        assert!(ledger.supply(1).is_some() && ledger.supply(1).is_none(), "of {slots}");
+    }
+    // The only one is with the process or with a message, and either is possible.
+    let pool = pool_of(&[SIZES[0], ClassSize { slots: 1, ..SIZES[1] }]);
+    let mut ledger = Ledger::of_pool(pool.clone());
+    let empty = ledger.supply(1).unwrap();
+    ledger.give_back(&empty).unwrap();
+    let mut buf = pool.alloc(16384).unwrap();
+    assert!(buf.append(b"a") && ledger.lend(&mut buf).is_some());
+}
+
+#[test]
+fn what_fits_no_slot_that_may_be_lent_is_copied_piece_by_piece() {
+    let (pool, other) = (pool_of(&SIZES), pool_of(&SIZES[..2]));
+    let mut large = pool.alloc(65536).unwrap();
+    assert!(large.append(&[7; 40_000]));
+    large.set_conn(ConnId::new(0, 3, 0));
+    for mut ledger in [own_ledger(&pool), Ledger::of_pool(other.clone())] {
+        assert_eq!(ledger.slot_bytes_max(), 16384);
+        let mut rest = large.slice(0, large.len());
+        for (bytes, left) in [(16384, 23616), (16384, 7232), (7232, 0)] {
+            assert!(ledger.may_lend(&rest));
+            let terms = ledger.lend(&mut rest).unwrap();
+            assert_eq!((terms.start, terms.len, rest.len()), (0, bytes, left));
+            let Ok(Taken::Buf(buf)) = ledger.take(&Terms { len: 9, ..terms }) else { panic!() };
+            assert_eq!((&*buf, ledger.lent()), (&[7; 9][..], 0));
+        }
+        assert_eq!(rest.capacity(), 0, "it is a marker");
+        let mut lend = || ledger.lend(&mut large.slice(0, large.len())).is_some();
+        while lend() {}
+        assert!(!ledger.may_lend(&large) && ledger.lent() > 0);
+    }
+    drop(large);
+    assert_eq!((pool.missing(), other.missing()), (0, 0));
+}
+
+#[test]
 fn a_range_may_end_where_its_slot_does_and_not_behind() {
     let pool = Mempool::small(64).unwrap();
     for mut ledger in [Ledger::of_pool(pool.clone()), own_ledger(&pool)] {
@@ -441,6 +502,7 @@ fn bytes_of_another_pool_are_copied_to_this_one() {
     buf.set_conn(ConnId::new(0, 0, 0));
     let terms = ledger.lend(&mut buf).unwrap();
     assert_eq!((other.missing(), pool.missing(), ledger.take_copied_bytes()), (0, 1, 3));
+    assert_eq!(ledger.by_conn.len(), 1, "it counts as its connection's");
     let Ok(Taken::Buf(back)) = ledger.take(&terms) else { panic!("it was lent") };
     assert_eq!(&*back, b"abc");
 }

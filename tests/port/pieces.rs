@@ -1,0 +1,147 @@
+//! Messages that are larger than any slot of an isolated process: they reach it in pieces, and hold
+//! nobody up.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use ringway::attach::Attachment;
+use ringway::handler::http::{Http, PortService};
+use ringway::handler::{Remote, Unattended};
+use ringway::limits::BLOCK_BYTES;
+use ringway::mem::{Buf, ClassSize, Ledger, Mempool, PortSegment, Side, Trust, kind};
+use ringway::pipeline::chain::http1::{BODY, HEAD, Settings};
+use ringway::pipeline::{Handler, Pipeline, chain};
+use ringway::port::{Grant, Lifeline, Offer, PortIndex, PortTable, Queue, Role};
+use ringway::ring::doorbell::Doorbell;
+use ringway::sys::mapping::Request;
+use ringway::testing::{Harness, SLOTS};
+
+use crate::common::pattern;
+
+/// Slots of the process: three large ones for messages.
+const OWN: [ClassSize; 2] =
+    [ClassSize { slot_bytes: 2048, slots: 16 }, ClassSize { slot_bytes: 16384, slots: 4 }];
+
+const LARGE: usize = OWN[1].slot_bytes as usize;
+
+/// The first port of a table.
+fn port() -> PortIndex {
+    PortTable::default().add("app", 0).unwrap()
+}
+
+/// Attaches an isolated process at the harness's only port.
+fn attach<H: Handler>(harness: &mut Harness<H>) -> Attachment {
+    let segment = PortSegment::create("ringway-test-pieces", Trust::Isolated, 1, &OWN).unwrap();
+    let segment = Arc::new(segment);
+    let (event, bell) = (Doorbell::event().unwrap(), Doorbell::event().unwrap());
+    let (rung, own) = (event.try_clone().unwrap(), bell.try_clone().unwrap());
+    let ends = segment.ends(0, Side::Primary, rung, own).unwrap();
+    let ledger = Ledger::of_segment(harness.cx.pool.clone(), segment.clone(), 0);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let queue = Queue::new(ends, ledger, Arc::new(Lifeline::new(ours)));
+    let port = harness.cx.ports.add("app", 0).unwrap();
+    harness.cx.ports.attach(port, queue);
+    let grant = Grant { trust: Trust::Isolated, role: Role::Handler, queues: vec![None] };
+    let segment = segment.try_clone_fd().unwrap();
+    let offer = Offer { grant, segment, pools: Vec::new(), event, bells: vec![bell] };
+    Attachment::accept(offer, theirs).unwrap()
+}
+
+/// `bytes` in a block, of a pool of its own.
+fn block(bytes: &[u8]) -> Buf {
+    let request = Request { no_huge: true, ..Request::new("ringway-test-pieces", 0) };
+    let size = ClassSize { slot_bytes: BLOCK_BYTES, slots: 1 };
+    let mut buf = Mempool::create(&request, &[size], None).unwrap().alloc(bytes.len()).unwrap();
+    assert!(buf.append(bytes));
+    buf
+}
+
+/// All bytes of messages of `wanted` that the process gets, and their metas; it gives each slot back at
+/// once.
+fn collect<H: Handler>(
+    harness: &mut Harness<H>,
+    process: &mut Attachment,
+    wanted: u8,
+    bytes: usize,
+) -> (Vec<u8>, Vec<u32>) {
+    let (mut got, mut metas) = (Vec::new(), Vec::new());
+    while got.len() < bytes {
+        let before = got.len();
+        let queue = &mut process.queues()[0];
+        while let Some(message) = queue.receive() {
+            if message.kind == wanted {
+                assert!(message.bytes().len() <= LARGE);
+                got.extend_from_slice(message.bytes());
+                metas.push(message.meta);
+            }
+        }
+        assert!(got.len() > before, "it goes on as long as the process takes what comes");
+        queue.flush();
+        harness.run();
+    }
+    (got, metas)
+}
+
+#[test]
+fn a_block_of_a_raw_connection_is_cut_and_comes_in_order() {
+    let mut harness = Harness::new(Remote::new(SLOTS, port(), Unattended::Refuse));
+    let mut process = attach(&mut harness);
+    let (conn, other) = (harness.open(), harness.open());
+    for bytes in [LARGE + 1, 2 * LARGE, BLOCK_BYTES as usize] {
+        let sent = pattern(bytes as u64, bytes);
+        harness.receive_buf(conn, block(&sent));
+        // Another connection is served meanwhile, and what comes behind the block waits for it.
+        harness.receive(other, b"other");
+        harness.receive(conn, b"behind");
+        let queue = &mut process.queues()[0];
+        let mut got = Vec::new();
+        let mut other_came = false;
+        while !other_came {
+            let message = queue.receive().expect("the other's word is there");
+            match (message.kind, message.conn) {
+                (kind::DATA, from) if from == other => other_came = true,
+                (kind::DATA, _) => got.extend_from_slice(message.bytes()),
+                _ => {}
+            }
+        }
+        queue.flush();
+        harness.run();
+        let left = bytes + b"behind".len() - got.len();
+        got.extend(collect(&mut harness, &mut process, kind::DATA, left).0);
+        assert!(got[..bytes] == sent && got[bytes..] == *b"behind", "{bytes} bytes");
+    }
+    drop(process);
+    harness.finish();
+}
+
+#[test]
+fn a_block_of_a_body_is_cut_and_the_last_piece_alone_ends_it() {
+    let mut settings = Settings::for_slots(256, 64);
+    settings.limits.body_bytes = BLOCK_BYTES.into();
+    let service = PortService::new(SLOTS, port(), 1_000_000_000);
+    let mut harness = Harness::build(|_| {
+        let chain = chain::Http1::new(SLOTS, settings);
+        (Pipeline::Http1(Box::new(chain)), Http::new(SLOTS, service))
+    });
+    let mut process = attach(&mut harness);
+    let conn = harness.open();
+    for bytes in [LARGE + 1, 2 * LARGE, BLOCK_BYTES as usize] {
+        let sent = pattern(bytes as u64, bytes);
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {bytes}\r\n\r\n");
+        harness.receive(conn, head);
+        let queue = &mut process.queues()[0];
+        let request = std::iter::from_fn(|| queue.receive()).find(|m| m.kind == HEAD).unwrap();
+        harness.receive_buf(conn, block(&sent));
+        let (got, metas) = collect(&mut harness, &mut process, BODY, bytes);
+        assert!(got == sent, "{bytes} bytes");
+        let (last, before) = metas.split_last().unwrap();
+        assert!(*last == 1 && before.iter().all(|meta| *meta == 0), "{metas:?}");
+        process.queues()[0].respond(&request, 200, "", format!("{bytes}").as_bytes());
+        process.queues()[0].flush();
+        harness.run();
+        let replies = String::from_utf8_lossy(harness.sent(conn)).into_owned();
+        assert!(replies.ends_with(&format!("\r\n\r\n{bytes}")), "{replies}");
+    }
+    drop(process);
+    harness.finish();
+}
