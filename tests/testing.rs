@@ -6,12 +6,13 @@ use std::time::Duration;
 use ringway::counters::{Counter, Reason};
 use ringway::handler::Echo;
 use ringway::handler::http::{Http, Request, Response};
-use ringway::limits::{MESSAGES_MAX, SLOT_BYTES_MIN};
-use ringway::mem::{Buf, Burst, Mempool, MessageId, kind};
+use ringway::limits::{BLOCK_BYTES, MESSAGES_MAX, SLOT_BYTES_MIN};
+use ringway::mem::{Buf, Burst, ClassSize, Mempool, MessageId, kind};
 use ringway::pipeline::chain::http1::Settings;
 use ringway::pipeline::{
     Chain, Cx, Extensions, Handler, MessageKey, Pipeline, SessionTable, chain,
 };
+use ringway::sys::mapping;
 use ringway::testing::{End, Harness, SLOTS, Script, Scripted};
 use ringway::time::Clock;
 
@@ -33,6 +34,26 @@ fn echo_sends_every_byte_back_and_closes_behind_the_peer() {
     assert_eq!(harness.take_sent(a).len(), bytes.len(), "what comes late is dropped");
     harness.drain();
     assert_eq!(harness.closed(b), Some(End::Close));
+    harness.finish();
+}
+
+#[test]
+fn a_buf_arrives_as_it_is_whatever_its_size_and_its_pool() {
+    let request = mapping::Request { no_huge: true, ..mapping::Request::new("test", 0) };
+    let size = ClassSize { slot_bytes: BLOCK_BYTES, slots: 1 };
+    let pool = Mempool::create(&request, &[size], None).unwrap();
+    let block = || {
+        let mut block = pool.alloc(1).unwrap();
+        assert!(block.append(&vec![7; BLOCK_BYTES as usize]));
+        block
+    };
+    let mut harness = Harness::new(Echo);
+    let conn = harness.open();
+    harness.receive_buf(conn, block());
+    assert!(harness.sent(conn) == vec![7; BLOCK_BYTES as usize]);
+    harness.eof(conn);
+    harness.receive_buf(conn, block());
+    assert_eq!(pool.missing(), 0, "what comes late is dropped");
     harness.finish();
 }
 

@@ -3,6 +3,7 @@
 
 use super::stash::{NoRoom, StashBounds, StashId, Stashes, portion};
 use crate::counters::{Counter, Reason};
+use crate::limits::LARGE_SLOT_BYTES;
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 
@@ -33,7 +34,7 @@ pub trait Framing {
 /// that came in pieces, which are copied together.
 ///
 /// The handler gets the markers, and each message as a buf of kind [`MESSAGE`](Framed::MESSAGE). It
-/// also gets a `CLOSE` where the peer broke the framing, where its message is larger than a slot, or
+/// also gets a `CLOSE` where the peer broke the framing, where its message comes in pieces and is larger than a large slot, or
 /// where there is no slot to put its pieces together:
 /// to be passed on like its own, behind what it has to say. What it pushes is sent as it is.
 pub struct Framed<F> {
@@ -91,9 +92,11 @@ impl<F: Framing> Framed<F> {
     /// The message goes on in `buf`.
     fn go_on(&mut self, cx: &mut Cx, mut part: Buf, mut buf: Buf, output: &mut Burst) -> Step {
         let seen = part.len();
-        let wanted = portion(seen, buf.len(), cx.pool.slot_bytes_max());
+        // Never in a block: peers that send in pieces would have them all.
+        let most = cx.pool.slot_bytes_max().min(LARGE_SLOT_BYTES as usize);
+        let wanted = portion(seen, buf.len(), most);
         if wanted == 0 {
-            return self.give_up(cx, buf, output); // larger than any slot
+            return self.give_up(cx, buf, output); // larger than a large slot
         }
         match self.stashes.join(cx, &mut part, &buf[..wanted]) {
             Ok(()) => {}
