@@ -157,7 +157,8 @@ int ringway_rx_burst(struct ringway_port *port,
 // that it came from.
 //
 // Returns 0, or `RINGWAY_EAGAIN` when the dataplane has lent no such slot: flush, receive, and try again.
-// Slots hold 16384 bytes at most (`RINGWAY_EMSGSIZE`).
+// Slots hold 16384 bytes at most, or 4194304 on a shared port of a dataplane with blocks
+// (`RINGWAY_EMSGSIZE`).
 int ringway_alloc(struct ringway_port *port,
                   uint32_t queue,
                   uint64_t conn,

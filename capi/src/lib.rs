@@ -146,7 +146,8 @@ pub unsafe extern "C" fn ringway_rx_burst(
 /// that it came from.
 ///
 /// Returns 0, or `RINGWAY_EAGAIN` when the dataplane has lent no such slot: flush, receive, and try again.
-/// Slots hold 16384 bytes at most (`RINGWAY_EMSGSIZE`).
+/// Slots hold 16384 bytes at most, or 4194304 on a shared port of a dataplane with blocks
+/// (`RINGWAY_EMSGSIZE`).
 ///
 /// # Safety
 /// See `ringway_attach`; `msg` has room for a message.

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use dataplane::attach::{Attachment, Message, Options, Queue};
 use dataplane::error::{Error, Result};
-use dataplane::limits::LARGE_SLOT_BYTES;
 use dataplane::mem::Trust;
 
 use crate::convert::{Msg, conn_of};
@@ -66,7 +65,7 @@ impl Port {
         bytes: u32,
     ) -> std::result::Result<Msg, c_int> {
         let queue = self.queue(index)?;
-        if bytes > LARGE_SLOT_BYTES {
+        if bytes as usize > queue.slot_bytes_max() {
             return Err(RINGWAY_EMSGSIZE);
         }
         let mut message = queue.alloc(conn_of(conn), bytes as usize).ok_or(RINGWAY_EAGAIN)?;

@@ -83,6 +83,16 @@ refuses_what_is_wrong() {
     end_dataplane
 }
 
+sends_blocks() {
+    compile capi/tests/blocks.c
+    start_dataplane 'mempool = { blocks = 4 }'
+    run timeout 60 "$WORK/blocks" "$SOCKET" echo "$RAW" 4194304
+    expect_status 0
+    run timeout 60 "$WORK/blocks" "$SOCKET" isolated "$ISOLATED" 16384
+    expect_status 0
+    end_dataplane
+}
+
 tells_why() {
     compile examples/c/http.c
     run timeout 60 "$WORK/http" "$WORK/nowhere.sock" app
@@ -109,5 +119,6 @@ it "answers requests" answers_requests
 it "may be killed at any time, and the next one goes on" may_be_killed
 it "echoes, over shared and isolated ports" echoes
 it "refuses what is wrong, and goes on" refuses_what_is_wrong
+it "sends as much at once as a slot holds, and no more" sends_blocks
 it "tells why it cannot attach, and when the dataplane is gone" tells_why
 done_testing

@@ -32,7 +32,8 @@ gone() { ! kill -0 "$1" 2>/dev/null; }
 # Where the listener of protocol $1 listens; of several the one at place $2.
 port_of() { sed -n "s/^listening on 127.0.0.1:\([0-9]*\) ($1)$/\1/p" "$WORK/dataplane.log" | sed -n "${2:-1}p"; }
 
-# Leaves the ports in HTTP, RAW and ISOLATED, and the control socket in SOCKET.
+# start_dataplane [LINE]: with one more line of configuration. Leaves the ports in HTTP, RAW and
+# ISOLATED, and the control socket in SOCKET.
 start_dataplane() {
     local cpu listener='address = "127.0.0.1:0", transport = "tcp"'
     SOCKET=$WORK/control.sock
@@ -44,6 +45,7 @@ listener = [
     { $listener, protocol = "raw", handler = "port:isolated", isolated = true },
 ]
 control = { socket = "$SOCKET" }
+${1:-}
 TOML
     : >"$WORK/dataplane.log"
     cpu=$(awk '/^Cpus_allowed_list/ { sub(/[,-].*/, "", $2); print $2 }' /proc/self/status)
