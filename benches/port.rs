@@ -2,7 +2,7 @@
 //! HTTP through a whole dataplane beside handlers in its own process, and Python beside plain Python. Interleaved in rounds, and
 //! compared pair by pair. Prints tables for docs/BENCHMARKS.md.
 //!
-//! `cargo bench --bench port -- [queue] [echo] [http] [python] [ROUNDS] [SECONDS]`; `scripts/bench.sh port` also
+//! `cargo bench --bench port -- [queue] [sizes] [echo] [http] [python] [ROUNDS] [SECONDS]`; `scripts/bench.sh port` also
 //! builds iceoryx2. ROUNDS and SECONDS are those of http; the others take twenty rounds for each.
 
 mod pairs;
@@ -19,7 +19,8 @@ use pairs::rings::Rings;
 use pairs::socket::Socket;
 use ringway::config::{Config, CoreMap, IdleMode};
 use ringway::dataplane::{Builder, Dataplane};
-use ringway::mem::Trust;
+use ringway::limits::{BLOCK_BYTES, LARGE_SLOT_BYTES};
+use ringway::mem::{ClassSize, Trust};
 use support::attached::{self, ATTACHED, Process, Waiting};
 use support::load::{Load, Until, Wait};
 use support::server::{self, SERVE, SERVE_PORT, SERVE_PYTHON, Server};
@@ -28,6 +29,9 @@ use support::stats::{cell, quantile, spread};
 /// Trips, and messages one way, of one round of a pair.
 const TRIPS: u64 = 2_000;
 const ONE_WAY: u64 = 65_536;
+
+/// Blocks of the pool: each process keeps an empty one, and has one with a message.
+const BLOCKS: u32 = 16;
 
 /// Trips of one round of an echo.
 const ECHOES: usize = 500;
@@ -69,15 +73,14 @@ fn pairs() -> Vec<Box<dyn Pair>> {
 /// compared to.
 fn compare(
     what: &str,
+    to: &str,
     pairs: &mut [Box<dyn Pair>],
     rounds: usize,
     turn: impl Fn(&mut dyn Pair) -> Option<f64>,
 ) {
     let mut times = vec![Vec::new(); pairs.len()];
     by_turns(rounds, pairs.len(), |index| times[index].extend(turn(&mut *pairs[index])));
-    println!(
-        "\n| {what} | ns: min / p10 / median | M/s, median | to two rings: p10 / median / p90 |"
-    );
+    println!("\n| {what} | ns: min / p10 / median | M/s, median | to {to}: p10 / median / p90 |");
     println!("|---|---|---|---|");
     let reference = times[0].clone();
     for (pair, times) in pairs.iter().zip(&mut times).filter(|(_, times)| !times.is_empty()) {
@@ -99,9 +102,32 @@ fn queue(rounds: usize) {
         pairs::BURST
     );
     let mut pairs = pairs();
-    compare("there and back", &mut pairs, rounds, |pair| Some(pair.trips(TRIPS)));
-    compare("one way, to the process", &mut pairs, rounds, |pair| Some(pair.down(ONE_WAY)));
-    compare("one way, from the process", &mut pairs, rounds, |pair| pair.up(ONE_WAY));
+    let to = "two rings";
+    compare("there and back", to, &mut pairs, rounds, |pair| Some(pair.trips(TRIPS)));
+    compare("one way, to the process", to, &mut pairs, rounds, |pair| Some(pair.down(ONE_WAY)));
+    compare("one way, from the process", to, &mut pairs, rounds, |pair| pair.up(ONE_WAY));
+}
+
+/// What a message costs that is large: nothing is copied, so nobody should see.
+fn sizes(rounds: usize) {
+    println!(
+        "\nmessages between core 1 and core 0 on a shared port, sent back in the slot that they came in; \
+         both spin, write and look at the first 64 bytes, or at those and the last 64; {rounds} \
+         interleaved rounds of {TRIPS} trips"
+    );
+    let blocks = ClassSize { slot_bytes: BLOCK_BYTES, slots: BLOCKS };
+    let pool = support::pool_with(&[blocks]);
+    let port =
+        |name, bytes, ends| -> Box<dyn Pair> { Box::new(Port::of_bytes(name, &pool, bytes, ends)) };
+    let (large, block) = (LARGE_SLOT_BYTES as usize, BLOCK_BYTES as usize);
+    let mut pairs = [
+        port("64 B", pairs::MESSAGE_BYTES, false),
+        port("16 KiB", large, false),
+        port("4 MiB", block, false),
+        port("16 KiB, both ends", large, true),
+        port("4 MiB, both ends", block, true),
+    ];
+    compare("there and back", "64 B", &mut pairs, rounds, |pair| Some(pair.trips(TRIPS)));
 }
 
 /// A dataplane that echoes by itself on its first listener, and through a port on its second.
@@ -307,6 +333,9 @@ fn main() {
     support::pin(1);
     if wants("queue") {
         queue(rounds * SHORT_ROUNDS);
+    }
+    if wants("sizes") {
+        sizes(rounds * SHORT_ROUNDS);
     }
     if wants("echo") {
         echo(rounds * SHORT_ROUNDS);

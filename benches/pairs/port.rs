@@ -22,6 +22,10 @@ pub struct Port {
     queue: Queue,
     pool: Mempool,
     process: Process,
+    /// Of a message; its first ones are written and looked at.
+    bytes: usize,
+    /// And its last ones as well.
+    ends: bool,
     /// Messages that the process was not told of.
     untold: u32,
 }
@@ -55,13 +59,27 @@ impl Port {
         let process = Process::start(0);
         process.hand_over(&Offer { grant, segment, pools, event, bells: vec![bell] }, theirs);
         queue.flush();
-        Self { name, queue, pool: pool.clone(), process, untold: 0 }
+        let (bytes, ends) = (MESSAGE_BYTES, false);
+        Self { name, queue, pool: pool.clone(), process, bytes, ends, untold: 0 }
+    }
+
+    /// The same for trips of messages of so many bytes, of which the first 64 are written and looked at,
+    /// and with `ends` the last.
+    pub fn of_bytes(name: &'static str, pool: &Mempool, bytes: usize, ends: bool) -> Self {
+        Self { bytes, ends, ..Self::start(name, pool, Trust::Shared) }
     }
 
     /// Sends one message; `false` when too much is lent.
     fn send(&mut self) -> bool {
-        let mut buf = self.pool.alloc(MESSAGE_BYTES).expect("the pool is large");
+        let mut buf = self.pool.alloc(self.bytes).expect("the pool is large");
         assert!(buf.append(&MESSAGE), "a slot holds a message");
+        if self.bytes > MESSAGE_BYTES {
+            buf.grow(self.bytes - MESSAGE_BYTES);
+        }
+        if self.ends {
+            let last = buf.bytes_mut().and_then(|bytes| bytes.last_chunk_mut());
+            *last.expect("nobody shares it") = MESSAGE;
+        }
         buf.set_conn(CONN);
         buf.set_kind(kind::DATA, 0);
         self.queue.send(buf, 0).is_ok()
@@ -71,7 +89,8 @@ impl Port {
     fn receive(&mut self) -> bool {
         match self.queue.receive() {
             Received::Message(buf, _) => {
-                assert!(*buf == MESSAGE, "it is not what was sent");
+                assert!(buf.len() == self.bytes && buf.starts_with(&MESSAGE), "it is another");
+                assert!(!self.ends || buf.ends_with(&MESSAGE), "its end is another");
                 self.untold += 1;
                 true
             }
@@ -109,7 +128,7 @@ impl Pair for Port {
 
     fn trips(&mut self, count: u64) -> f64 {
         let before = warm_up(count);
-        self.process.order("echo", before + count);
+        self.process.order(if self.ends { "ends" } else { "echo" }, before + count);
         (0..before).for_each(|_| self.trip());
         let start = Instant::now();
         (0..count).for_each(|_| self.trip());

@@ -90,7 +90,8 @@ impl Process {
         (&self.orders).read_exact(&mut [0]).expect("it attaches");
     }
 
-    /// `echo`, `take` or `give` so many messages; `serve` with a way to wait.
+    /// `echo`, `ends` (the same, and look at the end of each), `take` or `give` so many messages; `serve`
+    /// with a way to wait.
     pub fn order(&self, what: &str, how: impl std::fmt::Display) {
         (&self.orders).write_all(format!("{what} {how}\n").as_bytes()).expect("it lives");
     }
@@ -116,7 +117,8 @@ pub fn run(cpu: &str) {
         let (what, how) = order.split_once(' ').expect("two words");
         let count = how.parse().unwrap_or(0);
         match what {
-            "echo" => exchange(&mut port, count, |queue| echo(queue, u64::MAX)),
+            "echo" => exchange(&mut port, count, |queue| echo(queue, look)),
+            "ends" => exchange(&mut port, count, |queue| echo(queue, look_at_ends)),
             "take" => exchange(&mut port, count, take),
             "give" => {
                 let mut left = count;
@@ -161,19 +163,23 @@ fn exchange(port: &mut Attachment, count: u64, mut step: impl FnMut(&mut Queue) 
     }
 }
 
-/// Looks at the bytes of a message.
+/// Looks at the first bytes of a message.
 pub fn look(bytes: &[u8]) {
     let mut copy = [0; MESSAGE_BYTES];
-    copy.copy_from_slice(bytes);
+    copy.copy_from_slice(&bytes[..MESSAGE_BYTES]);
     std::hint::black_box(&copy);
 }
 
+/// Looks at the first and at the last bytes.
+fn look_at_ends(bytes: &[u8]) {
+    look(bytes);
+    look(&bytes[bytes.len() - MESSAGE_BYTES..]);
+}
+
 /// Sends messages back in the slots that they came in.
-fn echo(queue: &mut Queue, most: u64) -> u64 {
+fn echo(queue: &mut Queue, look: impl Fn(&[u8])) -> u64 {
     let mut done = 0;
-    while done < most
-        && let Some(message) = queue.receive()
-    {
+    while let Some(message) = queue.receive() {
         look(message.bytes());
         queue.send(message);
         done += 1;

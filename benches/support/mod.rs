@@ -63,12 +63,18 @@ pub fn lcore(
 
 /// The pool of one lcore, with the calling thread's caches as every lcore has them.
 pub fn pool() -> Mempool {
+    pool_with(&[])
+}
+
+/// The same with slots of further sizes, larger than its own.
+pub fn pool_with(larger: &[ClassSize]) -> Mempool {
     // Kept until the bench ends.
     std::mem::forget(CacheClaim::register());
     let sizes = [
         ClassSize { slot_bytes: SMALL_SLOT_BYTES, slots: SMALL_SLOTS },
         ClassSize { slot_bytes: LARGE_SLOT_BYTES, slots: LARGE_SLOTS },
     ];
+    let sizes = [&sizes, larger].concat();
     Mempool::create(&Request::new("bench", 0), &sizes, None).expect("a pool")
 }
 
