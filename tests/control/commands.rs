@@ -120,11 +120,13 @@ fn listeners_have_the_ports_that_the_kernel_picked() {
 
 #[test]
 fn pools_and_lcores_are_those_of_the_instance() {
-    let instance = Instance::start("pools");
+    let instance = Instance::with("pools", 1, &toml("[mempool]\nblocks = 3\n"));
     let pools = instance.json(&["pools"]);
     let sizes: Vec<_> =
         pools.as_array().unwrap().iter().map(|c| c["slot_bytes"].as_u64()).collect();
-    assert_eq!(sizes, [Some(2048), Some(16384)]);
+    assert_eq!(sizes, [Some(2048), Some(16384), Some(4 << 20)]);
+    assert_eq!((pools[2]["slots"].as_u64(), pools[2]["in_use"].as_u64()), (Some(3), Some(0)));
+    assert_eq!(instance.json(&["config", "get", "mempool.blocks"]), 3);
     assert!(pools[0]["in_use"].as_u64().unwrap() > 0, "some are lent to the kernel: {pools}");
     assert!(instance.text(&["pools"]).contains("slot_bytes"));
     let client = instance.running.connect();
