@@ -102,6 +102,24 @@ fn an_http_service_answers_the_same_however_its_request_is_cut() {
 }
 
 #[test]
+fn requests_that_arrive_in_one_block_are_all_answered() {
+    const REQUESTS: usize = 30_000;
+    let mut harness = http();
+    let conn = harness.open();
+    harness.receive(conn, GET);
+    let one = harness.take_sent(conn);
+    let request = mapping::Request { no_huge: true, ..mapping::Request::new("test", 0) };
+    let size = ClassSize { slot_bytes: BLOCK_BYTES, slots: 1 };
+    let pool = Mempool::create(&request, &[size], None).unwrap();
+    let mut block = pool.alloc(1).unwrap();
+    assert!(block.append(&GET.repeat(REQUESTS)));
+    harness.receive_buf(conn, block);
+    assert!(harness.sent(conn) == one.repeat(REQUESTS));
+    assert_eq!(pool.missing(), 0);
+    harness.finish();
+}
+
+#[test]
 fn a_head_that_takes_too_long_is_closed_by_the_clock_of_the_harness() {
     let mut harness = http();
     let conn = harness.open();

@@ -106,6 +106,20 @@ fn what_a_smaller_slot_holds_takes_no_block() {
 }
 
 #[test]
+fn the_only_block_comes_home_with_the_end_of_who_had_it() {
+    let server = start("raw", 1);
+    for _ in 0..3 {
+        let mut program = Program::attach(&server, "app", Trust::Shared);
+        let held = block(&mut program.port.queues()[0], ConnId::NONE, BYTES);
+        let Program { port, kept } = program;
+        drop(kept);
+        wait_until(|| server.plane().ports().list()[0].1.is_none());
+        drop((held, port));
+    }
+    server.drain();
+}
+
+#[test]
 fn a_client_that_reads_slowly_gets_all_of_a_block_and_one_that_does_not_is_given_up() {
     let start = Start::new().listener("raw", "").limited("handler = \"port:app\"");
     let start = start.limited("write_timeout_ms = 1000");
