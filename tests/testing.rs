@@ -113,9 +113,13 @@ fn requests_that_arrive_in_one_block_are_all_answered() {
     let pool = Mempool::create(&request, &[size], None).unwrap();
     let mut block = pool.alloc(1).unwrap();
     assert!(block.append(&GET.repeat(REQUESTS)));
+    let (half, rest) = GET.split_at(10);
+    assert!(block.append(half));
     harness.receive_buf(conn, block);
-    assert!(harness.sent(conn) == one.repeat(REQUESTS));
-    assert_eq!(pool.missing(), 0);
+    assert!(harness.take_sent(conn) == one.repeat(REQUESTS));
+    assert_eq!(pool.missing(), 0, "half a head holds no block");
+    harness.receive(conn, rest);
+    assert!(harness.sent(conn) == one);
     harness.finish();
 }
 

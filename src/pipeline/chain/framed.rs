@@ -102,7 +102,7 @@ impl<F: Framing> Framed<F> {
             Ok(()) => {}
             Err(NoRoom::ForNow) => {
                 let session = self.sessions.get_mut(part.conn()).expect("the caller saw it");
-                session.stash = self.stashes.put(part);
+                session.stash = self.stashes.put(cx, part);
                 return Step::Stalled(buf);
             }
             Err(NoRoom::ForGood) => return self.give_up(cx, buf, output),
@@ -131,7 +131,7 @@ impl<F: Framing> Framed<F> {
             return self.give_up(cx, part, output);
         }
         let session = self.sessions.get_mut(part.conn()).expect("the caller saw it");
-        session.stash = self.stashes.put(part);
+        session.stash = self.stashes.put(cx, part);
         Step::Done
     }
 

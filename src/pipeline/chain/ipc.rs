@@ -127,7 +127,7 @@ impl Ipc {
                 Ok(())
             }
             Err(NoRoom::ForNow) => {
-                session.stash = self.stashes.put(part);
+                session.stash = self.stashes.put(cx, part);
                 Err(buf)
             }
             Err(NoRoom::ForGood) => {
@@ -155,7 +155,7 @@ impl Ipc {
             }
             Ok(None) if self.stashes.has_room() => {
                 let session = self.sessions.get_mut(conn).expect("the caller saw it");
-                session.stash = self.stashes.put(bytes);
+                session.stash = self.stashes.put(cx, bytes);
             }
             Ok(None) => self.fault(cx, conn, Fault::Busy, Some(bytes), output),
             Err(fault) => self.fault(cx, conn, fault, Some(bytes), output),

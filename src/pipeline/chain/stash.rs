@@ -2,7 +2,7 @@
 //! that no reply can then have.
 
 use crate::counters::Counter;
-use crate::limits::SMALL_SLOT_BYTES;
+use crate::limits::{LARGE_SLOT_BYTES, SMALL_SLOT_BYTES};
 use crate::mem::Buf;
 use crate::pipeline::Cx;
 
@@ -77,8 +77,9 @@ impl Stashes {
         Ok(())
     }
 
-    /// Keeps `buf`; the caller has seen that there is room.
-    pub fn put(&mut self, buf: Buf) -> StashId {
+    /// Keeps `buf`, or a copy of it where that spares a block; the caller has seen that there is room.
+    pub fn put(&mut self, cx: &Cx, buf: Buf) -> StashId {
+        let buf = if buf.capacity() > LARGE_SLOT_BYTES as usize { spare(cx, buf) } else { buf };
         let index = self.free.pop().expect("room was checked");
         self.held_large += u32::from(is_large(&buf));
         self.bufs[index as usize] = Some(buf);
@@ -93,6 +94,20 @@ impl Stashes {
         self.free.push(index);
         Some(buf)
     }
+}
+
+/// What of a block waits for the rest, in a slot of its own size where there is one: of blocks there are
+/// few.
+#[cold]
+fn spare(cx: &Cx, buf: Buf) -> Buf {
+    let smaller = (buf.len() <= LARGE_SLOT_BYTES as usize).then(|| cx.alloc(buf.len(), buf.conn()));
+    let Some(Some(mut copy)) = smaller else { return buf };
+    let fits = copy.append(&buf);
+    assert!(fits, "the slot was allocated for it");
+    copy.set_message(buf.message());
+    copy.set_kind(buf.kind(), buf.meta());
+    cx.counters.add(Counter::HeadBytesCopied, buf.len() as u64);
+    copy
 }
 
 /// How many of the next bytes go behind the first `seen`, of at most `most`: no more than a small slot

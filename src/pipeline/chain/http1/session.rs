@@ -178,7 +178,7 @@ impl Session {
         if self.lifecycle.inbound() != Inbound::First {
             self.since = Stamp::of(cx.now);
         }
-        self.stash = stashes.put(buf);
+        self.stash = stashes.put(cx, buf);
         self.lifecycle.parse().part();
         Step::Done
     }
@@ -201,7 +201,7 @@ impl Session {
         match stashes.join(cx, &mut stash, &buf[..wanted]) {
             Ok(()) => {}
             Err(NoRoom::ForNow) => {
-                self.stash = stashes.put(stash);
+                self.stash = stashes.put(cx, stash);
                 return Step::Stalled(buf);
             }
             Err(NoRoom::ForGood) => return self.refuse(cx, UNAVAILABLE, buf, output),
@@ -217,7 +217,7 @@ impl Session {
                 }
             }
             Ok(None) => {
-                self.stash = stashes.put(stash);
+                self.stash = stashes.put(cx, stash);
                 self.lifecycle.parse().part();
                 let mut rest = buf;
                 rest.advance(wanted);
@@ -344,7 +344,7 @@ impl Session {
             None => cx.alloc(1, conn).ok_or(NoRoom::ForNow)?,
         };
         let joined = stashes.join(cx, &mut stash, lines);
-        self.stash = stashes.put(stash);
+        self.stash = stashes.put(cx, stash);
         joined
     }
 
