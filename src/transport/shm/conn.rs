@@ -24,7 +24,7 @@ pub struct Conn {
     /// The number by which the process wanted it, until it is told that it has it.
     pub greeting: Option<u32>,
     /// Bytes in `tx`.
-    pub tx_bytes: u32,
+    pub tx_bytes: u64,
     /// Bufs in `tx`.
     pub tx_bufs: u32,
     /// What the process is still to get, oldest first.
@@ -103,17 +103,17 @@ impl Conn {
     /// Whether enough waits for the process to stop receiving from it.
     #[inline]
     pub fn is_laden(&self) -> bool {
-        self.tx_bytes > TX_HIGH_BYTES || self.tx_bufs > TX_HIGH_BUFS
+        self.tx_bytes > TX_HIGH_BYTES.into() || self.tx_bufs > TX_HIGH_BUFS
     }
 
     /// Whether so much waits that nobody but those who answer it may queue more.
     pub fn is_full(&self) -> bool {
-        self.tx_bytes > TX_PUSHED_BYTES_MAX || self.tx_bufs > TX_PUSHED_BUFS_MAX
+        self.tx_bytes > TX_PUSHED_BYTES_MAX.into() || self.tx_bufs > TX_PUSHED_BUFS_MAX
     }
 
     /// Whether little enough waits to receive again.
     #[inline]
     pub fn is_light(&self) -> bool {
-        self.tx_bytes <= TX_HIGH_BYTES / 2 && self.tx_bufs <= TX_HIGH_BUFS / 2
+        self.tx_bytes <= u64::from(TX_HIGH_BYTES / 2) && self.tx_bufs <= TX_HIGH_BUFS / 2
     }
 }

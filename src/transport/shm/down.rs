@@ -35,7 +35,7 @@ impl Shm {
             settle(io, &buf, false);
             return Ok(());
         }
-        let bytes = buf.len() as u32;
+        let bytes = buf.len() as u64;
         self.tx.push(&mut conn.tx, buf)?;
         conn.tx_bytes += bytes;
         conn.tx_bufs += 1;
@@ -158,17 +158,19 @@ impl Shm {
                 return Sent::Enough;
             }
             let mut buf = self.tx.pop(&mut conn.tx).expect("it was just seen");
-            let bytes = buf.len();
+            let bytes = buf.len() as u64;
             buf.set_kind(kind::DATA, 0);
             if let Err(buf) = queue.send(buf, 0) {
+                // Of one that is larger than the process's slots some may have gone.
+                conn.tx_bytes -= bytes - buf.len() as u64;
                 let back = self.tx.push_front(&mut conn.tx, buf);
                 assert!(back.is_ok(), "it was just popped");
                 return Sent::Full;
             }
-            conn.tx_bytes -= bytes as u32;
+            conn.tx_bytes -= bytes;
             conn.tx_bufs -= 1;
             io.counters.add(Counter::TxBufs, 1);
-            io.counters.add(Counter::TxBytes, bytes as u64);
+            io.counters.add(Counter::TxBytes, bytes);
         }
         Sent::All
     }
