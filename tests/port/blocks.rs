@@ -11,6 +11,7 @@ use ringway::mem::{ConnId, Trust, kind};
 use ringway::pipeline::chain::http1::HEAD;
 
 use crate::common::{Server, Start, pattern, wait_until};
+use crate::peer::Stream;
 use crate::program::{Program, echo};
 
 const BYTES: usize = BLOCK_BYTES as usize;
@@ -267,5 +268,81 @@ fn a_body_goes_on_in_blocks() {
         assert!(client.join().unwrap() == parts.concat());
     });
     drop(program);
+    server.drain();
+}
+
+/// A listener whose peer is a process, and whose handler is another.
+fn pipe() -> Server {
+    let start = Start::new().peer("feed", "raw").limited("handler = \"port:app\"");
+    start.tables("[mempool]\nblocks = 8\n").start()
+}
+
+#[test]
+fn a_block_goes_through_a_pipe_whole_and_in_pieces_to_who_has_no_such_slots() {
+    for (trust, copies) in [(Trust::Shared, 0), (Trust::Isolated, 2)] {
+        let server = pipe();
+        let mut app = Program::attach(&server, "app", trust);
+        let mut largest = 0;
+        thread::scope(|scope| {
+            let feeding = scope.spawn(|| {
+                let mut feed = Program::attach(&server, "feed", Trust::Shared);
+                let mut stream = Stream::open(&mut feed).unwrap();
+                let queue = &mut feed.port.queues()[0];
+                for round in 0..3 {
+                    let sent = pattern(round, BYTES);
+                    let mut message = queue.alloc(stream.conn, BYTES);
+                    while message.is_none() {
+                        stream.pump(queue);
+                        message = queue.alloc(stream.conn, BYTES);
+                    }
+                    let mut message = message.unwrap();
+                    assert!(message.append(&sent));
+                    queue.send(message);
+                    while stream.heard.len() < BYTES {
+                        stream.pump(queue);
+                        thread::yield_now();
+                    }
+                    assert!(std::mem::take(&mut stream.heard) == sent);
+                }
+            });
+            let answer = |queue: &mut Queue, message: Message| {
+                largest = largest.max(message.bytes().len());
+                echo(queue, message);
+            };
+            app.serve(answer, || feeding.is_finished());
+            feeding.join().unwrap();
+        });
+        assert_eq!(largest, if trust == Trust::Shared { BYTES } else { LARGE });
+        assert_eq!(server.count(Counter::CopiedBytes), copies * 3 * BYTES as u64);
+        drop(app);
+        server.wait_for_no_connections();
+        server.drain();
+    }
+}
+
+#[test]
+fn an_isolated_peer_hears_blocks_in_pieces_and_goes_on() {
+    let server = pipe();
+    let mut app = Program::attach(&server, "app", Trust::Shared);
+    let sent = pattern(4, BYTES);
+    thread::scope(|scope| {
+        let feeding = scope.spawn(|| {
+            let mut feed = Program::attach(&server, "feed", Trust::Isolated);
+            let mut stream = Stream::open(&mut feed).unwrap();
+            for _ in 0..3 {
+                stream.talk(&mut feed, b"go", |stream| stream.heard.len() == BYTES);
+                assert!(std::mem::take(&mut stream.heard) == sent);
+            }
+        });
+        let answer = |queue: &mut Queue, message: Message| {
+            if message.kind == kind::DATA {
+                send(queue, message.conn, &sent);
+            }
+        };
+        app.serve(answer, || feeding.is_finished());
+        feeding.join().unwrap();
+    });
+    drop(app);
+    server.wait_for_no_connections();
     server.drain();
 }
