@@ -2,8 +2,9 @@
 
 use super::http::Request;
 use crate::mem::{ConnId, Lent};
-use crate::pipeline::chain::http1::HEAD;
+use crate::pipeline::chain::http1::{HEAD, TRAILERS};
 use crate::port::{ResponseMeta, kind};
+use crate::proto::http1::{self, Headers};
 
 /// What passes through a port: something about a connection, with bytes or without. One that is
 /// dropped gives its slot back at the next [`Queue::flush`](super::Queue::flush).
@@ -87,6 +88,12 @@ impl Message {
     #[inline]
     pub fn request(&self) -> Option<Request<'_>> {
         (self.kind == HEAD).then(|| Request::new(self.bytes(), self.meta))
+    }
+
+    /// The trailer fields of a request's body, which come before its last part; `None`: it is something
+    /// else.
+    pub fn trailers(&self) -> Option<Headers<'_>> {
+        (self.kind == TRAILERS).then(|| http1::field_lines(self.bytes()))
     }
 
     /// Makes it the response to `request`: its bytes are `fields_bytes` of field lines, and then the

@@ -5,10 +5,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bodies;
 mod hostile;
 mod http;
 mod life;
 mod peer;
+mod pipelining;
 mod program;
 mod raw;
 mod review;

@@ -1,0 +1,563 @@
+//! Requests of one connection that are with a program at the same time.
+
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ringway::attach::{Message, Queue};
+use ringway::counters::Counter;
+use ringway::limits::PORT_AHEAD_MAX;
+use ringway::mem::{Trust, kind};
+use ringway::pipeline::chain::http1::HEAD;
+
+use crate::common::{Client, Server, Start, wait_until};
+use crate::program::Program;
+
+/// A listener with a port, and one without.
+fn start(settings: &str) -> Server {
+    let start = Start::new().listener("http", settings).limited("handler = \"port:app\"");
+    start.listener("http", "").start()
+}
+
+fn get(target: impl std::fmt::Display) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// The target of a request.
+fn target(head: &Message) -> String {
+    let request = head.request().expect("a head");
+    String::from_utf8(request.target().to_vec()).unwrap()
+}
+
+/// Takes heads until there are `count`.
+fn take(program: &mut Program, heads: &mut Vec<Message>, count: usize) {
+    wait_until(|| {
+        pump(program, heads);
+        heads.len() >= count
+    });
+}
+
+fn pump(program: &mut Program, into: &mut Vec<Message>) {
+    for queue in program.port.queues() {
+        while let Some(message) = queue.receive() {
+            into.push(message);
+        }
+        queue.flush();
+    }
+}
+
+/// What comes within a while in which all that can come has.
+fn settle(program: &mut Program, heads: &mut Vec<Message>) {
+    let end = Instant::now() + Duration::from_millis(200);
+    while Instant::now() < end {
+        pump(program, heads);
+        thread::yield_now();
+    }
+}
+
+fn answer(program: &mut Program, head: &Message) {
+    let body = target(head);
+    program.port.queues()[0].respond(head, 200, "", body.as_bytes());
+    program.port.queues()[0].flush();
+}
+
+fn begin(queue: &mut Queue, head: &Message) {
+    let mut response = Message::marker(head.conn, 0);
+    response.respond(head, 200, 0, false);
+    queue.send(response);
+}
+
+/// The body of the next response, which comes in chunks.
+fn chunked(client: &mut Client) -> Vec<u8> {
+    assert_eq!(client.head().field("transfer-encoding"), Some("chunked"));
+    let mut body = Vec::new();
+    loop {
+        let size = usize::from_str_radix(&client.line(), 16).unwrap();
+        body.extend(client.receive(size));
+        assert_eq!(client.receive(2), b"\r\n");
+        if size == 0 {
+            return body;
+        }
+    }
+}
+
+#[test]
+fn as_many_as_the_limit_are_with_the_program_and_their_answers_come_in_order() {
+    for trust in [Trust::Shared, Trust::Isolated] {
+        let server = start("");
+        let mut program = Program::attach(&server, "app", trust);
+        let mut client = server.connect();
+        let all = PORT_AHEAD_MAX as usize + 20;
+        client.send((0..all).map(|n| get(format!("/{n}"))).collect::<String>());
+        let mut heads = Vec::new();
+        let most = PORT_AHEAD_MAX as usize + 1; // the first has its turn
+        take(&mut program, &mut heads, most);
+        settle(&mut program, &mut heads);
+        assert_eq!(heads.len(), most);
+        for (n, head) in heads.iter().enumerate() {
+            assert_eq!(target(head), format!("/{n}"));
+        }
+        for head in heads.drain(..).rev() {
+            answer(&mut program, &head);
+        }
+        take(&mut program, &mut heads, all - most);
+        for head in heads.drain(..).rev() {
+            answer(&mut program, &head);
+        }
+        for n in 0..all {
+            assert_eq!(client.response().body, format!("/{n}").into_bytes());
+        }
+        drop((client, program));
+        server.drain();
+    }
+}
+
+#[test]
+fn a_pipeline_without_end_is_never_short_of_requests_ahead() {
+    let server = start("");
+    let mut program = Program::attach(&server, "app", Trust::Shared);
+    let mut client = server.connect();
+    const ALL: usize = 2000;
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let mut writer = client.stream().try_clone().unwrap();
+            let sender = scope.spawn(move || {
+                let bytes = (0..ALL).map(|n| get(format!("/{n}"))).collect::<String>();
+                std::io::Write::write_all(&mut writer, bytes.as_bytes()).unwrap();
+            });
+            for n in 0..ALL {
+                assert_eq!(client.response().body, format!("/{n}").into_bytes());
+            }
+            sender.join().unwrap();
+        });
+        let (mut heads, mut answered, mut deepest) = (Vec::new(), 0, 0);
+        while answered < ALL {
+            pump(&mut program, &mut heads);
+            deepest = deepest.max(heads.len());
+            // Behind the first, there are more while more than one is left.
+            if heads.len() > 1 || answered + 1 == ALL {
+                let head = heads.pop().expect("a head");
+                answer(&mut program, &head);
+                heads.drain(..).for_each(|head| answer(&mut program, &head));
+                answered = ALL.min(answered + 1);
+            }
+            if asked.is_finished() {
+                break;
+            }
+        }
+        asked.join().unwrap();
+        assert!(deepest > 1);
+    });
+    drop((client, program));
+    server.drain();
+}
+
+#[test]
+fn what_is_not_safe_or_has_a_body_is_with_the_program_alone() {
+    let server = start("");
+    let mut program = Program::attach(&server, "app", Trust::Shared);
+    let mut client = server.connect();
+    let head = |line: &str, fields: &str| format!("{line} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let mut stream = [get("/0"), head("HEAD /1", ""), head("DELETE /2", ""), get("/3")].concat();
+    stream += &head("POST /4", "Content-Length: 0\r\n");
+    stream += &(head("GET /5", "Content-Length: 3\r\n") + "abc");
+    stream += &(get("/6") + &head("OPTIONS /7", "") + &head("CONNECT a:8", "") + &get("/9"));
+    client.send(stream);
+    let together: [&[&str]; 7] =
+        [&["/0", "/1"], &["/2"], &["/3"], &["/4"], &["/5"], &["/6", "/7"], &["a:8"]];
+    for expected in together {
+        let mut messages = Vec::new();
+        settle(&mut program, &mut messages);
+        messages.retain(|message| message.kind == HEAD);
+        assert_eq!(messages.iter().map(target).collect::<Vec<_>>(), expected);
+        messages.iter().rev().for_each(|head| answer(&mut program, head));
+    }
+    for n in [0, 1, 2, 3, 4, 5, 6, 7] {
+        let response = if n == 1 { client.head() } else { client.response() };
+        let length = (if n == 1 { 2 } else { response.body.len() }).to_string();
+        assert_eq!((response.status(), response.field("content-length")), (200, Some(&*length)));
+    }
+    drop((client, program));
+    server.stop();
+}
+
+#[test]
+fn a_program_that_dies_leaves_each_request_an_answer_and_what_was_answered_its_own() {
+    for trust in [Trust::Shared, Trust::Isolated] {
+        let server = start("");
+        let mut program = Program::attach(&server, "app", trust);
+        let mut client = server.connect();
+        client.send((0..10).map(|n| get(format!("/{n}"))).collect::<String>());
+        let mut heads = Vec::new();
+        take(&mut program, &mut heads, 10);
+        answer(&mut program, &heads[3]);
+        answer(&mut program, &heads[7]);
+        // A stream that was begun, and whose turn had not come, has not been seen by anybody.
+        begin(&mut program.port.queues()[0], &heads[5]);
+        program.port.queues()[0].flush();
+        thread::sleep(Duration::from_millis(100));
+        drop((heads, program));
+        for n in 0..10 {
+            let response = client.response();
+            let expected = if matches!(n, 3 | 7) { 200 } else { 502 };
+            assert_eq!(response.status(), expected, "{n}");
+        }
+        assert_eq!(client.get("/").status(), 503, "and the connection goes on");
+        drop(client);
+        server.drain();
+    }
+}
+
+#[test]
+fn each_request_has_its_own_time_from_its_turn_on() {
+    let server = start("answer_timeout_ms = 200");
+    let mut program = Program::attach(&server, "app", Trust::Shared);
+    let mut client = server.connect();
+    client.send((0..4).map(|n| get(format!("/{n}"))).collect::<String>());
+    let mut heads = Vec::new();
+    take(&mut program, &mut heads, 4);
+    answer(&mut program, &heads[2]);
+    for expected in [504, 504, 200, 504] {
+        assert_eq!(client.response().status(), expected);
+    }
+    let mut closed = Vec::new();
+    take(&mut program, &mut closed, 3);
+    let numbers = |of: &[Message]| of.iter().map(|m| m.number).collect::<Vec<_>>();
+    assert!(closed.iter().all(|message| message.kind == kind::CLOSED));
+    assert_eq!(numbers(&closed), [heads[0].number, heads[1].number, heads[3].number]);
+    assert_eq!(server.count(Counter::Timeouts), 3);
+    // What it says of them too late is for nobody, and harms nobody.
+    answer(&mut program, &heads[0]);
+    client.send(get("/next"));
+    let mut next = Vec::new();
+    take(&mut program, &mut next, 1);
+    answer(&mut program, &next[0]);
+    assert_eq!(client.response().body, b"/next");
+    drop((client, program, heads, closed, next));
+    server.drain();
+}
+
+#[test]
+fn a_broken_rule_and_the_end_of_a_peer_are_heard_behind_the_answers() {
+    for broken in [true, false] {
+        let server = start("");
+        let mut program = Program::attach(&server, "app", Trust::Shared);
+        let mut client = server.connect();
+        client.send((0..5).map(|n| get(format!("/{n}"))).collect::<String>());
+        if broken {
+            client.send("GET / HTTP/1.1\r\n\r\n");
+        } else {
+            client.finish();
+        }
+        let mut heads = Vec::new();
+        take(&mut program, &mut heads, 5);
+        thread::sleep(Duration::from_millis(50));
+        heads.iter().rev().for_each(|head| answer(&mut program, head));
+        for n in 0..5 {
+            assert_eq!(client.response().body, format!("/{n}").into_bytes());
+        }
+        if broken {
+            assert_eq!(client.response().status(), 400);
+        }
+        client.wait_for_the_end();
+        drop((client, program, heads));
+        server.drain();
+    }
+}
+
+#[test]
+fn a_request_that_closes_and_one_of_http_1_0_are_the_last_that_are_answered() {
+    for last in
+        ["GET /2 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "GET /2 HTTP/1.0\r\n\r\n"]
+    {
+        let server = start("");
+        let mut program = Program::attach(&server, "app", Trust::Shared);
+        let mut client = server.connect();
+        client.send(get("/0") + &get("/1") + last + &get("/3"));
+        let mut heads = Vec::new();
+        take(&mut program, &mut heads, 3);
+        settle(&mut program, &mut heads);
+        assert_eq!(heads.len(), 3);
+        heads.iter().rev().for_each(|head| answer(&mut program, head));
+        for n in 0..3 {
+            let response = client.response();
+            assert_eq!(response.body, format!("/{n}").into_bytes());
+            assert_eq!(response.field("connection"), (n == 2).then_some("close"));
+        }
+        client.wait_for_the_end();
+        drop((client, program, heads));
+        server.drain();
+    }
+}
+
+#[test]
+fn a_peer_that_resets_takes_its_requests_along_and_what_came_early_goes_home() {
+    for trust in [Trust::Shared, Trust::Isolated] {
+        let server = start("");
+        let mut program = Program::attach(&server, "app", trust);
+        let mut client = server.connect();
+        client.send((0..10).map(|n| get(format!("/{n}"))).collect::<String>());
+        let mut heads = Vec::new();
+        take(&mut program, &mut heads, 10);
+        answer(&mut program, &heads[4]);
+        begin(&mut program.port.queues()[0], &heads[5]);
+        program.port.queues()[0].flush();
+        thread::sleep(Duration::from_millis(50));
+        client.reset();
+        let mut closed = Vec::new();
+        take(&mut program, &mut closed, 9);
+        assert!(closed.iter().all(|message| message.kind == kind::CLOSED));
+        assert!(closed.iter().all(|message| message.number != heads[4].number));
+        server.wait_for_no_connections();
+        drop((program, heads, closed));
+        server.drain();
+    }
+}
+
+#[test]
+fn a_response_that_streams_ahead_of_its_turn_costs_no_other_its_slots() {
+    for trust in [Trust::Shared, Trust::Isolated] {
+        let server = start("");
+        let mut program = Program::attach(&server, "app", trust);
+        let mut client = server.connect();
+        client.send(get("/slow") + &get("/stream") + &get("/behind"));
+        let mut heads = Vec::new();
+        take(&mut program, &mut heads, 3);
+        answer(&mut program, &heads[2]);
+        begin(&mut program.port.queues()[0], &heads[1]);
+        let (mut sent, mut refused) = (0, false);
+        let mut send = |program: &mut Program, sent: &mut u32, all: bool| {
+            let queue = &mut program.port.queues()[0];
+            while *sent < 400
+                && let Some(mut part) = if all {
+                    queue.alloc(heads[1].conn, 1000)
+                } else {
+                    queue.alloc_for(&heads[1], 1000)
+                }
+            {
+                assert!(part.append(&[*sent as u8; 1000]));
+                *sent += 1;
+                part.part_of(&heads[1], *sent == 400);
+                queue.send(part);
+            }
+            refused |= *sent < 400;
+            queue.flush();
+        };
+        // As much as a program is to make ahead, and then some more.
+        send(&mut program, &mut sent, false);
+        assert!(sent < 64, "{sent} parts ahead");
+        for _ in 0..20 {
+            send(&mut program, &mut sent, true);
+            thread::sleep(Duration::from_millis(2));
+            assert!(program.port.queues()[0].receive().is_none());
+        }
+        let mut beside = server.connect();
+        beside.send(get("/beside"));
+        let mut other = Vec::new();
+        take(&mut program, &mut other, 1);
+        answer(&mut program, &other[0]);
+        assert_eq!(beside.response().body, b"/beside");
+        answer(&mut program, &heads[0]);
+        thread::scope(|scope| {
+            let read = scope.spawn(|| {
+                assert_eq!(client.response().body, b"/slow");
+                let body = chunked(&mut client);
+                assert_eq!(client.response().body, b"/behind");
+                body
+            });
+            while !read.is_finished() {
+                assert!(program.port.queues()[0].receive().is_none());
+                send(&mut program, &mut sent, false);
+            }
+            let body = read.join().unwrap();
+            assert!(body.chunks(1000).enumerate().all(|(n, part)| part == [n as u8; 1000]));
+            assert_eq!(body.len(), 400_000);
+        });
+        assert!(refused);
+        drop((client, beside, program, heads, other));
+        server.drain();
+    }
+}
+
+#[test]
+fn a_connection_that_the_program_gives_up_ahead_of_its_turn_ends_in_its_turn() {
+    for word in [kind::ABORT, kind::CLOSE] {
+        let server = start("");
+        let mut program = Program::attach(&server, "app", Trust::Shared);
+        let mut client = server.connect();
+        client.send((0..4).map(|n| get(format!("/{n}"))).collect::<String>());
+        let mut heads = Vec::new();
+        take(&mut program, &mut heads, 4);
+        let mut end = Message::marker(heads[1].conn, word);
+        end.number = heads[1].number;
+        program.port.queues()[0].send(end);
+        answer(&mut program, &heads[2]);
+        thread::sleep(Duration::from_millis(50));
+        answer(&mut program, &heads[0]);
+        let mut rest = Vec::new();
+        // What was sent before a cut may be lost with it.
+        let _ = (&mut client.stream()).read_to_end(&mut rest);
+        let text = String::from_utf8(rest).unwrap();
+        assert!(text.is_empty() || text.ends_with("/0") && text.matches("HTTP").count() == 1);
+        let mut closed = Vec::new();
+        take(&mut program, &mut closed, 1);
+        assert_eq!((closed[0].kind, closed[0].number), (kind::CLOSED, heads[3].number));
+        drop((client, program, heads, closed));
+        server.drain();
+    }
+}
+
+#[test]
+fn a_dataplane_that_drains_waits_for_the_answers_to_a_pipeline() {
+    let server = start("");
+    let mut program = Program::attach(&server, "app", Trust::Shared);
+    let mut client = server.connect();
+    client.send((0..6).map(|n| get(format!("/{n}"))).collect::<String>());
+    let mut heads = Vec::new();
+    take(&mut program, &mut heads, 6);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..6 {
+                assert_eq!(client.response().body, format!("/{n}").into_bytes());
+            }
+            client.wait_for_the_end();
+        });
+        let drained = scope.spawn(|| server.drain());
+        thread::sleep(Duration::from_millis(100));
+        heads.drain(..).rev().for_each(|head| answer(&mut program, &head));
+        drained.join().unwrap();
+    });
+}
+
+/// A generator that a seed begins (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
+
+/// One request of the random test: its bytes, and what the oracle knows of its answer.
+fn request(random: &mut Random, n: usize) -> (String, String, &'static str) {
+    let size = random.below(4000);
+    let fields = format!("Host: a\r\nX-Fill: {}\r\n", "x".repeat(random.below(400)));
+    let body = "b".repeat(random.below(3000));
+    let (line, body, form) = match random.below(8) {
+        0 => (format!("HEAD /whole/{n}/{size}"), None, "head"),
+        1 => (format!("POST /whole/{n}/{size}"), Some(body), "whole"),
+        2 => (format!("DELETE /whole/{n}/{size}"), None, "whole"),
+        3 | 4 => (format!("GET /parts/{n}/{size}"), None, "parts"),
+        _ => (format!("GET /whole/{n}/{size}"), None, "whole"),
+    };
+    let length =
+        body.as_ref().map_or(String::new(), |b| format!("Content-Length: {}\r\n", b.len()));
+    let bytes = format!("{line} HTTP/1.1\r\n{fields}{length}\r\n{}", body.unwrap_or_default());
+    (bytes, text_of(n, size), form)
+}
+
+fn text_of(n: usize, size: usize) -> String {
+    format!("{n}:{}", "y".repeat(size))
+}
+
+/// What the program has in its hands: a request, and what of its answer is still to be sent.
+struct Hand {
+    head: Message,
+    text: String,
+    begun: bool,
+}
+
+impl Hand {
+    fn of(head: Message) -> Self {
+        let words: Vec<String> = target(&head).split('/').map(str::to_owned).collect();
+        let text = text_of(words[2].parse().unwrap(), words[3].parse().unwrap());
+        Self { head, text, begun: false }
+    }
+
+    /// Says something more of the answer; whether it is whole then.
+    fn go_on(&mut self, queue: &mut Queue, random: &mut Random) -> bool {
+        if target(&self.head).starts_with("/whole") {
+            queue.respond(&self.head, 200, "X: y\r\n", self.text.as_bytes());
+            return true;
+        }
+        if !self.begun {
+            self.begun = true;
+            begin(queue, &self.head);
+            return false;
+        }
+        let bytes = (1 + random.below(700)).min(self.text.len());
+        let Some(mut part) = queue.alloc_for(&self.head, bytes) else { return false };
+        assert!(part.append(&self.text.as_bytes()[..bytes]));
+        self.text.drain(..bytes);
+        part.part_of(&self.head, self.text.is_empty());
+        queue.send(part);
+        self.text.is_empty()
+    }
+}
+
+#[test]
+fn whatever_order_a_program_answers_in_each_peer_reads_what_an_oracle_knows() {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    let now = || std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
+    let seed = seed.unwrap_or_else(now) | 1;
+    println!("SEED={seed}");
+    for (round, trust) in [Trust::Shared, Trust::Isolated].into_iter().enumerate() {
+        let mut random = Random(seed.wrapping_add(2 * round as u64));
+        let server = start("");
+        let mut program = Program::attach(&server, "app", trust);
+        let scripts: Vec<Vec<_>> = (0..6)
+            .map(|_| (0..1 + random.below(120)).map(|n| request(&mut random, n)).collect())
+            .collect();
+        thread::scope(|scope| {
+            let clients: Vec<_> = scripts
+                .iter()
+                .map(|script| scope.spawn(|| play(&mut server.connect(), script)))
+                .collect();
+            let mut hands: Vec<Hand> = Vec::new();
+            while !clients.iter().all(|client| client.is_finished()) {
+                let mut came = Vec::new();
+                pump(&mut program, &mut came);
+                came.retain(|message| message.kind == HEAD);
+                hands.extend(came.into_iter().map(Hand::of));
+                let queue = &mut program.port.queues()[0];
+                for _ in 0..random.below(8) {
+                    let Some(bound) = Some(hands.len()).filter(|len| *len > 0) else { break };
+                    let index = random.below(bound);
+                    if hands[index].go_on(queue, &mut random) {
+                        hands.swap_remove(index);
+                    }
+                }
+                queue.flush();
+                thread::yield_now();
+            }
+            clients.into_iter().for_each(|client| client.join().unwrap());
+        });
+        assert_eq!(server.count(Counter::PortFaults), 0);
+        drop(program);
+        server.drain();
+    }
+}
+
+/// Sends all requests in one go, and compares what comes with what the oracle knows.
+fn play(client: &mut Client, script: &[(String, String, &'static str)]) {
+    let mut writer = client.stream().try_clone().unwrap();
+    let bytes: String = script.iter().map(|(bytes, ..)| bytes.as_str()).collect();
+    thread::scope(|scope| {
+        scope.spawn(move || std::io::Write::write_all(&mut writer, bytes.as_bytes()).unwrap());
+        for (n, (_, text, form)) in script.iter().enumerate() {
+            let body = match *form {
+                "parts" => chunked(client),
+                "head" => {
+                    let length = client.head().field("content-length").unwrap().to_owned();
+                    assert_eq!(length, text.len().to_string(), "{n}");
+                    continue;
+                }
+                _ => client.response().body,
+            };
+            assert!(body == text.as_bytes(), "{n}: {}", String::from_utf8_lossy(&body));
+        }
+    });
+}
