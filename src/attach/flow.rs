@@ -81,6 +81,7 @@ impl Flows {
 }
 
 /// What becomes of a message that is to be sent.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It may go.
     Goes,
@@ -262,5 +263,115 @@ impl Flow {
         let message = self.backlog.pop_front()?;
         self.count(&message);
         Some(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONN: ConnId = ConnId::new(0, 3, 7);
+
+    fn part(number: u32, last: bool) -> Message {
+        let mut part = Message::marker(CONN, kind::BODY);
+        (part.number, part.meta) = (number, u32::from(last));
+        part
+    }
+
+    fn response(number: u32, whole: bool) -> Message {
+        let mut response = Message::marker(CONN, kind::RESPONSE);
+        response.number = number;
+        response.meta = ResponseMeta { status: 200, whole, fields_bytes: 0 }.to_meta();
+        response
+    }
+
+    fn flow(numbers: impl IntoIterator<Item = u32>) -> Flow {
+        let mut flow = Flow::new(CONN);
+        numbers.into_iter().for_each(|number| flow.ask(number));
+        flow
+    }
+
+    #[test]
+    fn who_spoke_on_a_slot_before_is_nobody_and_does_not_disturb_the_next() {
+        let mut flows = Flows::default();
+        for age in [1, 2, 1 << 30] {
+            let next = ConnId::new(0, 3, CONN.generation().wrapping_add(age));
+            flows.begin(CONN).unwrap().ask(1);
+            flows.begin(next).unwrap().ask(2);
+            assert!(flows.begin(CONN).is_none() && flows.get(CONN).is_none());
+            assert_eq!(flows.get(next).unwrap().turn_of(2), Some(0));
+            flows = Flows::default();
+        }
+    }
+
+    #[test]
+    fn responses_go_in_any_order_and_each_once() {
+        let mut flow = flow([1, 2, 3]);
+        assert_eq!(flow.look_at(&response(3, true)), Verdict::Goes);
+        assert_eq!(flow.look_at(&response(1, true)), Verdict::EndsTurn);
+        assert_eq!(flow.look_at(&response(1, true)), Verdict::Over);
+        assert_eq!(flow.look_at(&response(3, false)), Verdict::Over);
+        assert_eq!(flow.look_at(&part(3, true)), Verdict::Over);
+        assert_eq!(flow.look_at(&response(2, false)), Verdict::Goes);
+        assert_eq!(flow.look_at(&part(2, false)), Verdict::Goes);
+        assert_eq!(flow.look_at(&part(2, true)), Verdict::EndsTurn);
+        assert_eq!(flow.look_at(&part(2, true)), Verdict::Over);
+    }
+
+    #[test]
+    fn one_window_is_for_all_responses_of_a_connection_up_to_its_last_place() {
+        let mut flow = flow([1, 2]);
+        for n in 0..PORT_WINDOW_BUFS {
+            assert_eq!(flow.room() as u32, PORT_WINDOW_BUFS - n);
+            let number = if n < 5 { 1 } else { 2 };
+            let verdict = flow.look_at(&part(number, n == 4));
+            assert_eq!(verdict, if n == 4 { Verdict::EndsTurn } else { Verdict::Goes });
+        }
+        assert_eq!((flow.room(), flow.look_at(&part(2, false))), (0, Verdict::Waits));
+        assert!(!flow.put_off(part(2, false)), "no peer of HTTP is paused for it");
+        assert!(flow.next_off().is_none());
+        flow.credit(1);
+        assert_eq!(flow.look_at(&part(2, false)), Verdict::Waits, "behind the one that waits");
+        assert!(flow.next_off().is_some() && flow.next_off().is_none());
+    }
+
+    #[test]
+    fn parts_ahead_of_their_turn_wait_for_it_and_room_ends_with_their_limit() {
+        let mut flow = flow([1, 2]);
+        for n in 0..EARLY_PARTS {
+            assert_eq!(flow.room_of(2), EARLY_PARTS - n);
+            assert_eq!(flow.look_at(&part(2, false)), Verdict::Early);
+            flow.put_early(&part(2, false));
+        }
+        assert_eq!((flow.room_of(2), flow.next_early()), (0, None));
+        assert_eq!(flow.room(), PORT_WINDOW_BUFS as usize, "of the one whose turn it is");
+        assert_eq!(flow.look_at(&response(1, true)), Verdict::EndsTurn);
+        // One more comes behind those that wait, though its turn has come.
+        assert_eq!(flow.look_at(&part(2, true)), Verdict::Early);
+        flow.put_early(&part(2, true));
+        for n in 0..=EARLY_PARTS {
+            assert_eq!(flow.next_early(), Some(0));
+            let mut part = Message::marker(CONN, 0);
+            flow.take_early(&mut part);
+            assert_eq!((part.kind, part.number), (kind::BODY, 2));
+            assert_eq!(part.meta, u32::from(n == EARLY_PARTS));
+        }
+        assert_eq!((flow.next_early(), flow.look_at(&part(2, false))), (None, Verdict::Over));
+        assert_eq!(flow.room(), PORT_WINDOW_BUFS as usize - EARLY_PARTS - 1);
+    }
+
+    #[test]
+    fn what_is_given_up_leaves_its_turn_to_the_next() {
+        let mut flow = flow([1, 2, 3]);
+        flow.put_early(&part(2, true));
+        flow.put_early(&part(3, true));
+        flow.end(2);
+        assert_eq!(flow.next_early(), None);
+        let mut abort = Message::marker(CONN, mem::kind::ABORT);
+        abort.number = 1;
+        assert_eq!(flow.look_at(&abort), Verdict::Goes);
+        assert_eq!(flow.next_early(), Some(0), "that of 3");
+        flow.clear();
+        assert_eq!(flow.look_at(&part(3, true)), Verdict::Over);
     }
 }

@@ -277,3 +277,110 @@ impl Requests {
         (line.untold >= CREDIT_BUFS).then(|| std::mem::take(&mut line.untold))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::kind;
+
+    const CONN: ConnId = ConnId::new(0, 0, 5);
+
+    fn asked(number: u32, called: bool, is_safe: bool) -> Asked {
+        let mut asked = Asked::new(CONN, number, 1, Instant::from_ns(0));
+        (asked.called, asked.is_safe) = (called, is_safe);
+        asked
+    }
+
+    fn part() -> Buf {
+        Buf::marker(CONN, kind::DATA)
+    }
+
+    #[test]
+    fn so_many_safe_requests_go_ahead_on_a_connection_and_no_more() {
+        let mut requests = Requests::new(2);
+        assert!(!requests.may_go_ahead(CONN), "behind nothing, it is called");
+        requests.push(asked(1, true, true));
+        for number in 2..PORT_AHEAD_MAX + 2 {
+            assert!(requests.may_go_ahead(CONN));
+            requests.push(asked(number, false, true));
+        }
+        assert!(!requests.may_go_ahead(CONN));
+        requests.pop(CONN);
+        assert!(requests.may_go_ahead(CONN));
+        while requests.front(CONN).is_some() {
+            requests.pop(CONN);
+        }
+        requests.push(asked(99, true, false));
+        assert!(!requests.may_go_ahead(CONN), "what is not safe is alone");
+    }
+
+    #[test]
+    fn so_many_go_ahead_on_all_connections_and_each_still_has_the_one_that_is_called() {
+        let slots = PORT_AHEAD_ALL as u32 + 1;
+        let mut requests = Requests::new(slots);
+        let conn = |slot| ConnId::new(0, slot, 5);
+        for slot in 0..slots {
+            requests.push(Asked { conn: conn(slot), ..asked(1, true, true) });
+            assert_eq!(requests.may_go_ahead(conn(slot)), slot + 1 < slots);
+            if slot + 1 < slots {
+                requests.push(Asked { conn: conn(slot), ..asked(2, false, true) });
+            }
+        }
+        // A turn that comes makes room for another.
+        requests.pop(conn(0));
+        requests.call_front(conn(0), Instant::from_ns(0));
+        assert!(requests.may_go_ahead(conn(slots - 1)));
+    }
+
+    #[test]
+    fn parts_of_all_responses_share_the_window_and_are_told_when_sent_or_dropped() {
+        let mut requests = Requests::new(1);
+        requests.push(asked(1, true, true));
+        requests.push(asked(2, false, true));
+        for n in 0..PORT_WINDOW_BUFS {
+            assert!(requests.push_part(part(), 1 + n % 2));
+        }
+        assert!(!requests.push_part(part(), 2), "one more than the window");
+        let mut requests = Requests::new(1);
+        requests.push(asked(1, true, true));
+        requests.push(asked(2, false, true));
+        for n in 0..PORT_WINDOW_BUFS {
+            assert!(requests.push_part(part(), 1 + n % 2));
+        }
+        for n in 1..=PORT_WINDOW_BUFS / 2 {
+            assert!(requests.pop_part(CONN).is_some_and(|(_, counted)| counted));
+            let told = requests.credit(CONN, 1, 1);
+            assert_eq!(told, (n % CREDIT_BUFS == 0).then_some(CREDIT_BUFS));
+        }
+        requests.pop(CONN);
+        requests.pop(CONN);
+        assert_eq!(requests.credit(CONN, 2, 0), None, "another process's");
+        assert_eq!(requests.credit(CONN, 1, 0), Some(PORT_WINDOW_BUFS / 2), "dropped at once");
+        requests.push(asked(3, true, true));
+        (0..PORT_WINDOW_BUFS).for_each(|_| assert!(requests.push_part(part(), 3)));
+    }
+
+    #[test]
+    fn what_came_with_the_head_is_first_and_not_counted() {
+        let mut requests = Requests::new(1);
+        requests.push(asked(1, true, true));
+        (0..PORT_WINDOW_BUFS).for_each(|_| assert!(requests.push_part(part(), 1)));
+        assert!(requests.push_first(part()));
+        assert!(requests.pop_part(CONN).is_some_and(|(_, counted)| !counted));
+        assert!(requests.pop_part(CONN).is_some_and(|(_, counted)| counted));
+        assert!(requests.push_part(part(), 1), "one was sent");
+        assert!(!requests.push_part(part(), 1));
+    }
+
+    #[test]
+    fn a_connection_in_the_slot_of_another_has_none_of_its_requests() {
+        let mut requests = Requests::new(1);
+        requests.push(asked(1, true, true));
+        let next = ConnId::new(0, 0, 6);
+        assert!(requests.front(next).is_none() && requests.find(next, 1).is_none());
+        assert!(!requests.push_part(Buf::marker(next, kind::DATA), 1));
+        requests.pop(CONN);
+        requests.forget(CONN);
+        assert!(requests.front(CONN).is_none() && requests.credit(CONN, 1, 99).is_none());
+    }
+}
