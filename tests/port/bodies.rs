@@ -295,6 +295,63 @@ fn a_program_that_stops_in_the_middle_of_a_response_costs_its_connection_alone()
 }
 
 #[test]
+fn a_peer_that_is_slow_to_send_is_not_the_programs_fault() {
+    let answer = |queue: &mut Queue, message: Message| match message.kind {
+        HEAD if message.bytes().starts_with(b"POST /echo") => begin(queue, &message),
+        BODY if message.meta == 1 && message.number % 2 == 1 => {
+            queue.respond(&message, 200, "", b"")
+        }
+        BODY => echo(queue, message),
+        _ => {}
+    };
+    serve("answer_timeout_ms = 300", Trust::Shared, answer, |server| {
+        let mut client = server.connect();
+        let pause = || thread::sleep(Duration::from_millis(1000));
+        // The first request waits for the end of its body with its answer.
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n");
+        pause();
+        client.send("ab");
+        assert_eq!(client.response().status(), 200);
+        // The second goes on with it as the body comes.
+        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n").head();
+        let mut chunks = Chunks::default();
+        for part in [b"a", b"b"] {
+            pause();
+            client.send(part);
+            assert_eq!(chunks.next(&mut client), part);
+        }
+        assert_eq!(chunks.next(&mut client), b"");
+    });
+}
+
+#[test]
+fn a_program_that_keeps_the_slots_of_a_body_has_its_time_for_the_answer() {
+    let server = start("answer_timeout_ms = 300, max_body_bytes = 100000000");
+    let mut program = Program::attach(&server, "app", Trust::Isolated);
+    let mut client = server.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
+    let mut kept = Vec::new();
+    thread::scope(|scope| {
+        let mut writer = client.stream().try_clone().unwrap();
+        // The refusal ends it in the middle.
+        scope
+            .spawn(move || std::io::Write::write_all(&mut writer, &vec![b'x'; 50_000_000]).is_ok());
+        let refused = scope.spawn(|| {
+            assert_eq!(client.response().status(), 504);
+            client.reset();
+        });
+        while !refused.is_finished() {
+            kept.extend(std::iter::from_fn(|| program.port.queues()[0].receive()));
+            thread::yield_now();
+        }
+        refused.join().unwrap();
+    });
+    assert_eq!(server.count(Counter::Timeouts), 1);
+    drop((program, kept));
+    server.drain();
+}
+
+#[test]
 fn a_program_that_takes_nothing_is_cut_off_after_the_time_that_is_configured() {
     for protocol in ["http", "raw"] {
         let start = Start::new().listener(protocol, "stall_timeout_ms = 300");

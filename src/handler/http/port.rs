@@ -105,25 +105,20 @@ impl PortService {
         let asked = self.requests.front(conn).filter(|asked| attachment == Some(asked.attachment));
         let Some(asked) = asked.filter(|asked| asked.is_open()) else { return Passed::ToNobody };
         let number = asked.number;
-        if !cx.ports.queue(self.port).is_some_and(|queue| queue.may_send(part)) {
-            return Passed::Busy;
-        }
-        let mut share = part.slice(0, part.len());
-        share.set_kind(kind, meta);
-        if !self.send(cx, share, number) {
-            return Passed::Busy;
-        }
+        let may_send = cx.ports.queue(self.port).is_some_and(|queue| queue.may_send(part));
+        let sent = may_send && {
+            let mut share = part.slice(0, part.len());
+            share.set_kind(kind, meta);
+            self.send(cx, share, number)
+        };
         if let Some(asked) = self.requests.front(conn) {
-            asked.body_open = (kind, meta) != (BODY, 1);
-            asked.since = cx.now;
+            asked.is_behind = !sent;
+            if sent {
+                asked.body_open = (kind, meta) != (BODY, 1);
+                asked.since = cx.now;
+            }
         }
-        Passed::On
-    }
-
-    /// Whether its connection leaves enough to others when a request is sent ahead of its turn.
-    fn leaves_enough(&self, cx: &mut Cx, request: &Request<'_>) -> bool {
-        let queue = cx.ports.queue(self.port);
-        queue.is_some_and(|queue| queue.may_send(&request.share()))
+        if sent { Passed::On } else { Passed::Busy }
     }
 
     /// Tells the process something about `conn`, now or when there is room.
@@ -147,7 +142,11 @@ impl PortService {
     fn ask(&mut self, cx: &mut Cx, request: &Request<'_>, attachment: u32, called: bool) -> bool {
         // 0 is no request's.
         let number = self.number.checked_add(1).unwrap_or(1);
-        if !self.send(cx, request.share(), number) {
+        let share = request.share();
+        // One that is ahead of its turn leaves enough to other connections.
+        let queue = cx.ports.queue(self.port);
+        let may_send = called || queue.is_some_and(|queue| queue.may_send(&share));
+        if !may_send || !self.send(cx, share, number) {
             return false;
         }
         self.number = number;
@@ -226,9 +225,9 @@ impl PortService {
                 return None;
             }
             self.awaited.pop_front();
-            // Parts that wait are waited for by the process.
-            let idle = asked.parts.is_empty() && cx.now.ns_since(asked.since) >= self.timeout_ns;
-            if !idle {
+            // It may wait itself: for its parts to be sent, or for a body that is slow to come.
+            let waits = !asked.parts.is_empty() || asked.body_open && !asked.is_behind;
+            if waits || cx.now.ns_since(asked.since) < self.timeout_ns {
                 self.await_answer(cx, conn, number);
                 continue;
             }
@@ -312,7 +311,6 @@ impl Service for PortService {
         let Some(attachment) = self.attachment else { return false };
         is_safe(request.method())
             && self.requests.may_go_ahead(request.conn())
-            && self.leaves_enough(cx, request)
             && self.ask(cx, request, attachment, false)
     }
 

@@ -12,6 +12,8 @@ const _: () = assert!(CREDIT_BUFS < PORT_WINDOW_BUFS);
 
 const NIL: u32 = u32::MAX;
 
+const _: () = assert!(size_of::<Asked>() + size_of::<Line>() == 120, "as MEMORY.md says");
+
 /// How far the response to a request is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -39,6 +41,8 @@ pub(super) struct Asked {
     pub is_safe: bool,
     /// The end of its body has not come.
     pub body_open: bool,
+    /// What has come of it waits for the process.
+    pub is_behind: bool,
     pub answer: Answer,
     /// Since when the process is waited for, once its turn has come.
     pub since: Instant,
@@ -62,6 +66,7 @@ impl Asked {
             is_head: false,
             is_safe: false,
             body_open: false,
+            is_behind: false,
             answer: Answer::Awaited,
             since,
             early: None,
