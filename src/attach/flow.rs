@@ -328,7 +328,7 @@ mod tests {
             assert_eq!(verdict, if n == 4 { Verdict::EndsTurn } else { Verdict::Goes });
         }
         assert_eq!((flow.room(), flow.look_at(&part(2, false))), (0, Verdict::Waits));
-        assert!(!flow.put_off(part(2, false)), "no peer of HTTP is paused for it");
+        assert!(!flow.put_off(part(2, false), true), "no peer of HTTP is paused for it");
         assert!(flow.next_off().is_none());
         flow.credit(1);
         assert_eq!(flow.look_at(&part(2, false)), Verdict::Waits, "behind the one that waits");

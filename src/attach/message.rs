@@ -12,7 +12,7 @@ use crate::proto::http1::{self, Headers};
 pub struct Message {
     /// The connection; a program passes it back as it came.
     pub conn: ConnId,
-    /// Number of the request that it is of, to be repeated in what answers it.
+    /// Number of the request that it is of, to be repeated in what answers it; 0: of none.
     pub number: u32,
     /// What it is: see [`mem::kind`](crate::mem::kind), [`port::kind`](crate::port::kind) and, for
     /// HTTP, [`chain::http1`](crate::pipeline::chain::http1).

@@ -13,6 +13,7 @@ mod service;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
+use held::Ahead;
 use kept::KeptResponses;
 use output::mark_end;
 pub use port::PortService;
@@ -23,7 +24,7 @@ pub use service::Service;
 
 use crate::counters::Reason;
 use crate::limits::HTTP_HELD_BUFS;
-use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 use crate::pipeline::chain::http1::{BODY, DRAIN, FAULT, HEAD, TRAILERS};
 use crate::pipeline::{Cx, Handler};
 use crate::proto::http1::Encoder;
@@ -37,8 +38,8 @@ pub struct Http<S> {
     exchanges: Box<[Exchange]>,
     /// Requests behind responses that are not whole, and what waits for a slot.
     held: BufStore,
-    /// By connection slot: what is held behind messages that the service has begun with.
-    behind: Box<[BufList]>,
+    /// By connection slot: which of what is held the service has begun with.
+    ahead: Box<[Ahead]>,
     /// Responses that wait: a service is asked once.
     kept: KeptResponses,
 }
@@ -54,7 +55,7 @@ impl<S: Service> Http<S> {
             encoder: Encoder::new(),
             exchanges: (0..slots).map(|_| Exchange::NONE).collect(),
             held: BufStore::new(HTTP_HELD_BUFS),
-            behind: (0..slots).map(|_| BufList::EMPTY).collect(),
+            ahead: (0..slots).map(|_| Ahead::NONE).collect(),
             kept: KeptResponses::with_capacity(64),
         }
     }

@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 
 use super::kept::ResponseId;
-use crate::limits::{BURST_MAX, HTTP_HELD_BUFS_MAX};
 use crate::mem::{Buf, BufList, MessageId};
 use crate::pipeline::chain::http1::HeadMeta;
 
@@ -94,19 +93,15 @@ pub(super) struct Exchange {
     pub flushes: u8,
     /// Receiving is paused.
     pub paused: bool,
-    /// Messages behind this exchange; where the service has begun with some, those alone.
+    /// Messages behind this exchange; where the service has begun with some, those alone (`held.rs`).
     pub held: BufList,
-    /// How many the service has begun with; the others are in a list beside.
-    pub ahead: u8,
     /// Messages that it has not begun with.
     pub held_bufs: u16,
     /// Ends of bodies among them.
-    pub held_ends: u8,
+    pub held_ends: u16,
 }
 
 const _: () = assert!(size_of::<Exchange>() <= 128, "two cache lines a connection");
-// What is held is seen to be too much within a burst of messages.
-const _: () = assert!(HTTP_HELD_BUFS_MAX as usize + 2 * BURST_MAX <= u8::MAX as usize);
 
 impl Exchange {
     pub const NONE: Self = Self {
@@ -125,7 +120,6 @@ impl Exchange {
         flushes: 0,
         paused: false,
         held: BufList::EMPTY,
-        ahead: 0,
         held_bufs: 0,
         held_ends: 0,
     };
@@ -182,6 +176,6 @@ impl Exchange {
     /// Whether the service has a part in it.
     pub fn is_service(&self) -> bool {
         let streams = self.answer != Answer::Done && matches!(self.source, Source::Service);
-        streams || self.wants == Wants::Service || self.is_upgraded() || self.ahead > 0
+        streams || self.wants == Wants::Service || self.is_upgraded()
     }
 }

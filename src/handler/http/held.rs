@@ -10,6 +10,26 @@ use crate::mem::{Buf, BufList, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
 
+/// Messages of a connection with which the service has begun, ahead of their turn.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    /// How many they are. They alone are in the exchange's list then.
+    count: u32,
+    /// What is held behind them.
+    behind: BufList,
+}
+
+impl Ahead {
+    pub const NONE: Self = Self { count: 0, behind: BufList::EMPTY };
+
+    /// With nothing ahead, all that is held is in one list.
+    fn close_up(&mut self, exchange: &mut Exchange) {
+        if self.count == 0 {
+            exchange.held = std::mem::replace(&mut self.behind, BufList::EMPTY);
+        }
+    }
+}
+
 impl<S: Service> Http<S> {
     /// Keeps a message for later, behind those that are kept. What nobody has room for costs its
     /// connection.
@@ -17,15 +37,13 @@ impl<S: Service> Http<S> {
         let conn = message.conn();
         let (ends, upgrades) = (is_end(&message), is_upgrade(&message));
         let exchange = &mut self.exchanges[conn.slot() as usize];
-        let list = match exchange.ahead {
-            0 => &mut exchange.held,
-            _ => &mut self.behind[conn.slot() as usize],
-        };
+        let ahead = &mut self.ahead[conn.slot() as usize];
+        let list = if ahead.count == 0 { &mut exchange.held } else { &mut ahead.behind };
         if let Err(message) = self.held.push(list, message) {
             return self.cut_off(cx, message, out);
         }
         exchange.held_bufs += 1;
-        exchange.held_ends += u8::from(ends);
+        exchange.held_ends += u16::from(ends);
         if exchange.held_bufs == 1 {
             self.go_ahead(cx, conn);
         }
@@ -40,12 +58,13 @@ impl<S: Service> Http<S> {
         if let Err(message) = self.held.push_front(&mut exchange.held, message) {
             return self.cut_off(cx, message, out);
         }
-        if exchange.ahead > 0 {
-            exchange.ahead += 1;
+        let ahead = &mut self.ahead[conn.slot() as usize];
+        if ahead.count > 0 {
+            ahead.count += 1;
             return;
         }
         exchange.held_bufs += 1;
-        exchange.held_ends += u8::from(ends);
+        exchange.held_ends += u16::from(ends);
         self.pause_if_full(conn, upgrades, out);
     }
 
@@ -74,21 +93,21 @@ impl<S: Service> Http<S> {
         if !matches!(exchange.answer, Answer::Owed | Answer::Streaming) || exchange.body_open {
             return;
         }
-        let behind = &mut self.behind[conn.slot() as usize];
-        if exchange.ahead == 0 {
-            std::mem::swap(&mut exchange.held, behind);
+        let ahead = &mut self.ahead[conn.slot() as usize];
+        if ahead.count == 0 {
+            std::mem::swap(&mut exchange.held, &mut ahead.behind);
         }
-        while let Some(next) = self.held.front(behind)
+        while let Some(next) = self.held.front(&ahead.behind)
             && may_go_ahead(next)
             && self.service.ahead(cx, &Request::new(next))
-            && let Some(next) = self.held.pop(behind)
+            && let Some(next) = self.held.pop(&mut ahead.behind)
         {
             let moved = self.held.push(&mut exchange.held, next);
             assert!(moved.is_ok(), "it was just popped");
-            exchange.ahead += 1;
+            ahead.count += 1;
             exchange.held_bufs -= 1;
         }
-        exchange.close_up(behind);
+        ahead.close_up(exchange);
     }
 
     /// Whether the first of the messages that are held has nothing to wait for any more.
@@ -119,12 +138,13 @@ impl<S: Service> Http<S> {
     ) -> Result<(), Stalled> {
         let exchange = &mut self.exchanges[conn.slot() as usize];
         let message = self.held.pop(&mut exchange.held).expect("the caller saw it");
-        if exchange.ahead > 0 {
-            exchange.ahead -= 1;
-            exchange.close_up(&mut self.behind[conn.slot() as usize]);
+        let ahead = &mut self.ahead[conn.slot() as usize];
+        if ahead.count > 0 {
+            ahead.count -= 1;
+            ahead.close_up(exchange);
         } else {
             exchange.held_bufs -= 1;
-            exchange.held_ends -= u8::from(is_end(&message));
+            exchange.held_ends -= u16::from(is_end(&message));
         }
         if let Err(message) = self.handle(cx, message, out) {
             self.hold_first(cx, message, out);
@@ -142,23 +162,20 @@ impl<S: Service> Http<S> {
         }
     }
 
+    /// Whether the service has begun with something that is held.
+    pub(super) fn is_ahead(&self, conn: ConnId) -> bool {
+        self.ahead[conn.slot() as usize].count > 0
+    }
+
     /// Drops all that is held of a connection.
     pub(super) fn drop_held(&mut self, cx: &mut Cx, conn: ConnId) {
         let exchange = &mut self.exchanges[conn.slot() as usize];
-        for list in [&mut exchange.held, &mut self.behind[conn.slot() as usize]] {
+        let mut ahead = std::mem::replace(&mut self.ahead[conn.slot() as usize], Ahead::NONE);
+        for list in [&mut exchange.held, &mut ahead.behind] {
             while let Some(message) = self.held.pop(list) {
                 cx.extensions.end_message(message.message());
                 cx.drop_buf(message, Reason::NotWanted);
             }
-        }
-    }
-}
-
-impl Exchange {
-    /// With nothing ahead, all that waits is in one list.
-    fn close_up(&mut self, behind: &mut BufList) {
-        if self.ahead == 0 {
-            self.held = std::mem::replace(behind, BufList::EMPTY);
         }
     }
 }

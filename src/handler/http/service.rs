@@ -7,7 +7,7 @@ use crate::mem::{Buf, Burst, ConnId};
 use crate::pipeline::Cx;
 use crate::proto::http1::{self, Headers};
 
-/// What answers requests. A function from a request to a [`Response`] is one, and so is one to
+/// What answers requests. A function from a request to a [`Response`](super::Response) is one, and so is one to
 /// `Option<Response>`, whose `None` says that the pool was empty:
 ///
 /// ```
@@ -23,7 +23,8 @@ use crate::proto::http1::{self, Headers};
 /// ```
 ///
 /// One that reads bodies, or streams them, implements the trait. Requests of one connection reach it
-/// one after the other: the next when the response to the last is out. It runs on the lcore: what
+/// one after the other: the next when the response to the last is out, unless it goes
+/// [`ahead`](Service::ahead). It runs on the lcore: what
 /// takes long holds up all the others.
 pub trait Service {
     /// Answers a request, whose body, if any, is still to come. Asked once per request, or again
@@ -61,7 +62,7 @@ pub trait Service {
         true
     }
 
-    /// The next part of the response that is a [`Body::Stream`], as large as one slot at most. Asked
+    /// The next part of the response that is a [`Body::Stream`](super::Body::Stream), as large as one slot at most. Asked
     /// when the peer has taken most of what came before, so that no more of a body is made than
     /// can be sent.
     ///

@@ -389,7 +389,8 @@ impl<S: Service> Http<S> {
     /// Forgets an exchange that will not come to its end, and what waits behind it.
     pub(super) fn abandon(&mut self, cx: &mut Cx, conn: ConnId) {
         let pending = self.take_kept(conn).is_some_and(|response| response.is_service());
-        if pending || self.exchanges[conn.slot() as usize].is_service() {
+        let is_service = self.exchanges[conn.slot() as usize].is_service();
+        if pending || is_service || self.is_ahead(conn) {
             self.service.closed(cx, conn);
         }
         cx.extensions.end_message(self.exchange(conn).message);
