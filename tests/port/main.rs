@@ -9,6 +9,7 @@ mod bodies;
 mod hostile;
 mod http;
 mod life;
+mod oracle;
 mod peer;
 mod pipelining;
 mod program;
