@@ -329,6 +329,13 @@ pub const PORT_CONNECTIONS_MAX: u32 = 1024;
 /// is refused.
 pub const PORT_OPENS_WAITING_MAX: usize = 256;
 
+/// Requests of one connection that an attached process may have beside the one whose turn it is: a peer
+/// that sends more at a time waits for answers as well.
+pub const PORT_AHEAD_MAX: u32 = 32;
+
+/// The same of all connections of a listener on one lcore: some times as many as a ring has places.
+pub const PORT_AHEAD_ALL: usize = 4 * PORT_RING_SLOTS;
+
 /// Longest name of a port in bytes.
 pub const PORT_NAME_BYTES_MAX: usize = 32;
 
@@ -338,8 +345,10 @@ pub const PORTS_MAX: usize = 32;
 /// What came on connections that wait for a process to attach, per listener.
 pub const PORT_PARKED_BUFS: usize = 4096;
 
-/// How long an attached process may take nothing while something waits for it, in nanoseconds.
+/// How long an attached process may take nothing while something waits for it, in nanoseconds, unless
+/// the configuration says otherwise: many times what a process is ever kept from running.
 pub const PORT_STALL_NS: u64 = 10_000_000_000;
+
 /// Longest command of the line protocol, with the newline that ends it.
 pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
 

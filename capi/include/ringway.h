@@ -76,6 +76,9 @@
 // Both ways: the next bytes of a body; meta 1 on the last, which may have none.
 #define RINGWAY_BODY 17
 
+// Received: the trailer fields of a body, whole lines, before its last part.
+#define RINGWAY_TRAILERS 19
+
 // Sent: a response, or its beginning; meta from `ringway_response_meta`.
 #define RINGWAY_RESPONSE 67
 

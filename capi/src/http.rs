@@ -4,7 +4,6 @@ use std::ffi::{CStr, c_char, c_int};
 
 use dataplane::attach::{Message, Queue};
 use dataplane::limits::{LARGE_SLOT_BYTES, SMALL_SLOT_BYTES};
-use dataplane::mem::ConnId;
 use dataplane::pipeline::chain::http1::HeadMeta;
 use dataplane::port::ResponseMeta;
 use dataplane::proto::http1;
@@ -188,7 +187,9 @@ fn respond(queue: &mut Queue, request: &Msg, status: u32, fields: &[u8], body: &
     if fields.len() > RINGWAY_FIELDS_BYTES_MAX || bytes > RINGWAY_RESPOND_BYTES_MAX {
         return RINGWAY_EMSGSIZE;
     }
-    let Some(mut parts) = alloc(queue, conn_of(request.conn), fields, body) else {
+    let mut asked = Message::marker(conn_of(request.conn), 0);
+    asked.number = request.request;
+    let Some(mut parts) = alloc(queue, &asked, fields, body) else {
         return RINGWAY_EAGAIN;
     };
     let last = parts.len() - 1;
@@ -207,14 +208,19 @@ fn respond(queue: &mut Queue, request: &Msg, status: u32, fields: &[u8], body: &
 }
 
 /// As many slots as it takes, filled; `None`, and what there was given back, when there are too few.
-fn alloc(queue: &mut Queue, conn: ConnId, fields: &[u8], mut body: &[u8]) -> Option<Vec<Message>> {
+fn alloc(
+    queue: &mut Queue,
+    asked: &Message,
+    fields: &[u8],
+    mut body: &[u8],
+) -> Option<Vec<Message>> {
     let mut parts = Vec::with_capacity(1);
     let mut fields = Some(fields);
     while fields.is_some() || !body.is_empty() {
         let front = fields.take().unwrap_or_default();
         let large = (front.len() + body.len()).min(LARGE_SLOT_BYTES as usize);
         let small = large.min(SMALL_SLOT_BYTES as usize).max(front.len());
-        let mut part = queue.alloc(conn, large).or_else(|| queue.alloc(conn, small))?;
+        let mut part = queue.alloc_for(asked, large).or_else(|| queue.alloc_for(asked, small))?;
         let (now, later) = body.split_at(body.len().min(part.spare_mut().len() - front.len()));
         if !part.append(front) || !part.append(now) {
             return None;

@@ -32,6 +32,8 @@ pub const RINGWAY_RESUME: u8 = 10;
 pub const RINGWAY_REQUEST: u8 = 16;
 /// Both ways: the next bytes of a body; meta 1 on the last, which may have none.
 pub const RINGWAY_BODY: u8 = 17;
+/// Received: the trailer fields of a body, whole lines, before its last part.
+pub const RINGWAY_TRAILERS: u8 = 19;
 /// Sent: a response, or its beginning; meta from `ringway_response_meta`.
 pub const RINGWAY_RESPONSE: u8 = 67;
 
@@ -43,5 +45,5 @@ const _: () = {
     assert!(RINGWAY_CLOSE == kind::CLOSE && RINGWAY_ABORT == kind::ABORT);
     assert!(RINGWAY_PAUSE == kind::PAUSE && RINGWAY_RESUME == kind::RESUME);
     assert!(RINGWAY_REQUEST == http1::HEAD && RINGWAY_BODY == http1::BODY);
-    assert!(RINGWAY_RESPONSE == port_kind::RESPONSE);
+    assert!(RINGWAY_TRAILERS == http1::TRAILERS && RINGWAY_RESPONSE == port_kind::RESPONSE);
 };

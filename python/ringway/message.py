@@ -29,6 +29,7 @@ class Kind(IntEnum):
 
     REQUEST = 16
     BODY = 17
+    TRAILERS = 19
     RESPONSE = 67
 
 

@@ -1,5 +1,6 @@
 //! Requests as an attached process gets them: heads that the dataplane has found legal, in the slots
-//! they came in.
+//! they came in. Several of one connection may be here at a time, told apart by their numbers; they are
+//! answered in any order.
 
 use super::{Message, Queue};
 use crate::pipeline::chain::http1::HeadMeta;

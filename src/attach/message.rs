@@ -2,8 +2,9 @@
 
 use super::http::Request;
 use crate::mem::{ConnId, Lent};
-use crate::pipeline::chain::http1::HEAD;
+use crate::pipeline::chain::http1::{HEAD, TRAILERS};
 use crate::port::{ResponseMeta, kind};
+use crate::proto::http1::{self, Headers};
 
 /// What passes through a port: something about a connection, with bytes or without. One that is
 /// dropped gives its slot back at the next [`Queue::flush`](super::Queue::flush).
@@ -11,7 +12,7 @@ use crate::port::{ResponseMeta, kind};
 pub struct Message {
     /// The connection; a program passes it back as it came.
     pub conn: ConnId,
-    /// Number of the request that it is of, to be repeated in what answers it.
+    /// Number of the request that it is of, to be repeated in what answers it; 0: of none.
     pub number: u32,
     /// What it is: see [`mem::kind`](crate::mem::kind), [`port::kind`](crate::port::kind) and, for
     /// HTTP, [`chain::http1`](crate::pipeline::chain::http1).
@@ -87,6 +88,12 @@ impl Message {
     #[inline]
     pub fn request(&self) -> Option<Request<'_>> {
         (self.kind == HEAD).then(|| Request::new(self.bytes(), self.meta))
+    }
+
+    /// The trailer fields of a request's body, which come before its last part; `None`: it is something
+    /// else.
+    pub fn trailers(&self) -> Option<Headers<'_>> {
+        (self.kind == TRAILERS).then(|| http1::field_lines(self.bytes()))
     }
 
     /// Makes it the response to `request`: its bytes are `fields_bytes` of field lines, and then the

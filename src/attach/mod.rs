@@ -25,6 +25,7 @@
 //! At a port that is the address of a listener (`transport = "shm"`) the process is the peer: it opens
 //! connections ([`Queue::connect`]), and the listener's handler answers.
 
+mod flow;
 mod http;
 mod message;
 mod queue;

@@ -5,33 +5,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::Message;
+use super::flow::{Flow, Flows, Verdict};
 use super::http::Deferred;
 use crate::limits::{BURST_MAX, CLASSES_MAX, LARGE_SLOT_BYTES, PORT_WINDOW_BUFS};
 use crate::mem::{self, ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
+use crate::pipeline::chain::http1::HEAD;
 use crate::port::{Inbox, Role, kind};
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::Producer;
-
-/// What was sent on a connection and is not out yet.
-struct Flow {
-    conn: ConnId,
-    /// Bufs that the dataplane has.
-    in_flight: u32,
-    /// Those that have to wait until it has fewer. Their slots bound them: what the dataplane has lent.
-    backlog: VecDeque<Message>,
-    /// The peer is not received from meanwhile.
-    paused: bool,
-    /// The program has asked for that itself.
-    held: bool,
-    /// Number of the request whose response is being sent.
-    number: u32,
-}
-
-impl Flow {
-    const fn new(conn: ConnId) -> Self {
-        Self { conn, in_flight: 0, backlog: VecDeque::new(), paused: false, held: false, number: 0 }
-    }
-}
 
 /// One queue of a port: what one lcore and this process say to each other. No call blocks but
 /// [`Attachment::wait`](super::Attachment::wait).
@@ -43,10 +24,11 @@ pub struct Queue {
     memory: Rc<PeerMemory>,
     /// Empty slots, by class.
     stock: [Vec<Lent>; CLASSES_MAX],
-    /// By connection slot; grows to the highest that was spoken to.
-    flows: Vec<Flow>,
+    flows: Flows,
     /// What found no room in the ring.
     overflow: VecDeque<Message>,
+    /// Connections of which copies of parts wait for slots.
+    starved: VecDeque<ConnId>,
     /// Responses that found no slot.
     pub(super) deferred: VecDeque<Deferred>,
     /// Descriptors sent since they were last shown.
@@ -67,8 +49,9 @@ impl Queue {
             ours,
             memory: Rc::new(memory),
             stock: Default::default(),
-            flows: Vec::new(),
+            flows: Flows::default(),
             overflow: VecDeque::new(),
+            starved: VecDeque::new(),
             deferred: VecDeque::new(),
             unshown: 0,
             role,
@@ -108,14 +91,14 @@ impl Queue {
             match (lent, kind) {
                 (Some(lent), kind::SUPPLY) => {
                     self.stock[lent.class()].push(lent);
-                    if !self.deferred.is_empty() {
-                        self.send_deferred();
-                    }
+                    self.on_supply();
                 }
                 (_, kind::CREDIT) => self.on_credit(conn, meta),
                 (lent, _) => {
-                    if kind == mem::kind::CLOSED && conn != ConnId::NONE {
-                        *self.flow(conn) = Flow::new(conn);
+                    match kind {
+                        HEAD => self.on_request(conn, message),
+                        mem::kind::CLOSED => self.on_closed(conn, message),
+                        _ => {}
                     }
                     return Some(Message { conn, number: message, kind, meta, lent });
                 }
@@ -124,37 +107,68 @@ impl Queue {
         None
     }
 
-    /// The flow of a connection, afresh if another had its slot.
-    fn flow(&mut self, conn: ConnId) -> &mut Flow {
-        let slot = conn.slot() as usize;
-        if slot >= self.flows.len() {
-            self.flows.resize_with(slot + 1, || Flow::new(ConnId::NONE));
+    #[inline]
+    fn on_supply(&mut self) {
+        if !self.deferred.is_empty() {
+            self.send_deferred();
         }
-        let flow = &mut self.flows[slot];
-        if flow.conn != conn {
-            *flow = Flow::new(conn);
+        if !self.starved.is_empty() {
+            for _ in 0..self.starved.len() {
+                let Some(conn) = self.starved.pop_front() else { break };
+                if let Some(flow) = self.flows.get_mut(conn) {
+                    flow.starved = false;
+                    self.send_early(conn);
+                }
+            }
         }
-        flow
+    }
+
+    fn on_request(&mut self, conn: ConnId, number: u32) {
+        if let Some(flow) = self.flows.begin(conn) {
+            flow.ask(number);
+        }
+    }
+
+    /// A connection is gone, or, where it has requests, one of those.
+    fn on_closed(&mut self, conn: ConnId, number: u32) {
+        let Some(flow) = self.flows.get_mut(conn) else { return };
+        if number == 0 || self.role == Role::Peer {
+            return flow.clear();
+        }
+        flow.end(number);
+        self.send_early(conn);
     }
 
     /// So many bufs of a connection are out: as many more may follow.
     fn on_credit(&mut self, conn: ConnId, bufs: u32) {
-        let flow = self.flow(conn);
-        flow.in_flight = flow.in_flight.saturating_sub(bufs);
-        while let flow = self.flow(conn)
-            && flow.in_flight < PORT_WINDOW_BUFS
-            && let Some(message) = flow.backlog.pop_front()
-        {
-            flow.in_flight += u32::from(is_counted(&message));
+        let Some(flow) = self.flows.get_mut(conn) else { return };
+        flow.credit(bufs);
+        while let Some(message) = self.flows.get_mut(conn).and_then(Flow::next_off) {
             self.post(message);
         }
-        let flow = self.flow(conn);
-        if flow.paused && flow.backlog.is_empty() {
-            flow.paused = false;
-            if flow.held {
-                return;
-            }
+        self.send_early(conn);
+        let resumes = self.flows.get_mut(conn).is_some_and(Flow::resumes);
+        if resumes {
             self.post(Message::marker(conn, mem::kind::RESUME));
+        }
+    }
+
+    /// Sends what waited for its turn, as far as that has come and there are slots.
+    fn send_early(&mut self, conn: ConnId) {
+        while let Some(bytes) = self.flows.get(conn).and_then(Flow::next_early) {
+            let part = match bytes {
+                0 => Some(Message::marker(conn, kind::BODY)),
+                _ => self.alloc_any(conn, bytes),
+            };
+            let Some(flow) = self.flows.get_mut(conn) else { return };
+            let Some(mut part) = part else {
+                if !std::mem::replace(&mut flow.starved, true) {
+                    self.starved.push_back(conn);
+                }
+                return;
+            };
+            flow.take_early(&mut part);
+            self.post(part);
         }
     }
 
@@ -167,6 +181,15 @@ impl Queue {
             return None;
         }
         self.alloc_any(conn, bytes)
+    }
+
+    /// The same for a part of the response to `request`. While requests before it on its connection are not
+    /// answered, parts are copied and wait; `None` also when enough of them do.
+    pub fn alloc_for(&mut self, request: &Message, bytes: usize) -> Option<Message> {
+        if self.flows.get(request.conn).is_some_and(|flow| flow.room_of(request.number) == 0) {
+            return None;
+        }
+        self.alloc_any(request.conn, bytes)
     }
 
     /// The same, however much waits on the connection.
@@ -186,11 +209,7 @@ impl Queue {
 
     /// Messages that may be sent on `conn` before one has to wait for the peer to take some.
     pub fn room(&self, conn: ConnId) -> usize {
-        match self.flows.get(conn.slot() as usize).filter(|flow| flow.conn == conn) {
-            None => PORT_WINDOW_BUFS as usize,
-            Some(flow) if !flow.backlog.is_empty() => 0,
-            Some(flow) => PORT_WINDOW_BUFS.saturating_sub(flow.in_flight) as usize,
-        }
+        self.flows.get(conn).map_or(PORT_WINDOW_BUFS as usize, Flow::room)
     }
 
     /// Sends a message, in order with those before it on its connection. What has no room yet, because
@@ -203,49 +222,25 @@ impl Queue {
         if conn == ConnId::NONE {
             return self.post(message); // about nobody that could be slow
         }
-        match message.kind {
-            mem::kind::DATA | kind::BODY => {
-                let flow = self.flow(conn);
-                if flow.number != message.number {
-                    return; // part of a response that has ended
-                }
-                if flow.in_flight >= PORT_WINDOW_BUFS || !flow.backlog.is_empty() {
-                    return self.put_off(message);
-                }
-                flow.in_flight += 1;
+        let Some(flow) = self.flows.begin(conn) else { return };
+        match flow.look_at(&message) {
+            Verdict::Goes => self.post(message),
+            Verdict::EndsTurn => {
+                self.post(message);
+                self.send_early(conn);
             }
-            kind::RESPONSE => {
-                // Whatever is left of the response before it is for nobody.
-                let flow = self.flow(conn);
-                flow.backlog.clear();
-                (flow.in_flight, flow.number) = (0, message.number);
-            }
-            mem::kind::ABORT => self.flow(conn).backlog.clear(),
-            mem::kind::CLOSE | mem::kind::EOF if !self.flow(conn).backlog.is_empty() => {
-                return self.put_off(message);
-            }
-            mem::kind::PAUSE | mem::kind::RESUME => {
-                let flow = self.flow(conn);
-                flow.held = message.kind == mem::kind::PAUSE;
-                if flow.paused {
-                    return; // it is not received from already, and will be when nothing waits
-                }
-            }
-            _ => {}
+            Verdict::Waits => self.put_off(message),
+            Verdict::Early => flow.put_early(&message),
+            Verdict::Over => {}
         }
-        self.post(message);
     }
 
     #[cold]
     fn put_off(&mut self, message: Message) {
         let conn = message.conn;
         // A peer reads while it writes, or both sides would wait for each other.
-        let is_handler = self.role == Role::Handler;
-        let pause = is_handler && message.kind == mem::kind::DATA && !self.flow(conn).paused;
-        let flow = self.flow(conn);
-        flow.backlog.push_back(message);
-        if pause {
-            flow.paused = true;
+        let pauses = self.role == Role::Handler;
+        if self.flows.get_mut(conn).is_some_and(|flow| flow.put_off(message, pauses)) {
             self.post(Message::marker(conn, mem::kind::PAUSE));
         }
     }
@@ -333,10 +328,4 @@ impl Queue {
     pub(super) fn awake(&self) {
         self.ours.awake();
     }
-}
-
-/// Whether the dataplane counts it until it is out.
-#[inline]
-fn is_counted(message: &Message) -> bool {
-    matches!(message.kind, mem::kind::DATA | kind::BODY)
 }

@@ -6,7 +6,7 @@ use crate::config::ListenerConfig;
 use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
-use crate::limits::{HTTP_TIMEOUT_MS_MAX, PORT_ANSWER_TIMEOUT_NS};
+use crate::limits::{HTTP_TIMEOUT_MS_MAX, PORT_ANSWER_TIMEOUT_NS, PORT_STALL_NS};
 use crate::pipeline::chain::http1::Settings;
 use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
@@ -148,7 +148,7 @@ fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<()> {
 
 /// Bytes as they come, for the process at a port.
 fn make_raw(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
-    no_other_settings("raw", context.settings, &[])?;
+    no_other_settings("raw", context.settings, &["stall_timeout_ms"])?;
     let Some((port, park)) = context.port else {
         return Err(Error::new(
             "configure protocol raw",
@@ -157,9 +157,10 @@ fn make_raw(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
         ));
     };
     let unattended = if park { Unattended::Park } else { Unattended::Refuse };
+    let stall_ns = context.stall_ns("raw")?;
     Ok(Protocol {
         pipeline: Pipeline::Raw(chain::Raw::new(context.slots)),
-        handler: Box::new(Remote::new(context.slots, port, unattended)),
+        handler: Box::new(Remote::new(context.slots, port, unattended, stall_ns)),
     })
 }
 
@@ -228,17 +229,24 @@ impl Protocol {
 }
 
 impl ProtocolContext<'_> {
-    /// How long the process at a port may take to begin an answer.
+    /// How long the process at a port may take to begin an answer, or to go on with it.
     fn answer_timeout_ns(&self) -> Result<u64> {
         let ms = bounded("http", self.settings, "answer_timeout_ms", 1, HTTP_TIMEOUT_MS_MAX)?;
         Ok(ms.map_or(PORT_ANSWER_TIMEOUT_NS, |ms| ms * 1_000_000))
     }
 
+    /// How long the process at a port may take nothing of what waits for it.
+    fn stall_ns(&self, protocol: &str) -> Result<u64> {
+        let ms = bounded(protocol, self.settings, "stall_timeout_ms", 1, HTTP_TIMEOUT_MS_MAX)?;
+        Ok(ms.map_or(PORT_STALL_NS, |ms| ms * 1_000_000))
+    }
+
     /// What the listener's settings say of HTTP/1.1, and the usual where they say nothing. Settings
     /// that it does not know are refused.
     pub fn http_settings(&self) -> Result<Settings> {
-        const KNOWN: [&str; 9] = [
+        const KNOWN: [&str; 10] = [
             "answer_timeout_ms",
+            "stall_timeout_ms",
             "max_body_bytes",
             "max_head_bytes",
             "max_headers",
@@ -248,8 +256,8 @@ impl ProtocolContext<'_> {
             "body_timeout_ms",
             "keep_alive_timeout_ms",
         ];
-        // The first is about a port.
-        let known = if self.port.is_some() { &KNOWN[..] } else { &KNOWN[1..] };
+        // The first two are about a port.
+        let known = if self.port.is_some() { &KNOWN[..] } else { &KNOWN[2..] };
         no_other_settings("http", self.settings, known)?;
         let mut http = Settings::for_slots(self.small_slots, self.large_slots);
         let number = |name, least, most| bounded("http", self.settings, name, least, most);
@@ -286,8 +294,9 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
                 "leave `unattended` out: they are answered with 503",
             ));
         }
-        let timeout_ns = context.answer_timeout_ns()?;
-        return Protocol::http(context, http::PortService::new(context.slots, port, timeout_ns));
+        let (timeout_ns, stall_ns) = (context.answer_timeout_ns()?, context.stall_ns("http")?);
+        let service = http::PortService::new(context.slots, port, timeout_ns, stall_ns);
+        return Protocol::http(context, service);
     }
     Protocol::http(context, Builtin::new(context.status.clone()))
 }

@@ -1,142 +1,33 @@
-//! From a function of a request to a handler of bursts: [`Service`], and the [`Http`] that calls it
+//! From a function of a request to a handler of bursts: a [`Service`], and the [`Http`] that calls it
 //! and sends its responses. Which bytes make a head, `proto::http1` knows.
 
 mod exchange;
+mod held;
 mod kept;
 mod output;
 mod port;
 mod request;
 mod respond;
 mod response;
+mod service;
 mod stream;
 
 use exchange::{Answer, Exchange, Wants};
+use held::Ahead;
 use kept::KeptResponses;
 use output::mark_end;
 pub use port::PortService;
 pub use request::Request;
 use respond::Asked;
 pub use response::{Body, Pull, Ready, Reply, Response};
+pub use service::Service;
 
 use crate::counters::Reason;
 use crate::limits::HTTP_HELD_BUFS;
 use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 use crate::pipeline::chain::http1::{BODY, DRAIN, FAULT, HEAD, TRAILERS};
 use crate::pipeline::{Cx, Handler};
-use crate::proto::http1::{Encoder, Headers};
-
-/// What answers requests. A function from a request to a [`Response`] is one, and so is one to
-/// `Option<Response>`, whose `None` says that the pool was empty:
-///
-/// ```
-/// use ringway::handler::http::{Request, Response};
-/// use ringway::pipeline::Cx;
-///
-/// fn answer(_cx: &mut Cx, request: &Request<'_>) -> Response {
-///     match request.path() {
-///         b"/hello" => Response::text(200, "hello\n"),
-///         _ => Response::text(404, "not found\n"),
-///     }
-/// }
-/// ```
-///
-/// One that reads bodies, or streams them, implements the trait. Requests of one connection reach it
-/// one after the other: the next when the response to the last is out. It runs on the lcore: what
-/// takes long holds up all the others.
-pub trait Service {
-    /// Answers a request, whose body, if any, is still to come. Asked once per request, or again
-    /// after [`Reply::Busy`].
-    fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply;
-
-    /// The next part of the body of a request that was answered with [`Reply::Body`], or with a
-    /// response that is [`reading_on`](Response::reading_on). The last part may be empty, as the only
-    /// part of a request without a body is that was answered with `Body`; the response is due with it. To keep the bytes, take a share of them with
-    /// [`Buf::slice`]; each holds a slot of the pool.
-    fn body(&mut self, cx: &mut Cx, conn: ConnId, part: &Buf, last: bool) -> Reply {
-        let _ = (cx, conn, part, last);
-        Reply::Body
-    }
-
-    /// The trailer fields of that body, before its last part.
-    fn trailers(&mut self, cx: &mut Cx, conn: ConnId, fields: Headers<'_>) {
-        let _ = (cx, conn, fields);
-    }
-
-    /// The next part of the response that is a [`Body::Stream`], as large as one slot at most. Asked
-    /// when the peer has taken most of what came before, so that no more of a body is made than
-    /// can be sent.
-    ///
-    /// A service whose parts come from other threads says [`Pull::Wait`] when it has none. The other
-    /// thread puts the part where the service finds it, and then wakes the connection on its lcore:
-    ///
-    /// ```
-    /// use ringway::dataplane::Dataplane;
-    /// use ringway::mem::ConnId;
-    ///
-    /// /// Called by whoever has a part for `conn`, which the service knows from `Request::conn`.
-    /// fn ring(dataplane: &Dataplane, conn: ConnId) {
-    ///     // `Err` says that the lcore's mailbox is full, and that nobody was woken.
-    ///     while dataplane.handle(conn.lcore().into()).wake(conn).is_err() {
-    ///         std::thread::yield_now();
-    ///     }
-    /// }
-    /// ```
-    fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
-        let _ = (cx, conn);
-        Pull::End
-    }
-
-    /// Bytes of the protocol that took over from HTTP. What is pushed to `output`, which has room
-    /// for at least 8, is sent.
-    fn upgraded(&mut self, cx: &mut Cx, bytes: Buf, output: &mut Burst) {
-        let _ = output;
-        cx.drop_buf(bytes, Reason::NotWanted);
-    }
-
-    /// What has become ready since it was last asked, for a service that
-    /// [`is_polled`](Self::is_polled): called again and again in each turn while it gives something.
-    fn ready(&mut self, cx: &mut Cx) -> Option<Ready> {
-        let _ = cx;
-        None
-    }
-
-    /// The end of each turn of a service that is polled.
-    fn flush(&mut self, cx: &mut Cx) {
-        let _ = cx;
-    }
-
-    /// Whether [`ready`](Self::ready) is to be called; asked once.
-    fn is_polled(&self) -> bool {
-        false
-    }
-
-    /// The dataplane begins to stop, and this connection speaks the protocol that took over from HTTP:
-    /// called once, to say goodbye with what is pushed to `output`, which has room for at least 8. A
-    /// service that pushes no `CLOSE` is heard and sent for until the drain's time is over. Unless it
-    /// says otherwise the connection closes.
-    ///
-    /// A stream is asked once more for a part instead, and can see
-    /// [`Cx::draining`](crate::pipeline::Cx::draining) there.
-    fn drain(&mut self, cx: &mut Cx, conn: ConnId, output: &mut Burst) {
-        let _ = cx;
-        output::push(output, Buf::linger(conn));
-    }
-
-    /// The connection is gone, while its request or response was not whole or after an upgrade.
-    fn closed(&mut self, cx: &mut Cx, conn: ConnId) {
-        let _ = (cx, conn);
-    }
-}
-
-impl<F, R> Service for F
-where
-    F: FnMut(&mut Cx, &Request<'_>) -> R,
-    R: Into<Reply>,
-{
-    fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
-        self(cx, request).into()
-    }
-}
+use crate::proto::http1::Encoder;
 
 /// Calls a [`Service`] for each request and sends its responses: behind each other into one slot
 /// where they follow each other on one connection, so that they leave in one send.
@@ -147,6 +38,8 @@ pub struct Http<S> {
     exchanges: Box<[Exchange]>,
     /// Requests behind responses that are not whole, and what waits for a slot.
     held: BufStore,
+    /// By connection slot: which of what is held the service has begun with.
+    ahead: Box<[Ahead]>,
     /// Responses that wait: a service is asked once.
     kept: KeptResponses,
 }
@@ -162,6 +55,7 @@ impl<S: Service> Http<S> {
             encoder: Encoder::new(),
             exchanges: (0..slots).map(|_| Exchange::NONE).collect(),
             held: BufStore::new(HTTP_HELD_BUFS),
+            ahead: (0..slots).map(|_| Ahead::NONE).collect(),
             kept: KeptResponses::with_capacity(64),
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::counters::{Counter, Reason};
-use crate::limits::{PORT_PARKED_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS};
+use crate::limits::{PORT_PARKED_BUFS, PORT_WINDOW_BUFS};
 use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, kind};
 use crate::pipeline::{Cx, Handler};
 use crate::port::{self, Fault, PortIndex, Received, Stall};
@@ -79,11 +79,14 @@ pub struct Remote {
     /// Slots of connections of which something waits that the process knows of.
     behind: VecDeque<u32>,
     stall: Stall,
+    /// How long the process may take nothing of what waits for it.
+    stall_ns: u64,
 }
 
 impl Remote {
-    /// A handler for connections with slots below `slots`.
-    pub fn new(slots: u32, port: PortIndex, unattended: Unattended) -> Self {
+    /// A handler for connections with slots below `slots`, whose process may take `stall_ns` to take what
+    /// waits for it.
+    pub fn new(slots: u32, port: PortIndex, unattended: Unattended, stall_ns: u64) -> Self {
         Self {
             port,
             unattended,
@@ -93,6 +96,7 @@ impl Remote {
             told: None,
             behind: VecDeque::with_capacity(64),
             stall: Stall::default(),
+            stall_ns,
         }
     }
 
@@ -374,7 +378,7 @@ impl Handler for Remote {
                     assert!(back.is_ok(), "it was just popped");
                     let queue = cx.ports.queue(self.port);
                     let stalled =
-                        queue.is_some_and(|queue| self.stall.look(queue, cx.now, PORT_STALL_NS));
+                        queue.is_some_and(|queue| self.stall.look(queue, cx.now, self.stall_ns));
                     if stalled {
                         cx.counters.add(Counter::PortFaults, 1);
                         cx.ports.cut(self.port, Fault::Stalled);

@@ -6,11 +6,14 @@
 mod common;
 
 mod blocks;
+mod bodies;
 mod hostile;
 mod http;
 mod life;
+mod oracle;
 mod peer;
 mod pieces;
+mod pipelining;
 mod program;
 mod raw;
 mod review;

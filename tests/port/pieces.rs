@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ringway::attach::Attachment;
 use ringway::handler::http::{Http, PortService};
 use ringway::handler::{Remote, Unattended};
-use ringway::limits::BLOCK_BYTES;
+use ringway::limits::{BLOCK_BYTES, PORT_STALL_NS};
 use ringway::mem::{Buf, ClassSize, Ledger, Mempool, PortSegment, Side, Trust, kind};
 use ringway::pipeline::chain::http1::{BODY, HEAD, Settings};
 use ringway::pipeline::{Handler, Pipeline, chain};
@@ -84,7 +84,7 @@ fn collect<H: Handler>(
 
 #[test]
 fn a_block_of_a_raw_connection_is_cut_and_comes_in_order() {
-    let mut harness = Harness::new(Remote::new(SLOTS, port(), Unattended::Refuse));
+    let mut harness = Harness::new(Remote::new(SLOTS, port(), Unattended::Refuse, PORT_STALL_NS));
     let mut process = attach(&mut harness);
     let (conn, other) = (harness.open(), harness.open());
     for bytes in [LARGE + 1, 2 * LARGE, BLOCK_BYTES as usize] {
@@ -118,7 +118,7 @@ fn a_block_of_a_raw_connection_is_cut_and_comes_in_order() {
 fn a_block_of_a_body_is_cut_and_the_last_piece_alone_ends_it() {
     let mut settings = Settings::for_slots(256, 64);
     settings.limits.body_bytes = BLOCK_BYTES.into();
-    let service = PortService::new(SLOTS, port(), 1_000_000_000);
+    let service = PortService::new(SLOTS, port(), 1_000_000_000, PORT_STALL_NS);
     let mut harness = Harness::build(|_| {
         let chain = chain::Http1::new(SLOTS, settings);
         (Pipeline::Http1(Box::new(chain)), Http::new(SLOTS, service))

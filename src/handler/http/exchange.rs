@@ -93,8 +93,9 @@ pub(super) struct Exchange {
     pub flushes: u8,
     /// Receiving is paused.
     pub paused: bool,
-    /// Messages behind this exchange.
+    /// Messages behind this exchange; where the service has begun with some, those alone (`held.rs`).
     pub held: BufList,
+    /// Messages that it has not begun with.
     pub held_bufs: u16,
     /// Ends of bodies among them.
     pub held_ends: u16,

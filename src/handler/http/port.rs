@@ -2,110 +2,74 @@
 //! and the body of a request pass to it as they lie in their slots; of its responses ringway writes
 //! the heads.
 
+mod answers;
+mod asked;
+
 use std::collections::VecDeque;
 
 use super::{Body, Pull, Ready, Reply, Request, Response, Service};
-use crate::counters::{Counter, Reason};
-use crate::limits::{HTTP_HELD_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS};
-use crate::mem::{Buf, BufList, BufStore, ConnId, kind};
+use crate::counters::Counter;
+use crate::mem::{Buf, ConnId, kind};
 use crate::pipeline::Cx;
-use crate::pipeline::chain::http1::BODY;
-use crate::port::{self, Fault, PortIndex, Received, ResponseMeta, Stall};
+use crate::pipeline::chain::http1::{BODY, TRAILERS};
+use crate::port::{self, Fault, PortIndex, Stall};
 use crate::proto::http1::Method;
 use crate::time::Instant;
-
-/// Parts of a body that are told to the process together, once they are out.
-const CREDIT_BUFS: u32 = 32;
-
-const _: () = assert!(CREDIT_BUFS < PORT_WINDOW_BUFS);
+use asked::{Answer, Asked, Requests};
 
 /// Seconds after which a client may try again while no process is attached (RFC 9110 §10.2.3).
 const RETRY_AFTER: &[(&str, &[u8])] = &[("Retry-After", b"1")];
 
-/// How far the response of a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// No request is with the process.
-    None,
-    /// One is, and nothing has come back.
-    Awaited,
-    /// Its head has, and more of the body is to come.
-    Streaming,
-    /// All of the body has.
-    Whole,
+/// What became of something that belongs to a request.
+enum Passed {
+    On,
+    /// There is no room for it now.
+    Busy,
+    /// The process does not wait for it.
+    ToNobody,
 }
 
-struct Slot {
-    conn: ConnId,
-    /// Number of the request.
-    request: u32,
-    /// Which attachment it is with.
-    attachment: u32,
-    /// It is HEAD, whose response has no body.
-    is_head: bool,
-    answer: Answer,
-    /// Parts of the body that have come, and are not sent yet.
-    parts: BufList,
-    waiting: u32,
-    /// Parts that were sent since the process was told.
-    untold: u32,
-    /// The first part that waits came with the head, and is not counted.
-    has_first: bool,
-    /// Bytes of the part of the request's body that comes next which the process has: one that is
-    /// larger than any slot of an isolated port goes in pieces.
-    begun: usize,
-}
-
-impl Slot {
-    const NONE: Self = Self {
-        conn: ConnId::NONE,
-        request: 0,
-        attachment: 0,
-        is_head: false,
-        answer: Answer::None,
-        parts: BufList::EMPTY,
-        waiting: 0,
-        untold: 0,
-        has_first: false,
-        begun: 0,
-    };
-}
-
-/// Passes requests to the process at a port.
+/// Passes requests to the process at a port. Those of one connection that may be done side by side are
+/// with it at the same time; it answers them in any order, and the peer gets the answers in theirs.
 pub struct PortService {
     port: PortIndex,
-    slots: Box<[Slot]>,
-    parts: BufStore,
-    requests: u32,
-    /// Those that the process has not answered, oldest first, with the time they were sent at; some have
-    /// been answered since.
-    asked: VecDeque<(u32, u32, Instant)>,
-    /// How long it may take to answer.
+    requests: Requests,
+    /// Number of the request that was sent last.
+    number: u32,
+    /// Requests whose answers are waited for, with the time from which on they are looked at; some
+    /// have been answered since.
+    awaited: VecDeque<(ConnId, u32, Instant)>,
+    /// How long the process may take to begin an answer, or to go on with it.
     timeout_ns: u64,
     /// What there was no room in the ring to tell.
     unsaid: VecDeque<(Buf, u32)>,
+    /// Connections that the process wanted cut off before their turn had come.
+    lost: VecDeque<ConnId>,
     /// Which attachment the requests are with.
     attachment: Option<u32>,
     /// After a process went: requests of connections below it have been given up.
     given_up: Option<usize>,
     stall: Stall,
+    /// How long the process may take nothing of what waits for it.
+    stall_ns: u64,
 }
 
 impl PortService {
     /// A service for connections with slots below `slots`, whose process may take `timeout_ns` to begin an
-    /// answer.
-    pub fn new(slots: u32, port: PortIndex, timeout_ns: u64) -> Self {
+    /// answer, or to go on with it, and `stall_ns` to take what waits for it.
+    pub fn new(slots: u32, port: PortIndex, timeout_ns: u64, stall_ns: u64) -> Self {
         Self {
             port,
-            slots: (0..slots).map(|_| Slot::NONE).collect(),
-            parts: BufStore::new(HTTP_HELD_BUFS),
-            requests: 0,
-            asked: VecDeque::with_capacity(slots as usize),
+            requests: Requests::new(slots),
+            number: 0,
+            awaited: VecDeque::with_capacity(2 * slots as usize),
             timeout_ns,
             unsaid: VecDeque::new(),
+            lost: VecDeque::new(),
             attachment: None,
             given_up: None,
             stall: Stall::default(),
+            stall_ns,
         }
     }
 
@@ -128,10 +92,37 @@ impl PortService {
             self.stall.clear();
             return Ok(());
         };
-        if self.stall.look(queue, cx.now, PORT_STALL_NS) {
+        if self.stall.look(queue, cx.now, self.stall_ns) {
             self.cut(cx, Fault::Stalled);
         }
         Err(rest.len())
+    }
+
+    /// Passes a share of what belongs to a request's body on.
+    fn pass_on(&mut self, cx: &mut Cx, conn: ConnId, part: &Buf, kind: u8, meta: u32) -> Passed {
+        self.look(cx);
+        let attachment = self.attachment;
+        let asked = self.requests.front(conn).filter(|asked| attachment == Some(asked.attachment));
+        let Some(asked) = asked.filter(|asked| asked.is_open()) else { return Passed::ToNobody };
+        let (number, begun) = (asked.number, asked.begun as usize);
+        if !cx.ports.queue(self.port).is_some_and(|queue| queue.may_send(part)) {
+            asked.is_behind = true;
+            return Passed::Busy;
+        }
+        let mut share = part.slice(begun, part.len());
+        share.set_kind(kind, meta);
+        let left = self.send(cx, share, number).err();
+        let sent = left.is_none();
+        if let Some(asked) = self.requests.front(conn) {
+            asked.is_behind = !sent;
+            // What is left of it comes again with the whole.
+            asked.begun = left.map_or(0, |left| (part.len() - left) as u32);
+            if sent {
+                asked.body_open = (kind, meta) != (BODY, 1);
+                asked.since = cx.now;
+            }
+        }
+        if sent { Passed::On } else { Passed::Busy }
     }
 
     /// Tells the process something about `conn`, now or when there is room.
@@ -151,21 +142,106 @@ impl PortService {
         }
     }
 
-    /// The oldest request that the process takes too long to answer.
+    /// Sends a request, which is `called` when its turn has come; `false`: there is no room for it now.
+    fn ask(&mut self, cx: &mut Cx, request: &Request<'_>, attachment: u32, called: bool) -> bool {
+        // 0 is no request's.
+        let number = self.number.checked_add(1).unwrap_or(1);
+        let share = request.share();
+        // One that is ahead of its turn leaves enough to other connections.
+        let queue = cx.ports.queue(self.port);
+        let may_send = called || queue.is_some_and(|queue| queue.may_send(&share));
+        if !may_send || self.send(cx, share, number).is_err() {
+            return false;
+        }
+        self.number = number;
+        let (method, body_open) = (request.method(), request.has_body());
+        let mut asked = Asked::new(request.conn(), number, attachment, cx.now);
+        asked.called = called;
+        asked.is_head = method == Method::Head;
+        asked.is_safe = !body_open && is_safe(method);
+        asked.body_open = body_open;
+        self.requests.push(asked);
+        true
+    }
+
+    /// Looks at a request again when the process has had its time.
+    fn await_answer(&mut self, cx: &Cx, conn: ConnId, number: u32) {
+        if self.awaited.len() == self.awaited.capacity() {
+            let requests = &mut self.requests;
+            self.awaited.retain(|&(conn, number, _)| {
+                requests.find(conn, number).is_some_and(|asked| asked.is_open())
+            });
+        }
+        self.awaited.push_back((conn, number, cx.now));
+    }
+
+    /// A request whose turn has come and with which the process was asked before: what is there of
+    /// its answer. `None`: there is no such request.
+    fn turn(&mut self, cx: &mut Cx, conn: ConnId) -> Option<Reply> {
+        let attachment = self.attachment;
+        let asked = self.requests.call_front(conn, cx.now)?;
+        let (answer, number) = (asked.answer, asked.number);
+        let gone = asked.is_open() && attachment != Some(asked.attachment);
+        if gone {
+            self.requests.pop(conn);
+            return Some(unanswered().into());
+        }
+        if asked.is_open() {
+            self.await_answer(cx, conn, number);
+        }
+        Some(match answer {
+            Answer::Awaited => Reply::Later,
+            Answer::Begun | Answer::Whole => match self.respond(cx, conn) {
+                Some(response) => Reply::Response(response),
+                None => self.lose_later(conn),
+            },
+            Answer::Lost => self.lose_later(conn),
+        })
+    }
+
+    /// Has a connection cut off that is looked at right now.
+    #[cold]
+    fn lose_later(&mut self, conn: ConnId) -> Reply {
+        self.lost.push_back(conn);
+        Reply::Later
+    }
+
+    /// A connection that is to be cut off.
+    #[cold]
+    fn next_lost(&mut self) -> Option<Ready> {
+        while let Some(conn) = self.lost.pop_front() {
+            if self.requests.front(conn).is_some_and(|asked| asked.answer == Answer::Lost) {
+                return Some(Ready::Lost(conn));
+            }
+        }
+        None
+    }
+
+    /// The oldest request that the process takes too long to answer, or to go on answering.
     fn overdue(&mut self, cx: &mut Cx) -> Option<Ready> {
-        while let Some(&(index, request, since)) = self.asked.front() {
-            let slot = &self.slots[index as usize];
-            let awaited = slot.request == request && slot.answer == Answer::Awaited;
-            if awaited && cx.now.ns_since(since) < self.timeout_ns {
+        while let Some(&(conn, number, at)) = self.awaited.front() {
+            let asked = self.requests.find(conn, number).filter(|asked| asked.is_open());
+            let Some(asked) = asked else {
+                self.awaited.pop_front();
+                continue;
+            };
+            if cx.now.ns_since(at) < self.timeout_ns {
                 return None;
             }
-            self.asked.pop_front();
-            if awaited {
-                let conn = slot.conn;
-                cx.counters.add(Counter::Timeouts, 1);
-                self.closed(cx, conn);
-                return Some(Ready::Response(conn, Response::text(504, "no answer in time\n")));
+            self.awaited.pop_front();
+            // It may wait itself: for its parts to be sent, or for a body that is slow to come.
+            let waits = !asked.parts.is_empty() || asked.body_open && !asked.is_behind;
+            if waits || cx.now.ns_since(asked.since) < self.timeout_ns {
+                self.await_answer(cx, conn, number);
+                continue;
             }
+            cx.counters.add(Counter::Timeouts, 1);
+            if asked.answer == Answer::Begun {
+                return Some(Ready::Lost(conn));
+            }
+            self.requests.pop(conn);
+            self.say(cx, conn, kind::CLOSED, 0, number);
+            return Some(Ready::Response(conn, Response::text(504, "no answer in time\n")));
         }
         None
     }
@@ -176,130 +252,31 @@ impl PortService {
         cx.ports.cut(self.port, fault);
     }
 
-    /// Gives the requests up that were with a process that is gone, one at a time.
+    /// Gives the requests up that were with a process that is gone, one at a time. Those whose turn has
+    /// not come are looked at then.
     #[cold]
     fn give_up(&mut self) -> Option<Ready> {
         while let Some(index) = self.given_up {
-            let Some(slot) = self.slots.get_mut(index) else {
+            let Ok(front) = self.requests.front_at(index) else {
                 self.given_up = None;
                 break;
             };
             self.given_up = Some(index + 1);
-            let (conn, answer) = (slot.conn, slot.answer);
-            if self.attachment == Some(slot.attachment) {
+            let Some(asked) = front.filter(|asked| asked.called) else { continue };
+            if self.attachment == Some(asked.attachment) {
                 continue;
             }
+            let (conn, answer) = (asked.conn, asked.answer);
             match answer {
                 Answer::Awaited => {
-                    self.forget(index);
+                    self.requests.pop(conn);
                     return Some(Ready::Response(conn, unanswered()));
                 }
-                Answer::Streaming => {
-                    self.forget(index);
-                    return Some(Ready::Lost(conn));
-                }
-                Answer::None | Answer::Whole => {}
+                Answer::Begun => return Some(Ready::Lost(conn)),
+                Answer::Whole | Answer::Lost => {}
             }
         }
         None
-    }
-
-    fn forget(&mut self, index: usize) {
-        let slot = &mut self.slots[index];
-        while self.parts.pop(&mut slot.parts).is_some() {}
-        *slot = Slot::NONE;
-    }
-
-    /// What the process says of a request.
-    fn on_word(&mut self, cx: &mut Cx, word: Buf, request: u32) -> Result<Option<Ready>, Fault> {
-        let conn = word.conn();
-        let slot = self.slots.get_mut(conn.slot() as usize);
-        let Some(slot) = slot.filter(|slot| slot.conn == conn && slot.request == request) else {
-            // It may have ended while the word was under way.
-            cx.drop_buf(word, Reason::StaleConnection);
-            return Ok(None);
-        };
-        match (word.kind(), slot.answer) {
-            (port::kind::RESPONSE, Answer::Awaited) => Ok(Some(self.on_response(cx, word))),
-            (BODY, Answer::Streaming) => Ok(Some(self.on_part(cx, word))),
-            (kind::ABORT | kind::CLOSE, Answer::Awaited | Answer::Streaming) => {
-                self.forget(conn.slot() as usize);
-                Ok(Some(Ready::Lost(conn)))
-            }
-            (port::kind::RESPONSE | BODY | kind::ABORT | kind::CLOSE, _) => {
-                cx.drop_buf(word, Reason::StaleConnection);
-                Ok(None)
-            }
-            _ => Err(Fault::Kind),
-        }
-    }
-
-    fn on_response(&mut self, cx: &mut Cx, mut word: Buf) -> Ready {
-        let (conn, meta) = (word.conn(), ResponseMeta::of_meta(word.meta()));
-        let slot = &mut self.slots[conn.slot() as usize];
-        word.set_kind(kind::DATA, 0);
-        let fields_bytes = usize::from(meta.fields_bytes).min(word.len());
-        let lines = (fields_bytes > 0).then(|| word.split_to(fields_bytes));
-        let body = if meta.whole {
-            *slot = Slot::NONE;
-            if word.is_empty() { Body::Bytes([].as_slice().into()) } else { Body::Buf(word) }
-        } else if slot.is_head || matches!(meta.status, 204 | 304) {
-            // What the process goes on to say is for nobody.
-            self.closed(cx, conn);
-            Body::Stream(None)
-        } else {
-            slot.answer = Answer::Streaming;
-            slot.has_first = !word.is_empty();
-            if !word.is_empty() && self.parts.push(&mut slot.parts, word).is_err() {
-                cx.counters.drop_one(Reason::Protocol);
-                self.forget(conn.slot() as usize);
-                return Ready::Lost(conn);
-            }
-            Body::Stream(None)
-        };
-        let response = Response::new(meta.status, body);
-        let response = match lines {
-            Some(lines) => response.field_lines(lines),
-            None => response,
-        };
-        Ready::Response(conn, response)
-    }
-
-    fn on_part(&mut self, cx: &mut Cx, word: Buf) -> Ready {
-        let conn = word.conn();
-        let slot = &mut self.slots[conn.slot() as usize];
-        let last = word.meta() != 0;
-        slot.waiting += 1;
-        let fits = slot.waiting <= PORT_WINDOW_BUFS;
-        if !fits || self.parts.push(&mut slot.parts, word).is_err() {
-            cx.counters.drop_one(Reason::Protocol);
-            self.forget(conn.slot() as usize);
-            return Ready::Lost(conn);
-        }
-        if last {
-            slot.answer = Answer::Whole;
-        }
-        Ready::More(conn)
-    }
-
-    fn receive(&mut self, cx: &mut Cx) -> Option<Ready> {
-        loop {
-            let word = cx.ports.queue(self.port)?.receive();
-            let outcome = match word {
-                Received::Nothing => return None,
-                Received::Message(word, request) => self.on_word(cx, word, request),
-                Received::Fault(fault) => Err(fault),
-            };
-            match outcome {
-                Ok(None) => {}
-                Ok(Some(ready)) => return Some(ready),
-                Err(fault) => {
-                    self.cut(cx, fault);
-                    self.look(cx);
-                    return self.give_up();
-                }
-            }
-        }
     }
 }
 
@@ -308,74 +285,68 @@ fn unanswered() -> Response {
     Response::text(502, "the application ended before it answered\n")
 }
 
+/// Whether requests of this method may be done side by side (RFC 9110 §9.2.1).
+fn is_safe(method: Method) -> bool {
+    matches!(method, Method::Get | Method::Head | Method::Options | Method::Trace)
+}
+
 impl Service for PortService {
     #[inline]
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
         self.look(cx);
+        let conn = request.conn();
+        if let Some(reply) = self.turn(cx, conn) {
+            return reply;
+        }
         let Some(attachment) = self.attachment else {
             cx.counters.add(Counter::PortUnattended, 1);
             let refusal = Response::text(503, "no application is attached\n");
             return refusal.static_fields(RETRY_AFTER).into();
         };
-        let (conn, number) = (request.conn(), self.requests);
-        if self.send(cx, request.share(), number).is_err() {
+        if !self.ask(cx, request, attachment, true) {
             return Reply::Busy;
         }
-        self.requests = number.wrapping_add(1);
-        self.forget(conn.slot() as usize);
-        if self.asked.len() == self.asked.capacity() {
-            let slots = &self.slots;
-            self.asked.retain(|&(index, request, _)| {
-                let slot = &slots[index as usize];
-                slot.request == request && slot.answer == Answer::Awaited
-            });
-        }
-        self.asked.push_back((conn.slot(), number, cx.now));
-        let (is_head, answer) = (request.method() == Method::Head, Answer::Awaited);
-        self.slots[conn.slot() as usize] =
-            Slot { conn, request: number, attachment, is_head, answer, ..Slot::NONE };
+        self.await_answer(cx, conn, self.number);
         Reply::Later
     }
 
-    fn body(&mut self, cx: &mut Cx, conn: ConnId, part: &Buf, last: bool) -> Reply {
+    fn ahead(&mut self, cx: &mut Cx, request: &Request<'_>) -> bool {
         self.look(cx);
-        let slot = &self.slots[conn.slot() as usize];
-        let request = slot.request;
-        if slot.conn != conn || self.attachment != Some(slot.attachment) {
-            return if last { unanswered().into() } else { Reply::Body };
+        let Some(attachment) = self.attachment else { return false };
+        is_safe(request.method())
+            && self.requests.may_go_ahead(request.conn())
+            && self.ask(cx, request, attachment, false)
+    }
+
+    fn body(&mut self, cx: &mut Cx, conn: ConnId, part: &Buf, last: bool) -> Reply {
+        match self.pass_on(cx, conn, part, BODY, u32::from(last)) {
+            Passed::On => Reply::Later,
+            Passed::Busy => Reply::Busy,
+            Passed::ToNobody if last => unanswered().into(),
+            Passed::ToNobody => Reply::Body,
         }
-        if !cx.ports.queue(self.port).is_some_and(|queue| queue.may_send(part)) {
-            return Reply::Busy;
-        }
-        let mut share = part.slice(slot.begun, part.len());
-        share.set_kind(BODY, u32::from(last));
-        let sent = self.send(cx, share, request);
-        // What is left of it comes again with the whole.
-        self.slots[conn.slot() as usize].begun = sent.err().map_or(0, |left| part.len() - left);
-        if sent.is_ok() { Reply::Later } else { Reply::Busy }
+    }
+
+    fn trailer_lines(&mut self, cx: &mut Cx, conn: ConnId, lines: &Buf) -> bool {
+        !matches!(self.pass_on(cx, conn, lines, TRAILERS, 0), Passed::Busy)
     }
 
     fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
-        let slot = &mut self.slots[conn.slot() as usize];
-        if slot.conn != conn {
-            return Pull::End;
-        }
-        let Some(part) = self.parts.pop(&mut slot.parts) else {
-            if slot.answer != Answer::Whole {
-                return Pull::Wait;
-            }
-            *slot = Slot::NONE;
-            return Pull::End;
+        let Some((part, counted)) = self.requests.pop_part(conn) else {
+            return match self.requests.front(conn) {
+                Some(asked) if asked.is_open() => Pull::Wait,
+                _ => {
+                    self.requests.pop(conn);
+                    Pull::End
+                }
+            };
         };
-        if std::mem::replace(&mut slot.has_first, false) {
-            return Pull::Part(part);
-        }
-        slot.waiting -= 1;
-        slot.untold += 1;
-        if slot.untold >= CREDIT_BUFS && self.attachment == Some(slot.attachment) {
-            let (untold, request) = (slot.untold, slot.request);
-            slot.untold = 0;
-            self.say(cx, conn, port::kind::CREDIT, untold, request);
+        if let Some(asked) = self.requests.front(conn) {
+            asked.since = cx.now;
+            let number = asked.number;
+            if counted {
+                self.credit(cx, conn, number, 1);
+            }
         }
         Pull::Part(part)
     }
@@ -384,6 +355,11 @@ impl Service for PortService {
         self.look(cx);
         if self.given_up.is_some()
             && let Some(ready) = self.give_up()
+        {
+            return Some(ready);
+        }
+        if !self.lost.is_empty()
+            && let Some(ready) = self.next_lost()
         {
             return Some(ready);
         }
@@ -404,15 +380,15 @@ impl Service for PortService {
     }
 
     fn closed(&mut self, cx: &mut Cx, conn: ConnId) {
-        let slot = &self.slots[conn.slot() as usize];
-        if slot.conn != conn {
-            return;
+        while let Some(asked) = self.requests.front(conn) {
+            let (number, open) = (asked.number, asked.is_open());
+            let tells = open && self.attachment == Some(asked.attachment);
+            self.requests.pop(conn);
+            if tells {
+                self.say(cx, conn, kind::CLOSED, 0, number);
+            }
         }
-        let (request, attachment) = (slot.request, slot.attachment);
-        self.forget(conn.slot() as usize);
-        if self.attachment == Some(attachment) {
-            self.say(cx, conn, kind::CLOSED, 0, request);
-        }
+        self.requests.forget(conn);
     }
 }
 

@@ -1,21 +1,21 @@
 //! Bodies as they come and go: the request's to the service or back to the peer, the response's as
-//! there is room, and the messages that wait behind both.
+//! there is room.
 
 use super::exchange::{Answer, Close, Exchange, Frame, Source, Wants};
+use super::held::is_end;
 use super::output::{Stalled, append, append_bytes, mark_end, push};
 use super::respond::{Asked, CONTINUE};
 use super::response::{Body, Pull, Reply, Response};
 use super::{Http, ROOM, Service};
 use crate::counters::Reason;
 use crate::limits::{
-    HTTP_HELD_BUFS_MAX, HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX,
-    LARGE_SLOT_BYTES,
+    HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX, LARGE_SLOT_BYTES,
 };
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
-use crate::pipeline::chain::http1::{BODY, FAULT, HEAD, HeadMeta, TRAILERS};
+use crate::pipeline::chain::http1::TRAILERS;
 use crate::proto::http1::{
-    self, CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, Method, encode_chunk_size, is_field_line_block,
+    CHUNK_SIZE_BYTES_MAX, LAST_CHUNK, Method, encode_chunk_size, is_field_line_block,
 };
 
 /// Times that the transport may owe us the word that all is out: the next part of a body is made
@@ -93,8 +93,8 @@ impl<S: Service> Http<S> {
     ) -> Result<(), Buf> {
         let conn = message.conn();
         if message.kind() == TRAILERS {
-            self.service.trailers(cx, conn, http1::field_lines(&message));
-            return Ok(());
+            let passed = self.service.trailer_lines(cx, conn, &message);
+            return if passed { Ok(()) } else { Err(message) };
         }
         let reply = match self.take_kept(conn) {
             Some(response) => Reply::Response(response),
@@ -378,89 +378,6 @@ impl<S: Service> Http<S> {
         Ok(())
     }
 
-    /// Keeps a message for later, behind those that are kept. What nobody has room for costs its
-    /// connection.
-    pub(super) fn hold(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
-        let conn = message.conn();
-        let (ends, upgrades) = (is_end(&message), is_upgrade(&message));
-        let exchange = &mut self.exchanges[conn.slot() as usize];
-        if let Err(message) = self.held.push(&mut exchange.held, message) {
-            return self.cut_off(cx, message, out);
-        }
-        self.is_held(conn, ends, upgrades, out);
-    }
-
-    /// The same for one whose turn has come, but which found no slot.
-    pub(super) fn hold_first(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
-        let conn = message.conn();
-        let (ends, upgrades) = (is_end(&message), is_upgrade(&message));
-        let exchange = &mut self.exchanges[conn.slot() as usize];
-        if let Err(message) = self.held.push_front(&mut exchange.held, message) {
-            return self.cut_off(cx, message, out);
-        }
-        self.is_held(conn, ends, upgrades, out);
-    }
-
-    #[cold]
-    fn cut_off(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
-        let conn = message.conn();
-        cx.extensions.end_message(message.message());
-        cx.drop_buf(message, Reason::Protocol);
-        self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
-    }
-
-    /// Takes note of a message that is held. What comes behind a wish to upgrade waits as it came, so
-    /// that its number tells nothing: of that, no more is to come.
-    fn is_held(&mut self, conn: ConnId, ends: bool, upgrades: bool, out: &mut Burst) {
-        let exchange = self.exchange(conn);
-        exchange.held_bufs += 1;
-        exchange.held_ends += u16::from(ends);
-        let full = u32::from(exchange.held_bufs) > HTTP_HELD_BUFS_MAX;
-        if (full || upgrades) && !exchange.paused {
-            exchange.paused = true;
-            push(out, Buf::marker(conn, kind::PAUSE));
-        }
-    }
-
-    /// Whether the first of the messages that are held has nothing to wait for any more.
-    fn front_may_go(&self, conn: ConnId) -> bool {
-        let exchange = &self.exchanges[conn.slot() as usize];
-        let done = exchange.answer == Answer::Done;
-        match self.held.front(&exchange.held).map(Buf::kind) {
-            None => false,
-            Some(BODY | TRAILERS) => !exchange.holds_body(),
-            Some(HEAD) => done,
-            Some(_) => done || exchange.may_be_cut(),
-        }
-    }
-
-    /// Whether a fault waits for a slot that is answered in the place of a response which waits too.
-    fn fault_is_first(&self, conn: ConnId) -> bool {
-        let exchange = &self.exchanges[conn.slot() as usize];
-        let front = self.held.front(&exchange.held).map(Buf::kind);
-        front == Some(FAULT) && exchange.is_at_fault()
-    }
-
-    /// Handles the next message that was held.
-    fn release(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
-        let exchange = &mut self.exchanges[conn.slot() as usize];
-        let message = self.held.pop(&mut exchange.held).expect("the caller saw it");
-        exchange.held_bufs -= 1;
-        exchange.held_ends -= u16::from(is_end(&message));
-        self.handle(cx, message, out).map_err(|message| {
-            self.hold_first(cx, message, out);
-            Stalled
-        })
-    }
-
-    fn resume(&mut self, conn: ConnId, out: &mut Burst) {
-        let exchange = self.exchange(conn);
-        if exchange.paused && exchange.held.is_empty() {
-            exchange.paused = false;
-            push(out, Buf::marker(conn, kind::RESUME));
-        }
-    }
-
     /// Ends the connection with `word`: nobody waits for what has come on it, or still comes.
     pub(super) fn hang_up(&mut self, cx: &mut Cx, word: Buf, out: &mut Burst) {
         let conn = word.conn();
@@ -472,16 +389,13 @@ impl<S: Service> Http<S> {
     /// Forgets an exchange that will not come to its end, and what waits behind it.
     pub(super) fn abandon(&mut self, cx: &mut Cx, conn: ConnId) {
         let pending = self.take_kept(conn).is_some_and(|response| response.is_service());
-        if pending || self.exchanges[conn.slot() as usize].is_service() {
+        let is_service = self.exchanges[conn.slot() as usize].is_service();
+        if pending || is_service || self.is_ahead(conn) {
             self.service.closed(cx, conn);
         }
-        let exchange = &mut self.exchanges[conn.slot() as usize];
-        cx.extensions.end_message(exchange.message);
-        while let Some(message) = self.held.pop(&mut exchange.held) {
-            cx.extensions.end_message(message.message());
-            cx.drop_buf(message, Reason::NotWanted);
-        }
-        *exchange = Exchange::NONE;
+        cx.extensions.end_message(self.exchange(conn).message);
+        self.drop_held(cx, conn);
+        *self.exchange(conn) = Exchange::NONE;
     }
 }
 
@@ -499,16 +413,6 @@ fn next_bytes(cx: &mut Cx, conn: ConnId, bytes: &[u8], at: &mut usize) -> Pull {
     debug_assert!(fits, "no more than there is room");
     *at += taken;
     Pull::Part(part)
-}
-
-/// Whether a body ends with this message.
-fn is_end(message: &Buf) -> bool {
-    message.kind() == BODY && message.meta() != 0
-}
-
-/// Whether it is a request for another protocol.
-fn is_upgrade(message: &Buf) -> bool {
-    message.kind() == HEAD && HeadMeta::of(message).upgrade()
 }
 
 fn put(room: &mut [u8], bytes: &[u8]) -> Option<usize> {
