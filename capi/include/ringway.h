@@ -104,7 +104,7 @@ struct ringway_msg {
     uint32_t len;
     // How many may be written from `data` on: 0, unless the message came from `ringway_alloc`.
     uint32_t capacity;
-    // Number of the request, to be repeated in what answers it.
+    // Number of the request, to be repeated in what answers it; or of a connection that was asked for.
     uint32_t request;
     // 24 bits that the kind explains.
     uint32_t meta;
@@ -145,6 +145,15 @@ void ringway_detach(struct ringway_port *port);
 
 // How many queues the port has: one for each lcore of the dataplane. They are numbered from 0.
 int ringway_queue_count(struct ringway_port *port);
+
+// Asks for a connection, at a port whose process is the peer of a listener (`transport = "shm"`), and
+// writes its number to `*number`. What comes next with that number as `request` is `RINGWAY_OPEN`, whose
+// `conn` is the connection, or `RINGWAY_CLOSED`: it was refused.
+//
+// Returns 0, or `RINGWAY_EINVAL` at a port whose process handles the connections of others.
+int ringway_connect(struct ringway_port *port,
+                    uint32_t queue,
+                    uint32_t *number);
 
 // Takes up to `n` messages of a queue and writes them to `msgs`; returns how many, 0 when there are none.
 // It never waits. Each message that has a slot is the program's until it passes it to

@@ -20,7 +20,7 @@ pub struct Msg {
     pub len: u32,
     /// How many may be written from `data` on: 0, unless the message came from `ringway_alloc`.
     pub capacity: u32,
-    /// Number of the request, to be repeated in what answers it.
+    /// Number of the request, to be repeated in what answers it; or of a connection that was asked for.
     pub request: u32,
     /// 24 bits that the kind explains.
     pub meta: u32,

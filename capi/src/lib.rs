@@ -117,6 +117,22 @@ pub unsafe extern "C" fn ringway_queue_count(port: *mut Port) -> c_int {
     unsafe { with_port(port, |port| port.attachment.queues().len() as c_int) }
 }
 
+/// Asks for a connection, at a port whose process is the peer of a listener (`transport = "shm"`), and
+/// writes its number to `*number`. What comes next with that number as `request` is `RINGWAY_OPEN`, whose
+/// `conn` is the connection, or `RINGWAY_CLOSED`: it was refused.
+///
+/// Returns 0, or `RINGWAY_EINVAL` at a port whose process handles the connections of others.
+///
+/// # Safety
+/// See `ringway_attach`; `number` has room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_connect(port: *mut Port, queue: u32, number: *mut u32) -> c_int {
+    // SAFETY: promised by the caller.
+    let Some(number) = (unsafe { number.as_mut() }) else { return RINGWAY_EINVAL };
+    // SAFETY: promised by the caller.
+    unsafe { with_port(port, |port| port.connect(queue, number)) }
+}
+
 /// Takes up to `n` messages of a queue and writes them to `msgs`; returns how many, 0 when there are none.
 /// It never waits. Each message that has a slot is the program's until it passes it to
 /// `ringway_tx_burst` or `ringway_release`. In no time without calls of this function does a queue

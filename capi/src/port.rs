@@ -7,6 +7,7 @@ use std::time::Duration;
 use dataplane::attach::{Attachment, Message, Options, Queue};
 use dataplane::error::{Error, Result};
 use dataplane::mem::Trust;
+use dataplane::port::Role;
 
 use crate::convert::{Msg, conn_of};
 use crate::errors::{RINGWAY_EAGAIN, RINGWAY_EGONE, RINGWAY_EINVAL, RINGWAY_EMSGSIZE};
@@ -39,6 +40,17 @@ impl Port {
 
     pub(crate) fn queue(&mut self, index: u32) -> std::result::Result<&mut Queue, c_int> {
         self.attachment.queues().get_mut(index as usize).ok_or(RINGWAY_EINVAL)
+    }
+
+    pub(crate) fn connect(&mut self, index: u32, number: &mut u32) -> c_int {
+        match self.queue(index) {
+            Ok(queue) if queue.role() == Role::Peer => {
+                *number = queue.connect();
+                0
+            }
+            Ok(_) => RINGWAY_EINVAL,
+            Err(code) => code,
+        }
     }
 
     pub(crate) fn receive(&mut self, index: u32, msgs: &mut [MaybeUninit<Msg>]) -> c_int {

@@ -121,6 +121,9 @@ int main(int argc, char **argv)
     CHECK(strstr(error.text, "there is no trust 3") && error.code == RINGWAY_EATTACH);
     CHECK(ringway_attach(argv[1], argv[2], RINGWAY_TRUST_DEFAULT, &port, &error) == 0);
     CHECK(ringway_queue_count(port) == 1 && ringway_is_alive(port) == 1);
+    uint32_t number = 7;
+    CHECK(ringway_connect(port, 0, &number) == RINGWAY_EINVAL && number == 7);
+    CHECK(ringway_connect(port, 0, NULL) == RINGWAY_EINVAL && ringway_connect(NULL, 0, &number) == RINGWAY_EINVAL);
 
     int fd = client(argv[3]);
     struct ringway_msg msg = next(RINGWAY_DATA);

@@ -57,6 +57,7 @@ _FUNCTIONS = {
     "detach": (None, [c_void_p]),
     "queue_count": (c_int, [c_void_p]),
     "rx_burst": (c_int, [c_void_p, c_uint32, POINTER(Msg), c_uint32]),
+    "connect": (c_int, [c_void_p, c_uint32, POINTER(c_uint32)]),
     "alloc": (c_int, [c_void_p, c_uint32, c_uint64, c_uint32, POINTER(Msg)]),
     "tx_burst": (c_int, [c_void_p, c_uint32, POINTER(Msg), c_uint32]),
     "release": (c_int, [c_void_p, POINTER(Msg)]),

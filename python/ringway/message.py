@@ -61,7 +61,7 @@ class Message:
 
     @property
     def number(self) -> int:
-        """Number of the request that it is of."""
+        """Number of the request that it is of, or of the connection that was asked for."""
         return self._raw.request
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from ctypes import byref, c_void_p, memmove
+from ctypes import byref, c_uint32, c_void_p, memmove
 from typing import AsyncIterator, Iterator, Union
 
 from . import library
@@ -169,6 +169,18 @@ class Port:
     def write(self, connection: Connection, data: Body) -> None:
         """Sends bytes on a raw connection."""
         self._run(self._write(connection, Kind.DATA, 0, _bytes(data)))
+
+    def connect(self, queue: int = 0) -> int:
+        """Asks for a connection, at a port that is the address of a listener; its number. What comes
+        next with that number is OPEN, of the connection, or CLOSED: it was refused."""
+        number = c_uint32()
+        self._library.check(self._library.connect(self._port(), queue, byref(number)))
+        self._library.flush(self._port())
+        return number.value
+
+    def finish(self, connection: Connection) -> None:
+        """Sends no more on a connection of a peer, and still receives."""
+        self._mark(connection, Kind.EOF)
 
     def close(self, connection: Connection) -> None:
         """Closes a connection once all before it is out."""

@@ -1,4 +1,4 @@
-"""A dataplane that runs, for the tests: `ringway run` with three ports, on one core."""
+"""A dataplane that runs, for the tests: `ringway run` with four ports, on one core."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def until(what) -> None:
 
 
 class Dataplane:
-    """Ports `app` (HTTP), `echo` (raw) and `isolated` (raw)."""
+    """Ports `app` (HTTP), `echo` (raw) and `isolated` (raw) of handlers, and `feed` of a peer, to which
+    its listener echoes."""
 
     def __init__(self) -> None:
         self._directory = tempfile.TemporaryDirectory()
@@ -46,6 +47,7 @@ class Dataplane:
             + LISTENER + 'protocol = "http"\nhandler = "port:app"\n'
             + LISTENER + 'protocol = "raw"\nhandler = "port:echo"\n'
             + LISTENER + 'protocol = "raw"\nhandler = "port:isolated"\nisolated = true\n'
+            + '[[listener]]\naddress = "port:feed"\ntransport = "shm"\nprotocol = "echo"\n'
         )
         command = [TARGET / "ringway", "run", "--config", config, "--idle", "sleep", "--no-huge"]
         command += ["-l", f"0@{min(os.sched_getaffinity(0))}", "--file-prefix", f"python-{os.getpid()}"]

@@ -45,6 +45,25 @@ class Ports(unittest.TestCase):
             self.assertEqual(answer.result(), (200, b"done"))
         self.plane.end()
 
+    def test_a_peer_opens_connections_and_hears_what_is_answered(self) -> None:
+        sent, heard = bytes(range(256)) * 1000, bytearray()
+        with self.attach("feed") as port:
+            number = port.connect()
+            for message in port:
+                if message.kind == Kind.OPEN:
+                    self.assertEqual(message.number, number)
+                    port.write(message.connection, sent[:1000])
+                    port.write(message.connection, sent[1000:])
+                    port.finish(message.connection)
+                elif message.kind == Kind.DATA:
+                    heard += bytes(message)
+                elif message.kind == Kind.CLOSED:
+                    break
+            self.assertEqual(heard, sent)
+        with self.attach("echo") as port:
+            self.assertRaises(RingwayError, port.connect)
+        self.plane.end()
+
     def test_responses_of_all_sizes_arrive_whole(self) -> None:
         at_once = RESPOND_BYTES_MAX - len("X-Y: z\r\n")
         sizes = [0, 1, 2048, 16384, at_once, at_once + 1, 3_000_000]

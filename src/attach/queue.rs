@@ -59,6 +59,11 @@ impl Queue {
         }
     }
 
+    /// What this process is to the dataplane.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// Asks for a connection, at a port whose process is a listener's peer; its number. What comes next
     /// with that [`number`](Message::number) is `OPEN`, and names the connection, or `CLOSED`: it was
     /// refused.

@@ -74,7 +74,7 @@ impl Shm {
                 return;
             }
             self.revisit -= 1;
-            let Some(slot) = self.behind.pop_front() else { break };
+            let Some(slot) = self.behind.pop_front() else { return self.revisit = 0 };
             self.conns[slot as usize].behind = false;
             self.flush_one(io, slot);
         }

@@ -115,6 +115,8 @@ fn send(queue: &mut Queue, conn: ConnId, bytes: usize) -> Option<usize> {
     let most = bytes.min(queue.slot_bytes_max());
     let mut message = queue.alloc(conn, most).or_else(|| queue.alloc(conn, 1))?;
     let room = message.spare_mut().len().min(bytes);
+    // What lies there may be of anybody's connection.
+    message.spare_mut()[..room].fill(b'.');
     message.grow(room);
     queue.send(message);
     Some(room)
