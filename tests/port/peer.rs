@@ -347,3 +347,40 @@ fn names_of_ports_are_given_once_whatever_they_are_for() {
     let refusal = Start::new().peer("a", "raw").refusal();
     assert!(refusal.contains("nobody would handle its bytes"), "{refusal}");
 }
+
+#[test]
+fn what_a_process_said_before_its_close_is_heard_though_it_is_paused_meanwhile() {
+    let server = Start::new().peer("feed", "raw").limited("handler = \"port:app\"").start();
+    let mut app = Program::attach(&server, "app", Trust::Shared);
+    let mut feed = Program::attach(&server, "feed", Trust::Shared);
+    let stream = Stream::open(&mut feed).unwrap();
+    let queue = &mut app.port.queues()[0];
+    let mut opened = None;
+    wait_until(|| {
+        opened = queue.receive();
+        opened.is_some()
+    });
+    let conn = opened.expect("it was waited for").conn;
+    let say = |app: &mut Program, kind| {
+        app.port.queues()[0].send(Message::marker(conn, kind));
+        app.port.queues()[0].flush();
+    };
+    say(&mut app, kind::PAUSE);
+    // What comes behind it finds the pause in force.
+    thread::sleep(Duration::from_millis(50));
+    stream.send(&mut feed.port.queues()[0], b"the last");
+    stream.say(&mut feed.port.queues()[0], kind::CLOSE);
+    thread::sleep(Duration::from_millis(50));
+    say(&mut app, kind::RESUME);
+    let (mut heard, mut closed) = (Vec::new(), false);
+    while !closed {
+        for message in std::iter::from_fn(|| app.port.queues()[0].receive()) {
+            heard.extend_from_slice(message.bytes());
+            closed |= message.kind == kind::CLOSED;
+        }
+        app.port.queues()[0].flush();
+    }
+    assert_eq!(heard, b"the last");
+    drop(app);
+    close(server, feed);
+}
