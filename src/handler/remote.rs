@@ -398,7 +398,7 @@ impl Handler for Remote {
         if let Some(queue) = cx.ports.queue(self.port) {
             cx.counters.add(Counter::CopiedBytes, queue.flush());
         }
-        self.told.is_some()
+        self.told.is_some() || output.room() < ROOM
     }
 
     fn is_polled(&self) -> bool {

@@ -120,6 +120,10 @@ impl Listener {
         if !self.rx.is_empty() {
             self.pipeline.ingress(cx, &mut self.rx, &mut self.messages);
         }
+        if self.polled_again {
+            // Before what comes from peers, which may fill each burst: it had no room behind that.
+            self.polled_again = self.handler.poll(cx, &mut self.replies);
+        }
         if !self.messages.is_empty() {
             self.handler.process(cx, &mut self.messages, &mut self.replies);
         }

@@ -115,8 +115,8 @@ pub trait Handler {
     fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst);
 
     /// Pushes what came from elsewhere: from the process at the port that the handler speaks for.
-    /// Called after `process` in each turn of a handler that [`is_polled`](Self::is_polled). `true`:
-    /// there is more, for which `output` has no room.
+    /// Called after `process` in each turn of a handler that [`is_polled`](Self::is_polled), and before it
+    /// too where it had no room the last time. `true`: there is more, for which `output` has no room.
     fn poll(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
         let _ = (cx, output);
         false

@@ -282,7 +282,8 @@ fn what_found_no_room_in_the_ring_is_sent_though_the_program_sleeps() {
             program.port.queues()[0].respond(head, 200, "", b"");
         }
         while !asked.is_finished() {
-            let _ = program.port.wait(Some(Duration::from_secs(20)));
+            // Longer than the clients have patience.
+            let _ = program.port.wait(Some(Duration::from_secs(5)));
             for queue in program.port.queues() {
                 while queue.receive().is_some() {}
             }
