@@ -300,6 +300,10 @@ pub const PORT_LOANS: [u32; 3] = [448, 40, 8];
 /// The same as a part of the pool's: one in so many, where that is more than [`PORT_LOANS_MIN`].
 pub const PORT_LOANS_SHARE: u32 = 4;
 
+/// What the queues of all ports may hold together is one in so many of the pool's slots: processes that
+/// stop keep the rest from nobody.
+pub const PORT_LOANS_SUM_SHARE: u32 = 2;
+
 /// Slots of a size that a queue may hold however few there are: one with a message, and an empty one.
 pub const PORT_LOANS_MIN: u32 = 2;
 

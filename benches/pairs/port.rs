@@ -47,7 +47,7 @@ impl Port {
         let (ledger, pools) = match trust {
             Trust::Shared => {
                 let fd = pool.try_clone_fd().expect("a descriptor");
-                (Ledger::of_pool(pool.clone()), vec![fd])
+                (Ledger::of_pool(pool.clone(), 1), vec![fd])
             }
             Trust::Isolated => (Ledger::of_segment(pool.clone(), segment.clone(), 0), Vec::new()),
         };

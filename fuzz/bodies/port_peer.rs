@@ -106,7 +106,7 @@ impl Bed {
         let ledger = if self.is_own {
             Ledger::of_segment(self.pool.clone(), segment.clone(), 0)
         } else {
-            Ledger::of_pool(self.pool.clone())
+            Ledger::of_pool(self.pool.clone(), 1)
         };
         let (ours, _) = UnixStream::pair().expect("a pair of sockets");
         let queue = Queue::new(ends, ledger, Arc::new(Lifeline::new(ours))).of_role(Role::Peer);

@@ -49,7 +49,7 @@ impl Bed {
         let ledger = if is_own {
             Ledger::of_segment(pool.clone(), segment.clone(), 0)
         } else {
-            Ledger::of_pool(pool.clone())
+            Ledger::of_pool(pool.clone(), 1)
         };
         let (ours, _) = UnixStream::pair().expect("a pair of sockets");
         let queue = Queue::new(ends, ledger, Arc::new(Lifeline::new(ours)));

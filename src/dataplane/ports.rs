@@ -206,7 +206,7 @@ impl Ports {
             let ends = segment.ends(index, Side::Primary, theirs, bell);
             let ends = ends.expect("the segment was just laid out");
             let ledger = match trust {
-                Trust::Shared => Ledger::of_pool(pool.clone()),
+                Trust::Shared => Ledger::of_pool(pool.clone(), self.queues_on(pool)),
                 Trust::Isolated => Ledger::of_segment(pool.clone(), segment.clone(), index),
             };
             queues.push(Queue::new(ends, ledger, lifeline.clone()));
@@ -223,6 +223,12 @@ impl Ports {
         let attachment = Attachment { seat, segment, lifeline, _event: kept };
         self.hand_over(&name, queues)?;
         Ok((offer, attachment))
+    }
+
+    /// Queues of all ports that may lend slots of `pool`.
+    fn queues_on(&self, pool: &Mempool) -> u32 {
+        let lcores = self.0.lcores.iter().filter(|(_, other)| other.is_same(pool)).count();
+        (lcores * self.0.known.len()) as u32
     }
 
     /// Ends all attachments: the dataplane has ended. Who keeps them hears of it and drops them.

@@ -7,7 +7,9 @@ use super::buf::Buf;
 use super::conn_id::ConnId;
 use super::mempool::{ClassSize, Mempool};
 use super::port_segment::{Descriptor, PortClass, PortSegment};
-use crate::limits::{PORT_LOANS, PORT_LOANS_MIN, PORT_LOANS_SHARE, PORT_SUPPLIES};
+use crate::limits::{
+    PORT_LOANS, PORT_LOANS_MIN, PORT_LOANS_SHARE, PORT_LOANS_SUM_SHARE, PORT_SUPPLIES,
+};
 
 /// Numbers of loans before they come round: what is left of a word beside the class.
 const LOANS: u32 = 1 << 24;
@@ -181,11 +183,13 @@ impl Class {
 }
 
 impl Ledger {
-    /// The book of a queue that shares `pool`: of each class at most as many slots are out as
-    /// [`PORT_LOANS`] says, and no more than a quarter of the pool's, but two.
-    pub fn of_pool(pool: Mempool) -> Self {
+    /// The book of one of `queues` that share `pool`: of each class at most as many slots are out as
+    /// [`PORT_LOANS`] says, no more than a quarter of the pool's, and over all the queues no more than half
+    /// of it; but two.
+    pub fn of_pool(pool: Mempool, queues: u32) -> Self {
+        let part = queues.saturating_mul(PORT_LOANS_SUM_SHARE).max(PORT_LOANS_SHARE);
         let bounded = |(size, (most, supplies)): (ClassSize, (u32, u32))| {
-            let share = (size.slots / PORT_LOANS_SHARE).max(PORT_LOANS_MIN);
+            let share = (size.slots / part).max(PORT_LOANS_MIN);
             Class::new(size.slot_bytes, size.slots, most.min(share), supplies)
         };
         let bounds = PORT_LOANS.into_iter().zip(PORT_SUPPLIES);

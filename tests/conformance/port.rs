@@ -45,7 +45,7 @@ impl Port {
         let twin = |fd: &OwnedFd| fd.try_clone().unwrap();
         let ends = segment.ends(0, Side::Primary, twin(&event), twin(&bell)).unwrap();
         let (ledger, pools) = match trust {
-            Trust::Shared => (Ledger::of_pool(pool.clone()), vec![pool.try_clone_fd().unwrap()]),
+            Trust::Shared => (Ledger::of_pool(pool.clone(), 1), vec![pool.try_clone_fd().unwrap()]),
             Trust::Isolated => (Ledger::of_segment(pool.clone(), segment.clone(), 0), Vec::new()),
         };
         let (ours, theirs) = UnixStream::pair().unwrap();

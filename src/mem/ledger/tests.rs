@@ -169,7 +169,7 @@ impl Bed {
         } else {
             let large = Account::new(16384, 8, 1, 1);
             let accounts = vec![Account::new(2048, 64, 12, 4), large, Account::new(65536, 4, 1, 1)];
-            (Ledger::of_pool(pool.clone()), accounts)
+            (Ledger::of_pool(pool.clone(), 1), accounts)
         };
         let (known, kept, taken) = (Vec::new(), Vec::new(), Vec::new());
         Self { pool, ledger, accounts, is_own, known, kept, taken, next_byte: 0 }
@@ -376,7 +376,7 @@ fn fill(ledger: &mut Ledger, pool: &Mempool, bytes: usize) -> usize {
 #[test]
 fn as_much_is_lent_as_the_bounds_say_and_one_more_when_one_comes_back() {
     let pool = Mempool::small(64).unwrap();
-    for mut ledger in [Ledger::of_pool(pool.clone()), own_ledger(&pool)] {
+    for mut ledger in [Ledger::of_pool(pool.clone(), 1), own_ledger(&pool)] {
         // Where a small message finds the small slots lent, a port's own large ones hold it too.
         let large = if matches!(ledger.slots, Slots::Own { .. }) { 3 } else { 0 };
         assert_eq!(fill(&mut ledger, &pool, 1), 12 + large);
@@ -398,7 +398,7 @@ fn as_much_is_lent_as_the_bounds_say_and_one_more_when_one_comes_back() {
 #[test]
 fn a_range_may_end_where_its_slot_does_and_not_behind() {
     let pool = Mempool::small(64).unwrap();
-    for mut ledger in [Ledger::of_pool(pool.clone()), own_ledger(&pool)] {
+    for mut ledger in [Ledger::of_pool(pool.clone(), 1), own_ledger(&pool)] {
         for (start, len, fits) in [
             (0, 2048, true),
             (2048, 0, true),
@@ -423,7 +423,7 @@ fn a_range_may_end_where_its_slot_does_and_not_behind() {
 #[test]
 fn a_slot_has_as_many_shares_as_its_count_holds_and_no_more() {
     let pool = Mempool::small(64).unwrap();
-    let mut ledger = Ledger::of_pool(pool.clone());
+    let mut ledger = Ledger::of_pool(pool.clone(), 1);
     let mut buf = pool.alloc(1).unwrap();
     assert!(buf.append(b"a"));
     buf.set_conn(ConnId::new(0, 0, 0));

@@ -6,17 +6,31 @@ use super::*;
 fn of_few_slots_one_is_lent_empty_and_one_with_a_message() {
     for slots in [2, 4, 8, 11] {
         let pool = pool_of(&[SIZES[0], ClassSize { slots, ..SIZES[1] }]);
-        let mut ledger = Ledger::of_pool(pool.clone());
+        let mut ledger = Ledger::of_pool(pool.clone(), 1);
         assert_eq!(fill(&mut ledger, &pool, 16384), 1, "of {slots}");
         assert!(ledger.supply(1).is_some() && ledger.supply(1).is_none(), "of {slots}");
     }
     // The only one is with the process or with a message, and either is possible.
     let pool = pool_of(&[SIZES[0], ClassSize { slots: 1, ..SIZES[1] }]);
-    let mut ledger = Ledger::of_pool(pool.clone());
+    let mut ledger = Ledger::of_pool(pool.clone(), 1);
     let empty = ledger.supply(1).unwrap();
     ledger.give_back(&empty).unwrap();
     let mut buf = pool.alloc(16384).unwrap();
     assert!(buf.append(b"a") && ledger.lend(&mut buf).is_some());
+}
+
+#[test]
+fn many_queues_share_half_of_a_pool() {
+    for (queues, each) in [(1, 16), (2, 16), (3, 10), (8, 4), (16, 2)] {
+        let pool = pool_of(&SIZES);
+        let mut books: Vec<_> =
+            (0..queues).map(|_| Ledger::of_pool(pool.clone(), queues)).collect();
+        for book in &mut books {
+            while book.supply(0).is_some() {}
+            fill(book, &pool, 1);
+            assert_eq!(book.lent(), each, "one of {queues}");
+        }
+    }
 }
 
 #[test]
@@ -25,7 +39,7 @@ fn what_fits_no_slot_that_may_be_lent_is_copied_piece_by_piece() {
     let mut large = pool.alloc(65536).unwrap();
     assert!(large.append(&[7; 40_000]));
     large.set_conn(ConnId::new(0, 3, 0));
-    for mut ledger in [own_ledger(&pool), Ledger::of_pool(other.clone())] {
+    for mut ledger in [own_ledger(&pool), Ledger::of_pool(other.clone(), 1)] {
         assert_eq!(ledger.slot_bytes_max(), 16384);
         let mut rest = large.slice(0, large.len());
         for (bytes, left) in [(16384, 23616), (16384, 7232), (7232, 0)] {
@@ -47,7 +61,7 @@ fn what_fits_no_slot_that_may_be_lent_is_copied_piece_by_piece() {
 #[test]
 fn bytes_of_another_pool_are_copied_to_this_one() {
     let (pool, other) = (Mempool::small(64).unwrap(), Mempool::small(4).unwrap());
-    let mut ledger = Ledger::of_pool(pool.clone());
+    let mut ledger = Ledger::of_pool(pool.clone(), 1);
     let mut buf = other.alloc(3).unwrap();
     assert!(buf.append(b"abc"));
     buf.set_conn(ConnId::new(0, 0, 0));
