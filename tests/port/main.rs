@@ -17,4 +17,5 @@ mod pipelining;
 mod program;
 mod raw;
 mod review;
+mod scarce;
 mod tool;

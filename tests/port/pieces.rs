@@ -25,12 +25,12 @@ const OWN: [ClassSize; 2] =
 const LARGE: usize = OWN[1].slot_bytes as usize;
 
 /// The first port of a table.
-fn port() -> PortIndex {
+pub fn port() -> PortIndex {
     PortTable::default().add("app", 0).unwrap()
 }
 
 /// Attaches an isolated process at the harness's only port.
-fn attach<H: Handler>(harness: &mut Harness<H>) -> Attachment {
+pub fn attach<H: Handler>(harness: &mut Harness<H>) -> Attachment {
     let segment = PortSegment::create("ringway-test-pieces", Trust::Isolated, 1, &OWN).unwrap();
     let segment = Arc::new(segment);
     let (event, bell) = (Doorbell::event().unwrap(), Doorbell::event().unwrap());
@@ -48,7 +48,7 @@ fn attach<H: Handler>(harness: &mut Harness<H>) -> Attachment {
 }
 
 /// `bytes` in a block, of a pool of its own.
-fn block(bytes: &[u8]) -> Buf {
+pub fn block(bytes: &[u8]) -> Buf {
     let request = Request { no_huge: true, ..Request::new("ringway-test-pieces", 0) };
     let size = ClassSize { slot_bytes: BLOCK_BYTES, slots: 1 };
     let mut buf = Mempool::create(&request, &[size], None).unwrap().alloc(bytes.len()).unwrap();

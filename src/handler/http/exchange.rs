@@ -30,7 +30,7 @@ pub(super) enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wants {
     Nobody,
-    /// It is the body of the response.
+    /// It is the body of the response, or waits until that has found a slot for its head.
     Response,
     Service,
 }

@@ -222,8 +222,10 @@ impl<S: Service> Http<S> {
         let body_whole = std::mem::replace(&mut exchange.continue_due, false);
         let body_open = exchange.body_open;
         let asked = Asked { body_whole, ..self.owed(conn, !body_open) };
-        // One that finds no slot is kept, and tried again by `advance`.
-        let _ = self.respond(cx, &asked, response, out);
+        if self.respond(cx, &asked, response, out).is_err() {
+            // It is kept, and tried again by `advance`; what still comes of the body waits behind its head.
+            self.exchange(conn).wants = Wants::Response;
+        }
     }
 
     fn respond_late(&mut self, cx: &mut Cx, conn: ConnId, out: &mut Burst) -> Result<(), Stalled> {
