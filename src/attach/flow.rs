@@ -12,16 +12,18 @@ use crate::port::{ResponseMeta, kind};
 /// slots for.
 const EARLY_PARTS: usize = 16;
 
-/// A part of a response whose turn has not come: a copy, so that it holds no slot.
+/// What is said of a request before its turn: a copy, so that it holds no slot.
 struct Early {
     bytes: Vec<u8>,
-    last: bool,
+    kind: u8,
+    meta: u32,
 }
 
 /// A request that is not answered.
 struct Turn {
     number: u32,
-    /// Parts of its response, while requests before it are not answered.
+    /// Parts of its response, or the beginning of one that is not small, while requests before it are
+    /// not answered.
     early: VecDeque<Early>,
 }
 
@@ -194,6 +196,14 @@ impl Flow {
 
     fn look_at_response(&mut self, response: &Message) -> Verdict {
         let Some(index) = self.turn_of(response.number) else { return Verdict::Over };
+        if !self.turns[index].early.is_empty() {
+            return Verdict::Over; // there is a beginning
+        }
+        // The dataplane keeps what comes early on its slot, and has few large ones: those whose turn it is
+        // need them.
+        if index > 0 && response.lent.as_ref().is_some_and(|lent| lent.class() > 0) {
+            return Verdict::Early;
+        }
         if !ResponseMeta::of_meta(response.meta).whole {
             return Verdict::Goes;
         }
@@ -205,33 +215,38 @@ impl Flow {
     fn count(&mut self, message: &Message) {
         let is_part = message.kind == kind::BODY;
         self.in_flight += u32::from(is_part || message.kind == mem::kind::DATA);
-        if is_part && message.meta != 0 {
+        let ends = match message.kind {
+            kind::BODY => message.meta != 0,
+            kind::RESPONSE => ResponseMeta::of_meta(message.meta).whole,
+            _ => false,
+        };
+        if ends {
             self.end(message.number);
         }
     }
 
-    /// Keeps a copy of a part for its turn.
-    pub fn put_early(&mut self, part: &Message) {
-        if let Some(index) = self.turn_of(part.number) {
-            let (bytes, last) = (part.bytes().to_vec(), part.meta != 0);
-            self.turns[index].early.push_back(Early { bytes, last });
+    /// Keeps a copy of a message for its turn.
+    pub fn put_early(&mut self, message: &Message) {
+        if let Some(index) = self.turn_of(message.number) {
+            let (bytes, kind, meta) = (message.bytes().to_vec(), message.kind, message.meta);
+            self.turns[index].early.push_back(Early { bytes, kind, meta });
         }
     }
 
-    /// Bytes of the next early part whose turn has come, and which may go.
+    /// Bytes of the next early message whose turn has come, and which may go.
     pub fn next_early(&self) -> Option<usize> {
         let front = self.turns.front().filter(|_| self.room() > 0)?;
         front.early.front().map(|early| early.bytes.len())
     }
 
-    /// Makes `part`, which has the room, that one, and counts it.
-    pub fn take_early(&mut self, part: &mut Message) {
+    /// Makes `message`, which has the room, that one, and counts it.
+    pub fn take_early(&mut self, message: &mut Message) {
         let Some(front) = self.turns.front_mut() else { return };
         let Some(early) = front.early.pop_front() else { return };
-        let fits = early.bytes.is_empty() || part.append(&early.bytes);
+        let fits = early.bytes.is_empty() || message.append(&early.bytes);
         debug_assert!(fits, "the slot was chosen for it");
-        (part.kind, part.number, part.meta) = (kind::BODY, front.number, u32::from(early.last));
-        self.count(part);
+        (message.kind, message.number, message.meta) = (early.kind, front.number, early.meta);
+        self.count(message);
     }
 
     /// Keeps a message until there is credit; whether the peer is to be received from no more, where
