@@ -3,6 +3,7 @@
 
 mod feed;
 mod peer;
+mod unread;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};

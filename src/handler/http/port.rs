@@ -87,6 +87,13 @@ impl PortService {
 
     /// Sends `buf` of a request; or says how many bytes of it there is no room for now.
     fn send(&mut self, cx: &mut Cx, buf: Buf, request: u32) -> Result<(), usize> {
+        // Each request leaves a word to say in the end: no more of them while there is no room for those.
+        if !self.unsaid.is_empty() {
+            self.say_rest(cx);
+        }
+        if !self.unsaid.is_empty() {
+            return Err(buf.len());
+        }
         let Some(queue) = cx.ports.queue(self.port) else { return Err(buf.len()) };
         let Err(rest) = queue.send(buf, request) else {
             self.stall.clear();
@@ -126,18 +133,29 @@ impl PortService {
     }
 
     /// Tells the process something about `conn`, now or when there is room.
-    fn say(&mut self, cx: &mut Cx, conn: ConnId, kind: u8, meta: u32, request: u32) {
-        let mut word = Buf::marker(conn, kind);
-        word.set_kind(kind, meta);
-        self.unsaid.push_back((word, request));
+    fn say(&mut self, cx: &mut Cx, conn: ConnId, kind: u8, request: u32) {
+        self.unsaid.push_back((Buf::marker(conn, kind), request));
         self.say_rest(cx);
     }
 
     fn say_rest(&mut self, cx: &mut Cx) {
-        while let Some((word, request)) = self.unsaid.pop_front() {
+        while let Some((mut word, request)) = self.unsaid.pop_front() {
             let Some(queue) = cx.ports.queue(self.port) else { return self.unsaid.clear() };
+            let conn = word.conn();
+            let is_credit = word.kind() == port::kind::CREDIT;
+            // More may have gone out since it was found due.
+            let parts = if is_credit { self.requests.untold(conn) } else { 0 };
+            word.set_kind(word.kind(), parts);
             if let Err(word) = queue.send(word, request) {
-                return self.unsaid.push_front((word, request));
+                let is_stalled = self.stall.look(queue, cx.now, self.stall_ns);
+                self.unsaid.push_front((word, request));
+                if is_stalled {
+                    self.cut(cx, Fault::Stalled);
+                }
+                return;
+            }
+            if is_credit {
+                self.requests.told(conn, parts);
             }
         }
     }
@@ -240,10 +258,21 @@ impl PortService {
                 return Some(Ready::Lost(conn));
             }
             self.requests.pop(conn);
-            self.say(cx, conn, kind::CLOSED, 0, number);
+            self.say(cx, conn, kind::CLOSED, number);
             return Some(Ready::Response(conn, Response::text(504, "no answer in time\n")));
         }
         None
+    }
+
+    /// Forgets a request that is answered for a process that is gone, before `give_up` comes to it.
+    #[cold]
+    fn forget_gone(&mut self, conn: ConnId) {
+        let attachment = self.attachment;
+        let gone =
+            |asked: &Asked| asked.answer == Answer::Awaited && attachment != Some(asked.attachment);
+        if self.requests.front(conn).is_some_and(|asked| gone(asked)) {
+            self.requests.pop(conn);
+        }
     }
 
     #[cold]
@@ -322,7 +351,10 @@ impl Service for PortService {
         match self.pass_on(cx, conn, part, BODY, u32::from(last)) {
             Passed::On => Reply::Later,
             Passed::Busy => Reply::Busy,
-            Passed::ToNobody if last => unanswered().into(),
+            Passed::ToNobody if last => {
+                self.forget_gone(conn);
+                unanswered().into()
+            }
             Passed::ToNobody => Reply::Body,
         }
     }
@@ -385,7 +417,7 @@ impl Service for PortService {
             let tells = open && self.attachment == Some(asked.attachment);
             self.requests.pop(conn);
             if tells {
-                self.say(cx, conn, kind::CLOSED, 0, number);
+                self.say(cx, conn, kind::CLOSED, number);
             }
         }
         self.requests.forget(conn);

@@ -59,16 +59,16 @@ impl PortService {
         if let Some(asked) = self.requests.find(conn, number) {
             asked.answer = Answer::Lost;
         }
-        self.say(cx, conn, kind::CLOSED, 0, number);
+        self.say(cx, conn, kind::CLOSED, number);
         Ready::Lost(conn)
     }
 
     /// Tells the process how many of its parts are out, now and then.
     pub(super) fn credit(&mut self, cx: &mut Cx, conn: ConnId, number: u32, parts: u32) {
         if let Some(attachment) = self.attachment
-            && let Some(bufs) = self.requests.credit(conn, attachment, parts)
+            && self.requests.credit(conn, attachment, parts)
         {
-            self.say(cx, conn, port::kind::CREDIT, bufs, number);
+            self.say(cx, conn, port::kind::CREDIT, number);
         }
     }
 
@@ -92,7 +92,7 @@ impl PortService {
             let open = asked.is_open();
             self.requests.pop(conn);
             if open {
-                self.say(cx, conn, kind::CLOSED, 0, number);
+                self.say(cx, conn, kind::CLOSED, number);
             }
             self.credit(cx, conn, number, 0);
         } else {

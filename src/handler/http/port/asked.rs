@@ -10,6 +10,9 @@ const CREDIT_BUFS: u32 = 32;
 
 const _: () = assert!(CREDIT_BUFS < PORT_WINDOW_BUFS);
 
+/// Largest meta of a message.
+const META_MAX: u32 = (1 << 24) - 1;
+
 const NIL: u32 = u32::MAX;
 
 const _: () = assert!(size_of::<Asked>() + size_of::<Line>() == 120, "as MEMORY.md says");
@@ -92,18 +95,21 @@ struct Line {
     conn: ConnId,
     first: u32,
     last: u32,
-    count: u32,
+    count: u16,
     /// Which attachment the window is of.
     attachment: u32,
     /// Parts that have come, and are not sent yet.
-    waiting: u32,
+    waiting: u16,
+    /// The word that tells of those that are not told is under way, or waits for room.
+    telling: bool,
     /// Parts that were sent, or dropped, since the process was told.
     untold: u32,
 }
 
 impl Line {
     const fn new(conn: ConnId) -> Self {
-        Self { conn, first: NIL, last: NIL, count: 0, attachment: 0, waiting: 0, untold: 0 }
+        let (first, last, count, attachment) = (NIL, NIL, 0, 0);
+        Self { conn, first, last, count, attachment, waiting: 0, telling: false, untold: 0 }
     }
 }
 
@@ -176,7 +182,7 @@ impl Requests {
         let Some(line) = self.line(conn) else { return false };
         // Of those before the last, each was behind one that is safe, and is itself.
         let last = self.places.get(line.last as usize);
-        let fits = self.ahead < PORT_AHEAD_ALL && line.count <= PORT_AHEAD_MAX;
+        let fits = self.ahead < PORT_AHEAD_ALL && u32::from(line.count) <= PORT_AHEAD_MAX;
         fits && last.is_some_and(|last| last.is_safe)
     }
 
@@ -193,7 +199,8 @@ impl Requests {
             *line = Line::new(conn);
         }
         if line.attachment != attachment {
-            (line.attachment, line.waiting, line.untold) = (attachment, 0, 0);
+            (line.attachment, line.waiting) = (attachment, 0);
+            (line.telling, line.untold) = (false, 0);
         }
         match line.last {
             NIL => line.first = index,
@@ -222,14 +229,14 @@ impl Requests {
         if line.first == NIL {
             line.last = NIL;
         }
-        let mut dropped = 0;
+        let mut dropped: u16 = 0;
         while self.parts.pop(&mut place.parts).is_some() {
             dropped += 1;
         }
         if place.attachment == line.attachment {
-            dropped -= u32::from(place.has_first && dropped > 0);
+            dropped -= u16::from(place.has_first && dropped > 0);
             line.waiting -= dropped;
-            line.untold += dropped;
+            line.untold = line.untold.saturating_add(dropped.into());
         }
         self.ahead -= usize::from(!place.called);
         (place.conn, place.next) = (ConnId::NONE, self.free);
@@ -251,7 +258,7 @@ impl Requests {
         let index = self.index_of(conn, number);
         let Some(line) = self.line_mut(conn) else { return false };
         line.waiting += 1;
-        if line.waiting > PORT_WINDOW_BUFS {
+        if u32::from(line.waiting) > PORT_WINDOW_BUFS {
             return false;
         }
         let place = self.places.get_mut(index as usize);
@@ -278,12 +285,27 @@ impl Requests {
         Some((part, counted && place.attachment == line.attachment))
     }
 
-    /// Counts so many more parts that are sent, or dropped: how many the process of this attachment is to
-    /// be told of, where that is due.
-    pub fn credit(&mut self, conn: ConnId, attachment: u32, parts: u32) -> Option<u32> {
-        let line = self.line_mut(conn).filter(|line| line.attachment == attachment)?;
-        line.untold += parts;
-        (line.untold >= CREDIT_BUFS).then(|| std::mem::take(&mut line.untold))
+    /// Counts so many more parts that are sent, or dropped: whether the process of this attachment is to
+    /// be told now. It is not while an earlier word to it waits, so that there is one at a time.
+    pub fn credit(&mut self, conn: ConnId, attachment: u32, parts: u32) -> bool {
+        let line = self.line_mut(conn).filter(|line| line.attachment == attachment);
+        let Some(line) = line else { return false };
+        line.untold = line.untold.saturating_add(parts);
+        let is_due = line.untold >= CREDIT_BUFS && !line.telling;
+        line.telling |= is_due;
+        is_due
+    }
+
+    /// How many parts of a connection the process is told of now, at most what a meta holds.
+    pub fn untold(&self, conn: ConnId) -> u32 {
+        self.line(conn).map_or(0, |line| line.untold.min(META_MAX))
+    }
+
+    /// It was told of so many.
+    pub fn told(&mut self, conn: ConnId, parts: u32) {
+        if let Some(line) = self.line_mut(conn) {
+            (line.telling, line.untold) = (false, line.untold - parts);
+        }
     }
 }
 
@@ -358,13 +380,17 @@ mod tests {
         }
         for n in 1..=PORT_WINDOW_BUFS / 2 {
             assert!(requests.pop_part(CONN).is_some_and(|(_, counted)| counted));
-            let told = requests.credit(CONN, 1, 1);
-            assert_eq!(told, (n % CREDIT_BUFS == 0).then_some(CREDIT_BUFS));
+            assert_eq!(requests.credit(CONN, 1, 1), n % CREDIT_BUFS == 0);
+            if n % CREDIT_BUFS == 0 {
+                assert_eq!(requests.untold(CONN), CREDIT_BUFS);
+                requests.told(CONN, CREDIT_BUFS);
+            }
         }
         requests.pop(CONN);
         requests.pop(CONN);
-        assert_eq!(requests.credit(CONN, 2, 0), None, "another process's");
-        assert_eq!(requests.credit(CONN, 1, 0), Some(PORT_WINDOW_BUFS / 2), "dropped at once");
+        assert!(!requests.credit(CONN, 2, 0), "another process's");
+        assert!(requests.credit(CONN, 1, 0));
+        assert_eq!(requests.untold(CONN), PORT_WINDOW_BUFS / 2, "dropped at once");
         requests.push(asked(3, true, true));
         (0..PORT_WINDOW_BUFS).for_each(|_| assert!(requests.push_part(part(), 3)));
     }
@@ -390,6 +416,27 @@ mod tests {
         assert!(!requests.push_part(Buf::marker(next, kind::DATA), 1));
         requests.pop(CONN);
         requests.forget(CONN);
-        assert!(requests.front(CONN).is_none() && requests.credit(CONN, 1, 99).is_none());
+        assert!(requests.front(CONN).is_none() && !requests.credit(CONN, 1, 99));
+    }
+
+    #[test]
+    fn one_word_at_a_time_tells_of_parts_however_many_they_are() {
+        let mut requests = Requests::new(1);
+        requests.push(asked(1, true, true));
+        assert!(!requests.credit(CONN, 1, CREDIT_BUFS - 1));
+        assert!(requests.credit(CONN, 1, 1));
+        for _ in 0..3 {
+            assert!(!requests.credit(CONN, 1, META_MAX), "one waits");
+        }
+        assert_eq!(requests.untold(CONN), META_MAX);
+        requests.told(CONN, META_MAX);
+        assert!(requests.credit(CONN, 1, 0), "the rest is told with the next");
+        assert!(!requests.credit(CONN, 1, u32::MAX));
+        assert_eq!(requests.untold(CONN), META_MAX);
+        // Another process has its own count.
+        requests.pop(CONN);
+        requests.push(Asked { attachment: 2, ..asked(2, true, true) });
+        assert_eq!(requests.untold(CONN), 0);
+        assert!(requests.credit(CONN, 2, CREDIT_BUFS));
     }
 }
