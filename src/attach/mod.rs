@@ -30,7 +30,7 @@ mod http;
 mod message;
 mod queue;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -103,7 +103,12 @@ impl Attachment {
         lifeline.set_read_timeout(Some(options.timeout)).map_err(io)?;
         let trust = options.trust.map_or("", Trust::name);
         (&lifeline).write_all(format!("attach {name} {trust}\n").as_bytes()).map_err(io)?;
-        let (line, fds) = answer(&lifeline).map_err(io)?;
+        let (line, fds) = answer(&lifeline).map_err(|e| match e.kind() {
+            ErrorKind::WouldBlock => {
+                failed(no_answer(options.timeout), "see whether it is busy, and ask again")
+            }
+            _ => io(e),
+        })?;
         if let Some(error) = line.strip_prefix("error: ") {
             let cannot = format!("cannot attach to port `{name}`: ");
             let why = error.strip_prefix(&cannot).unwrap_or(error);
@@ -242,6 +247,11 @@ fn answer(lifeline: &UnixStream) -> std::io::Result<(String, Vec<OwnedFd>)> {
     }
     let line = String::from_utf8_lossy(&line).trim_end().to_owned();
     Ok((line, all))
+}
+
+fn no_answer(timeout: Duration) -> std::io::Error {
+    let why = format!("the dataplane did not answer for {} ms", timeout.as_millis());
+    std::io::Error::new(ErrorKind::TimedOut, why)
 }
 
 /// Refuses a port that is not for what this process is.

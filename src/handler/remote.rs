@@ -347,6 +347,16 @@ impl Remote {
         Ok(())
     }
 
+    /// Something waits for the process: gives it up if it has taken nothing for too long.
+    fn look_for_stall(&mut self, cx: &mut Cx) {
+        let queue = cx.ports.queue(self.port);
+        if queue.is_some_and(|queue| self.stall.look(queue, cx.now, self.stall_ns)) {
+            cx.counters.add(Counter::PortFaults, 1);
+            cx.ports.cut(self.port, Fault::Stalled);
+            self.look(cx);
+        }
+    }
+
     /// Takes what the process says, as far as there is room.
     fn listen(&mut self, cx: &mut Cx, output: &mut Burst) {
         while output.room() >= ROOM {
@@ -372,19 +382,12 @@ impl Handler for Remote {
             && let Some(message) = input.pop()
         {
             match self.on_message(cx, message, output) {
-                Ok(()) => self.stall.clear(),
+                Ok(()) if self.behind.is_empty() => self.stall.clear(),
+                Ok(()) => {}
                 Err(message) => {
                     let back = input.unpop(message);
                     assert!(back.is_ok(), "it was just popped");
-                    let queue = cx.ports.queue(self.port);
-                    let stalled =
-                        queue.is_some_and(|queue| self.stall.look(queue, cx.now, self.stall_ns));
-                    if stalled {
-                        cx.counters.add(Counter::PortFaults, 1);
-                        cx.ports.cut(self.port, Fault::Stalled);
-                        self.look(cx);
-                    }
-                    return;
+                    return self.look_for_stall(cx);
                 }
             }
         }
@@ -395,6 +398,9 @@ impl Handler for Remote {
         self.tell(cx, output);
         self.listen(cx, output);
         self.catch_up(cx, output);
+        if !self.behind.is_empty() {
+            self.look_for_stall(cx);
+        }
         if let Some(queue) = cx.ports.queue(self.port) {
             cx.counters.add(Counter::CopiedBytes, queue.flush());
         }

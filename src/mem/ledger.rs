@@ -72,10 +72,18 @@ struct Loan {
     number: u32,
     /// Bufs of this slot that are lent; 0: it is not.
     shares: u16,
-    /// It was lent empty.
-    is_supply: bool,
-    /// Slot of the connection whose bytes it has.
+    /// Those of them that count as the connection's below. Shares of other connections count as nobody's:
+    /// which of them comes home, nobody can tell.
+    counted: u16,
+    /// Slot of the connection whose bytes were lent first; [`NO_CONN`]: it was lent empty.
     conn: u32,
+}
+
+impl Loan {
+    /// It was lent empty.
+    fn is_supply(&self) -> bool {
+        self.conn == NO_CONN
+    }
 }
 
 /// The slots of one class.
@@ -135,9 +143,17 @@ impl Class {
         }
     }
 
-    /// Lends a share of a slot; the number of the loan. `None`: too much is lent.
+    /// Lends a share of a slot to the connection in slot `conn`, or, for [`NO_CONN`], the slot empty; the
+    /// number of the loan. `None`: too much is lent.
     #[inline]
-    fn lend(&mut self, slot: u32, is_supply: bool, conn: u32) -> Option<u32> {
+    fn lend(
+        &mut self,
+        slot: u32,
+        conn: u32,
+        index: usize,
+        by_conn: &mut Vec<[u16; CLASSES]>,
+    ) -> Option<u32> {
+        let is_supply = conn == NO_CONN;
         let may_lend = self.may_lend(is_supply);
         let loan = &mut self.loans[slot as usize];
         if loan.shares == 0 {
@@ -147,10 +163,13 @@ impl Class {
             let lent = if is_supply { &mut self.supplies } else { &mut self.messages };
             *lent += 1;
             loan.number = (loan.number + 1) % LOANS;
-            loan.is_supply = is_supply;
             loan.conn = conn;
         }
         loan.shares = loan.shares.checked_add(1)?;
+        if loan.conn == conn && !is_supply {
+            loan.counted += 1;
+            count(by_conn, conn, index);
+        }
         Some(loan.number)
     }
 
@@ -170,13 +189,14 @@ impl Class {
     fn settle(&mut self, slot: u32, index: usize, by_conn: &mut [[u16; CLASSES]]) -> bool {
         let loan = &mut self.loans[slot as usize];
         loan.shares -= 1;
-        if let Some(lent) = by_conn.get_mut(loan.conn as usize).filter(|_| !loan.is_supply) {
-            lent[index] -= 1;
+        if loan.counted > 0 {
+            loan.counted -= 1;
+            by_conn[loan.conn as usize][index] -= 1;
         }
         if loan.shares > 0 {
             return false;
         }
-        let lent = if loan.is_supply { &mut self.supplies } else { &mut self.messages };
+        let lent = if loan.is_supply() { &mut self.supplies } else { &mut self.messages };
         *lent -= 1;
         true
     }
@@ -239,8 +259,7 @@ impl Ledger {
             return self.lend_foreign(buf);
         };
         let conn = buf.conn().slot();
-        let number = self.classes[index].lend(buf.slot(), false, conn)?;
-        count(&mut self.by_conn, conn, index);
+        let number = self.classes[index].lend(buf.slot(), conn, index, &mut self.by_conn)?;
         let (slot, start, len) = (buf.slot(), buf.offset() as u32, buf.len() as u32);
         // The share is the book's from here on.
         buf.disown();
@@ -270,8 +289,8 @@ impl Ledger {
         let slot = free[class].pop().expect("fewer are lent than there are");
         segment.write_slot(*queue, class, slot, &buf[..front]);
         let conn = buf.conn().slot();
-        let number = self.classes[class].lend(slot, false, conn).expect("it was free");
-        count(&mut self.by_conn, conn, class);
+        let number = self.classes[class].lend(slot, conn, class, &mut self.by_conn);
+        let number = number.expect("it was free");
         self.note_copied(buf, front);
         Some(Terms { loan: number << 8 | class as u32, slot, start: 0, len: front as u32 })
     }
@@ -299,7 +318,8 @@ impl Ledger {
             }
             Slots::Own { free, .. } => free[index].pop()?,
         };
-        let number = class.lend(slot, true, NO_CONN).expect("there is room for one more");
+        let number = class.lend(slot, NO_CONN, index, &mut self.by_conn);
+        let number = number.expect("there is room for one more");
         Some(Terms { loan: number << 8 | index as u32, slot, start: 0, len: class.slot_bytes })
     }
 

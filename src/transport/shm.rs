@@ -71,8 +71,10 @@ pub struct Shm {
     /// The process lacks slots that the pool did not have.
     starved: bool,
     stall: Stall,
-    /// How long the process may take nothing while something waits for it.
+    /// How long the process may take nothing while something waits for it, in all or on one connection.
     write_timeout_ns: u64,
+    /// Times that a slot was wanted in vain, when the last sweep looked.
+    misses_seen: u64,
     /// What tells our timers from those that the index's last owner left behind.
     timer_id: ConnId,
 }
@@ -104,6 +106,7 @@ impl Shm {
             starved: false,
             stall: Stall::default(),
             write_timeout_ns: PORT_STALL_NS,
+            misses_seen: 0,
             timer_id: ConnId::NONE,
         }
     }
@@ -176,7 +179,8 @@ impl Shm {
         io.timers.schedule(io.now, after_ns, event).is_some()
     }
 
-    /// Gives a process up that has taken nothing for too long while something waits for it.
+    /// Gives a process up that has taken nothing for too long while something waits for it, and connections
+    /// of one that takes what is there of others.
     fn sweep(&mut self, io: &mut Io) {
         let waits = self.full || !self.behind.is_empty();
         let attached = self.attachment == Some(io.ports.attachments(self.port));
@@ -186,6 +190,7 @@ impl Shm {
             Some(_) => {}
             None => self.stall.clear(),
         }
+        self.sweep_conns(io);
         self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
     }
 

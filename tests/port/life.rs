@@ -1,10 +1,11 @@
 //! How programs and lcores find, wake and spare each other.
 
 use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::thread;
 use std::time::Duration;
 
-use ringway::attach::{Message, Queue};
+use ringway::attach::{Attachment, Message, Options, Queue};
 use ringway::config::IdleMode;
 use ringway::mem::{Trust, kind};
 
@@ -166,4 +167,14 @@ fn a_program_at_a_dataplane_that_stops_is_told() {
     // What had come before is still there to be read.
     while program.port.queues()[0].receive().is_some() {}
     assert!(program.port.wait(Some(Duration::from_secs(5))).is_err());
+}
+
+#[test]
+fn a_dataplane_that_does_not_answer_is_given_up_and_the_error_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("c.sock");
+    let _silent = UnixListener::bind(&path).unwrap();
+    let options = Options { timeout: Duration::from_millis(50), ..Options::default() };
+    let refused = Attachment::connect(&path, "app", options).err().unwrap().to_string();
+    assert!(refused.contains("did not answer for 50 ms; see whether it is busy"), "{refused}");
 }

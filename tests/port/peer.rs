@@ -294,6 +294,52 @@ fn a_process_that_takes_nothing_is_cut_off_after_the_write_timeout() {
 }
 
 #[test]
+fn a_connection_that_takes_nothing_is_cut_off_after_the_write_timeout_and_the_others_go_on() {
+    let server = Start::new().peer("feed", "echo").limited("write_timeout_ms = 1000").start();
+    let mut feed = Program::attach(&server, "feed", Trust::Isolated);
+    let mut held = Stream::open(&mut feed).unwrap();
+    let mut idle = Stream::open(&mut feed).unwrap();
+    for stream in [&held, &idle] {
+        stream.say(&mut feed.port.queues()[0], kind::PAUSE);
+    }
+    held.send(&mut feed.port.queues()[0], b"held");
+    held.talk(&mut feed, b"", |stream| stream.ended.is_some());
+    assert_eq!((held.ended, held.heard.len()), (Some(true), 0));
+    assert_eq!(server.count(Counter::StalledPeers), 1);
+    idle.say(&mut feed.port.queues()[0], kind::RESUME);
+    idle.talk(&mut feed, b"still here", |stream| stream.heard == b"still here");
+    assert_eq!(server.count(Counter::PortFaults), 0);
+    close(server, feed);
+}
+
+#[test]
+fn a_process_that_keeps_what_it_is_lent_holds_no_slots_of_the_pool() {
+    let start = Start::new().peer("feed", "echo").limited("write_timeout_ms = 1000");
+    let tables = "[mempool]\nsmall_slots = 1024\n";
+    let server = start.listener("http", "").tables(tables).start();
+    let mut feed = Program::attach(&server, "feed", Trust::Isolated);
+    let streams: Vec<_> = (0..40).map(|_| Stream::open(&mut feed).unwrap()).collect();
+    let (queue, mut kept, mut closed) = (&mut feed.port.queues()[0], Vec::new(), 0);
+    // What is echoed lies in the pool, once the process has as much as it may.
+    let mut said = 0;
+    while closed < streams.len() {
+        if said < 4000 {
+            said += streams.iter().map(|stream| stream.send(queue, b"more") / 4).sum::<usize>();
+        }
+        queue.flush();
+        while let Some(message) = queue.receive() {
+            closed += usize::from(message.kind == kind::CLOSED);
+            kept.push(message);
+        }
+        thread::yield_now();
+    }
+    let mut other = crate::common::Client::connect(server.address(1));
+    assert_eq!(other.get("/health").status(), 200);
+    drop((other, kept));
+    close(server, feed);
+}
+
+#[test]
 fn words_for_connections_that_are_gone_are_dropped_and_counted() {
     let server = start("echo");
     let mut feed = Program::attach(&server, "feed", Trust::Shared);

@@ -47,6 +47,8 @@ pub struct Conn {
     pub close_wanted: bool,
     /// It was cut off: what was under way is lost.
     pub cut: bool,
+    /// Sweeps since the process took something, while something waits for it.
+    pub stalled: u8,
     /// In the list of connections that the next flush visits.
     pub dirty: bool,
     /// In the list of connections that have as much lent as they may.
@@ -75,6 +77,7 @@ impl Conn {
         tx_paused: false,
         close_wanted: false,
         cut: false,
+        stalled: 0,
         dirty: false,
         behind: false,
         arriving: false,

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::conn::Phase;
 use super::{CREDIT_BUFS, Shm};
 use crate::counters::{Counter, Reason};
-use crate::limits::RX_QUEUE_HIGH;
+use crate::limits::{RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX, STALL_SWEEPS_LIMIT};
 use crate::mem::{Buf, ConnId, kind};
 use crate::port;
 use crate::transport::{Io, Notice};
@@ -162,17 +162,45 @@ impl Shm {
             buf.set_kind(kind::DATA, 0);
             if let Err(buf) = queue.send(buf, 0) {
                 // Of one that is larger than the process's slots some may have gone.
-                conn.tx_bytes -= bytes - buf.len() as u64;
+                let gone = bytes - buf.len() as u64;
+                if gone > 0 {
+                    conn.tx_bytes -= gone;
+                    conn.stalled = 0;
+                    io.counters.add(Counter::TxBytes, gone);
+                }
                 let back = self.tx.push_front(&mut conn.tx, buf);
                 assert!(back.is_ok(), "it was just popped");
                 return Sent::Full;
             }
             conn.tx_bytes -= bytes;
             conn.tx_bufs -= 1;
+            conn.stalled = 0;
             io.counters.add(Counter::TxBufs, 1);
             io.counters.add(Counter::TxBytes, bytes);
         }
         Sent::All
+    }
+
+    /// Gives connections up of which the process has taken nothing for too long while something waits for
+    /// it: that holds slots of the pool, which all others need. Sooner where a slot was wanted in vain.
+    pub(super) fn sweep_conns(&mut self, io: &mut Io) {
+        let misses = io.counters.get(Counter::PoolEmpty) + io.counters.get(Counter::RxStarved);
+        let starving = misses > std::mem::replace(&mut self.misses_seen, misses);
+        let most = self.write_timeout_ns.div_ceil(STALL_SWEEP_NS);
+        let most = most.clamp(1, STALL_SWEEPS_LIMIT.into()) as u8;
+        let most = if starving { most.min(STALL_SWEEPS_EMPTY_MAX) } else { most };
+        for slot in 0..self.conns.len() as u32 {
+            let conn = &mut self.conns[slot as usize];
+            if conn.phase != Phase::Open || conn.tx.is_empty() {
+                conn.stalled = 0;
+                continue;
+            }
+            conn.stalled += 1;
+            if conn.stalled > most {
+                io.count(Counter::StalledPeers, 1);
+                self.close_now(io, slot, true);
+            }
+        }
     }
 
     fn wait_for_room(&mut self, slot: u32) {
