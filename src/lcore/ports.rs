@@ -72,7 +72,10 @@ impl Lcore {
             let what = format!("attach to port `{name}`");
             return Err(Error::new(what, "there is none", "name a port of a listener"));
         };
-        self.table(seat.role).attach(seat.port, queue.of_role(seat.role));
+        let mut queue = queue.of_role(seat.role);
+        // Its first empty slots come before anything that it could answer.
+        queue.flush();
+        self.table(seat.role).attach(seat.port, queue);
         self.watch_port(seat);
         self.due |= 1 << self.table(seat.role).listener(seat.port);
         Ok(())

@@ -215,7 +215,7 @@ fn a_handler_that_goes_cuts_the_connections_of_the_peer() {
     assert_eq!(server.count(Counter::PortUnattended), 1);
     let app = Program::attach(&server, "app", Trust::Shared);
     let mut stream = Stream::open(&mut feed).unwrap();
-    stream.send(&mut feed.port.queues()[0], b"hello");
+    assert_eq!(stream.send(&mut feed.port.queues()[0], b"hello"), 5);
     wait_until(|| server.count(Counter::RxBufs) == 1);
     drop(app);
     stream.talk(&mut feed, b"", |stream| stream.ended.is_some());
@@ -302,7 +302,7 @@ fn a_connection_that_takes_nothing_is_cut_off_after_the_write_timeout_and_the_ot
     for stream in [&held, &idle] {
         stream.say(&mut feed.port.queues()[0], kind::PAUSE);
     }
-    held.send(&mut feed.port.queues()[0], b"held");
+    assert_eq!(held.send(&mut feed.port.queues()[0], b"held"), 4);
     held.talk(&mut feed, b"", |stream| stream.ended.is_some());
     assert_eq!((held.ended, held.heard.len()), (Some(true), 0));
     assert_eq!(server.count(Counter::StalledPeers), 1);
@@ -365,7 +365,7 @@ fn a_process_that_pauses_a_connection_is_sent_nothing_on_it() {
     let mut held = Stream::open(&mut feed).unwrap();
     let mut free = Stream::open(&mut feed).unwrap();
     held.say(&mut feed.port.queues()[0], kind::PAUSE);
-    held.send(&mut feed.port.queues()[0], b"held");
+    assert_eq!(held.send(&mut feed.port.queues()[0], b"held"), 4);
     free.talk(&mut feed, b"free", |stream| stream.heard == b"free");
     wait_until(|| server.count(Counter::RxBufs) == 2);
     thread::sleep(Duration::from_millis(20));
@@ -414,7 +414,7 @@ fn what_a_process_said_before_its_close_is_heard_though_it_is_paused_meanwhile()
     say(&mut app, kind::PAUSE);
     // What comes behind it finds the pause in force.
     thread::sleep(Duration::from_millis(50));
-    stream.send(&mut feed.port.queues()[0], b"the last");
+    assert_eq!(stream.send(&mut feed.port.queues()[0], b"the last"), 8);
     stream.say(&mut feed.port.queues()[0], kind::CLOSE);
     thread::sleep(Duration::from_millis(50));
     say(&mut app, kind::RESUME);
