@@ -47,13 +47,14 @@ pub fn attach<H: Handler>(harness: &mut Harness<H>) -> Attachment {
     Attachment::accept(offer, theirs).unwrap()
 }
 
-/// `bytes` in a block, of a pool of its own.
-pub fn block(bytes: &[u8]) -> Buf {
+/// `bytes` in a block, of a pool of its own, which has to outlive them.
+pub fn block(bytes: &[u8]) -> (Mempool, Buf) {
     let request = Request { no_huge: true, ..Request::new("ringway-test-pieces", 0) };
     let size = ClassSize { slot_bytes: BLOCK_BYTES, slots: 1 };
-    let mut buf = Mempool::create(&request, &[size], None).unwrap().alloc(bytes.len()).unwrap();
+    let pool = Mempool::create(&request, &[size], None).unwrap();
+    let mut buf = pool.alloc(bytes.len()).unwrap();
     assert!(buf.append(bytes));
-    buf
+    (pool, buf)
 }
 
 /// All bytes of messages of `wanted` that the process gets, and their metas; it gives each slot back at
@@ -84,12 +85,15 @@ fn collect<H: Handler>(
 
 #[test]
 fn a_block_of_a_raw_connection_is_cut_and_comes_in_order() {
+    let mut pools = Vec::new();
     let mut harness = Harness::new(Remote::new(SLOTS, port(), Unattended::Refuse, PORT_STALL_NS));
     let mut process = attach(&mut harness);
     let (conn, other) = (harness.open(), harness.open());
     for bytes in [LARGE + 1, 2 * LARGE, BLOCK_BYTES as usize] {
         let sent = pattern(bytes as u64, bytes);
-        harness.receive_buf(conn, block(&sent));
+        let (pool, block) = block(&sent);
+        harness.receive_buf(conn, block);
+        pools.push(pool);
         // Another connection is served meanwhile, and what comes behind the block waits for it.
         harness.receive(other, b"other");
         harness.receive(conn, b"behind");
@@ -116,6 +120,7 @@ fn a_block_of_a_raw_connection_is_cut_and_comes_in_order() {
 
 #[test]
 fn a_block_of_a_body_is_cut_and_the_last_piece_alone_ends_it() {
+    let mut pools = Vec::new();
     let mut settings = Settings::for_slots(256, 64);
     settings.limits.body_bytes = BLOCK_BYTES.into();
     let service = PortService::new(SLOTS, port(), 1_000_000_000, PORT_STALL_NS);
@@ -131,7 +136,9 @@ fn a_block_of_a_body_is_cut_and_the_last_piece_alone_ends_it() {
         harness.receive(conn, head);
         let queue = &mut process.queues()[0];
         let request = std::iter::from_fn(|| queue.receive()).find(|m| m.kind == HEAD).unwrap();
-        harness.receive_buf(conn, block(&sent));
+        let (pool, block) = block(&sent);
+        harness.receive_buf(conn, block);
+        pools.push(pool);
         let (got, metas) = collect(&mut harness, &mut process, BODY, bytes);
         assert!(got == sent, "{bytes} bytes");
         let (last, before) = metas.split_last().unwrap();

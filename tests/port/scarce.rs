@@ -32,7 +32,8 @@ fn the_body_of_a_request_waits_with_the_head_of_its_response_that_finds_no_slot(
     queue.flush();
     harness.starve(true);
     harness.run();
-    harness.receive_buf(conn, block(b"56789"));
+    let (_pool, block) = block(b"56789");
+    harness.receive_buf(conn, block);
     assert!(harness.sent(conn).is_empty());
     harness.starve(false);
     harness.run();
