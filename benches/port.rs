@@ -272,16 +272,8 @@ fn http_table(sides: &mut [Side<'_>]) {
     }
 }
 
-fn http(rounds: usize, time: Duration) {
-    // Who sleeps spends no CPU time on looking: what is left is what requests cost.
-    let place = (attached::core(), Waiting::Sleep);
-    let port = |name, trust| server::through_port(name, IdleMode::Sleep, trust, place);
-    let servers = [
-        server::ringway("in process", IdleMode::Sleep),
-        port("port, shared", Trust::Shared),
-        port("port, isolated", Trust::Isolated),
-    ];
-    println!("\n{}; the lcore sleeps when it is idle", attached::placed(place.0, place.1));
+/// The rounds and the table of each case.
+fn load(servers: &[Server], rounds: usize, time: Duration) {
     for (connections, depth) in CASES {
         println!(
             "\nHTTP GET, keep-alive, 12-byte body, {connections} connections, {depth} in flight each, \
@@ -294,6 +286,19 @@ fn http(rounds: usize, time: Duration) {
     }
 }
 
+fn http(rounds: usize, time: Duration) {
+    // Who sleeps spends no CPU time on looking: what is left is what requests cost.
+    let place = (attached::core(), Waiting::Sleep);
+    let port = |name, trust| server::through_port(name, IdleMode::Sleep, trust, place);
+    let servers = [
+        server::ringway("in process", IdleMode::Sleep),
+        port("port, shared", Trust::Shared),
+        port("port, isolated", Trust::Isolated),
+    ];
+    println!("\n{}; the lcore sleeps when it is idle", attached::placed(place.0, place.1));
+    load(&servers, rounds, time);
+}
+
 fn python(rounds: usize, time: Duration) {
     let Some(servers) = server::in_python() else {
         return println!(
@@ -303,16 +308,7 @@ fn python(rounds: usize, time: Duration) {
     println!(
         "\nPython, on core 0 with all that it needs, client on core 1; to asyncio with a protocol"
     );
-    for (connections, depth) in CASES {
-        println!(
-            "\nHTTP GET, keep-alive, 12-byte body, {connections} connections, {depth} in flight each, \
-             {rounds} rounds of {time:?}; min / median / max\n"
-        );
-        let side = |server| Side::new(server, connections, depth);
-        let mut sides: Vec<Side<'_>> = servers.iter().map(side).collect();
-        by_turns(rounds, sides.len(), |index| sides[index].round(time));
-        http_table(&mut sides);
-    }
+    load(&servers, rounds, time);
 }
 
 fn main() {
