@@ -10,7 +10,7 @@ use ringway::mem::{Trust, kind};
 use ringway::pipeline::chain::http1::{BODY, HEAD, TRAILERS};
 
 use crate::common::{Client, Server, Start, pattern, wait_until};
-use crate::program::Program;
+use crate::program::{Program, serve_client};
 
 fn start(settings: &str) -> Server {
     Start::new().listener("http", settings).limited("handler = \"port:app\"").start()
@@ -23,15 +23,7 @@ fn serve(
     answer: impl FnMut(&mut Queue, Message),
     client: impl FnOnce(&Server) + Send,
 ) {
-    let server = start(settings);
-    let mut program = Program::attach(&server, "app", trust);
-    thread::scope(|scope| {
-        let client = scope.spawn(|| client(&server));
-        program.serve(answer, || client.is_finished());
-        client.join().unwrap();
-    });
-    drop(program);
-    server.drain();
+    serve_client(start(settings), trust, answer, client);
 }
 
 fn both(mut answer: impl FnMut(&mut Queue, Message), client: impl Fn(&Server) + Copy + Send) {

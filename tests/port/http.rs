@@ -8,7 +8,7 @@ use ringway::pipeline::chain::http1::{BODY, HEAD};
 use ringway::port::ResponseMeta;
 
 use crate::common::{Server, Start, pattern};
-use crate::program::Program;
+use crate::program::{Program, serve_client};
 
 fn start() -> Server {
     Start::new().listener("http", "").limited("handler = \"port:app\"").start()
@@ -20,15 +20,7 @@ fn serve(
     answer: impl FnMut(&mut Queue, Message),
     client: impl FnOnce(&Server) + Send,
 ) {
-    let server = start();
-    let mut program = Program::attach(&server, "app", trust);
-    thread::scope(|scope| {
-        let client = scope.spawn(|| client(&server));
-        program.serve(answer, || client.is_finished());
-        client.join().unwrap();
-    });
-    drop(program);
-    server.drain();
+    serve_client(start(), trust, answer, client);
 }
 
 /// Answers with `fields` and `body` as one message.

@@ -1,6 +1,7 @@
 //! A program at a port.
 
 use std::os::unix::net::UnixStream;
+use std::thread;
 
 use ringway::attach::{Attachment, Message, Queue};
 use ringway::dataplane;
@@ -51,4 +52,21 @@ pub fn echo(queue: &mut Queue, message: Message) {
         _ => return,
     };
     queue.send(answer);
+}
+
+/// Has a program at the port `app` answer for as long as `client` runs, and drains the server.
+pub fn serve_client(
+    server: Server,
+    trust: Trust,
+    answer: impl FnMut(&mut Queue, Message),
+    client: impl FnOnce(&Server) + Send,
+) {
+    let mut program = Program::attach(&server, "app", trust);
+    thread::scope(|scope| {
+        let client = scope.spawn(|| client(&server));
+        program.serve(answer, || client.is_finished());
+        client.join().unwrap();
+    });
+    drop(program);
+    server.drain();
 }
