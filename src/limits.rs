@@ -140,6 +140,9 @@ pub const RX_SLOTS: u16 = 256;
 /// Part of a pool's slots that are never lent to receive into: one in so many, for the replies.
 pub const RX_RESERVE_SHARE: usize = 8;
 
+/// Part of what may be lent to receive into that is lent at a time: one in so many.
+pub const RX_LENT_SHARE: usize = 4;
+
 /// Slots of 16 KiB that the kernel holds to receive into, per lcore, for connections whose peers
 /// send more than a small slot at a time.
 pub const RX_LARGE_SLOTS: u16 = 32;
@@ -149,6 +152,12 @@ pub const RX_FULL_MAX: u8 = 2;
 
 /// Receives in a row that a small slot would have held before it goes back to those.
 pub const RX_SPARSE_MAX: u8 = 16;
+
+/// A pool is short of slots of a size when less than one in so many is left: more than what is never
+/// lent to receive into, so that those who hold much are held back before others find none.
+pub const POOL_SHORT_SHARE: u32 = 2;
+
+const _: () = assert!((POOL_SHORT_SHARE as usize) < RX_RESERVE_SHARE);
 
 /// Bytes of a small slot: one that the kernel receives into.
 pub const SMALL_SLOT_BYTES: u32 = 2048;
@@ -303,6 +312,16 @@ pub const PORT_LOANS_SHARE: u32 = 4;
 /// What the queues of all ports may hold together is one in so many of the pool's slots: processes that
 /// stop keep the rest from nobody.
 pub const PORT_LOANS_SUM_SHARE: u32 = 2;
+
+/// What waits of or for the process at one port may hold one in so many of an lcore's slots, over all
+/// ports together, while the pool is short of them: at each of three places (for the process, of it, and
+/// for its peers), so that what ports hold, loans too, leaves others an eighth.
+pub const PORT_WAITING_SHARE: u32 = 8;
+
+const _: () = assert!(
+    1.0 / PORT_LOANS_SUM_SHARE as f32 + 3.0 / PORT_WAITING_SHARE as f32
+        <= 1.0 - 1.0 / RX_RESERVE_SHARE as f32
+);
 
 /// Slots of a size that a queue may hold however few there are: one with a message, and an empty one.
 pub const PORT_LOANS_MIN: u32 = 2;

@@ -102,6 +102,7 @@ pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
         now,
         unix_seconds: 0,
         draining: false,
+        backlogged: false,
         extensions: Extensions::new(SLOTS),
         ports: PortTable::default(),
         counters,

@@ -6,7 +6,7 @@ use crate::limits::{
     BLOCK_BYTES, LARGE_SLOT_BYTES, LARGE_SLOTS, LARGE_SLOTS_MIN, RX_SLOTS, SMALL_SLOT_BYTES,
     SMALL_SLOTS, SMALL_SLOTS_MIN,
 };
-use crate::mem::{ClassSize, Mempool, Placement};
+use crate::mem::{ClassSize, Mempool, Placement, SlotCounts};
 use crate::sys::mapping::Request;
 use crate::sys::topology::Topology;
 
@@ -90,18 +90,24 @@ impl NumaPools {
         self.pools.iter().map(|pool| (pool.node, &pool.pool))
     }
 
-    /// Small and large slots for each of `lcores`.
-    pub(super) fn slots_per_lcore(&self, lcores: u32) -> [u32; 2] {
-        [0, 1].map(|class| {
-            let slots = self.pools.iter().map(|pool| pool.pool.sizes()[class].slots);
-            slots.sum::<u32>() / lcores
-        })
+    /// Slots of each size for each of `lcores`.
+    pub(super) fn slots_per_lcore(&self, lcores: u32) -> SlotCounts {
+        let mut slots = SlotCounts::default();
+        for (sum, size) in self.pools.iter().flat_map(|pool| slots_of(&pool.pool)) {
+            slots[sum] += size;
+        }
+        slots.map(|slots| slots / lcores)
     }
 
     /// Bufs that are out, over all pools. Exact once no lcore runs.
     pub fn missing(&self) -> u32 {
         self.pools.iter().map(|pool| pool.pool.missing()).sum()
     }
+}
+
+/// Slots of a pool by size class.
+fn slots_of(pool: &Mempool) -> impl Iterator<Item = (usize, u32)> {
+    pool.sizes().into_iter().map(|size| size.slots).enumerate()
 }
 
 /// The node of an lcore: that of its first CPU.

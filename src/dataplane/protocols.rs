@@ -7,6 +7,7 @@ use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
 use crate::limits::{HTTP_TIMEOUT_MS_MAX, PORT_ANSWER_TIMEOUT_NS, PORT_STALL_NS};
+use crate::mem::Share;
 use crate::pipeline::chain::http1::Settings;
 use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
@@ -22,6 +23,8 @@ pub struct ProtocolContext<'a> {
     pub small_slots: u32,
     /// The lcore's share of the pool's large slots.
     pub large_slots: u32,
+    /// What may wait in one place for a port, or of it, while the pool is short of slots.
+    pub share: Share,
     /// What the dataplane counts.
     pub status: &'a Totals,
     /// Where the protocol registers the kinds of values that it hangs on connections.
@@ -74,6 +77,7 @@ impl Protocols {
                 slots: 0,
                 small_slots: 0,
                 large_slots: 0,
+                share: Share::WHOLE,
                 status: &status,
                 extensions: &mut extensions,
                 port: port_of(listener, &mut ports, index)?,
@@ -295,7 +299,8 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
             ));
         }
         let (timeout_ns, stall_ns) = (context.answer_timeout_ns()?, context.stall_ns("http")?);
-        let service = http::PortService::new(context.slots, port, timeout_ns, stall_ns);
+        let service = http::PortService::new(context.slots, port, timeout_ns, stall_ns)
+            .with_share(context.share);
         return Protocol::http(context, service);
     }
     Protocol::http(context, Builtin::new(context.status.clone()))

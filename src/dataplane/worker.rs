@@ -11,11 +11,11 @@ use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
 use crate::limits::{
-    ADOPTED_MAX, CQ_ENTRIES, LISTENERS_MAX, PENDING_WRITES_MAX, RX_LARGE_SLOTS, RX_SLOTS,
-    SQ_ENTRIES,
+    ADOPTED_MAX, CQ_ENTRIES, LISTENERS_MAX, PENDING_WRITES_MAX, PORT_WAITING_SHARE, RX_LARGE_SLOTS,
+    RX_SLOTS, SQ_ENTRIES,
 };
 use crate::mailbox::Mailbox;
-use crate::mem::{CacheClaim, Mempool, RxOptions, UringIo};
+use crate::mem::{CacheClaim, Mempool, RxOptions, Share, SlotCounts, UringIo};
 use crate::pipeline::{Cx, Extensions};
 use crate::port::PortTable;
 use crate::sys::affinity;
@@ -74,8 +74,8 @@ pub(super) struct Worker {
     pub spec: LcoreSpec,
     pub pool: Mempool,
     pub counters: Arc<LcoreCounters>,
-    /// Its share of the pool's small and large slots.
-    pub slots_share: [u32; 2],
+    /// Its share of the pool's slots, by size class: small, large, and then blocks where there are any.
+    pub slots_share: SlotCounts,
     /// One socket for each listener of the configuration, in order; none where its peer attaches.
     pub sockets: Vec<Option<StreamListener>>,
     pub job: Arc<Job>,
@@ -150,6 +150,7 @@ impl Worker {
             now,
             unix_seconds: 0,
             draining: false,
+            backlogged: false,
             extensions: Extensions::new(files),
             ports: PortTable::default(),
             counters: self.counters.clone(),
@@ -168,7 +169,7 @@ impl Worker {
     fn rx_options(&self) -> RxOptions {
         let tuned = self.job.tuning.rx;
         let quarter = |slots: u32| 1 << (slots / 4).clamp(1, 1 << 14).ilog2();
-        let [small, large] = self.slots_share.map(quarter);
+        let [small, large, ..] = self.slots_share.map(quarter);
         let (slots, large_slots) = (tuned.slots.min(small), tuned.large_slots.min(large));
         RxOptions { slots, large_slots, ..tuned }
     }
@@ -181,6 +182,7 @@ impl Worker {
         peers: &mut PortTable,
     ) -> Result<Vec<Box<Listener>>> {
         let job = &self.job;
+        let share = port_share(&job.config.listeners, self.slots_share);
         let numbered = job.config.listeners.iter().zip(self.sockets).enumerate();
         let make = |(index, (config, socket)): (usize, (&ListenerConfig, _))| {
             let slots = if config.peer().is_some() { ADOPTED_MAX + job.peers_max } else { files };
@@ -189,6 +191,7 @@ impl Worker {
                 slots,
                 small_slots: self.slots_share[0],
                 large_slots: self.slots_share[1],
+                share,
                 status: &job.status,
                 extensions: &mut cx.extensions,
                 port: port_of(config, &mut cx.ports, index)?,
@@ -198,14 +201,24 @@ impl Worker {
                 (Some(socket), _) => stream_transport(config, socket, index as u8, slots),
                 (None, Some(port)) => {
                     let shm = Shm::new(port, index as u8, slots);
-                    Box::new(shm.with_write_timeout(config.write_timeout))
+                    Box::new(shm.with_write_timeout(config.write_timeout).with_share(share))
                 }
                 (None, None) => unreachable!("what is no peer's has a socket"),
             };
-            Ok(Box::new(Listener::new(transport, pipeline, handler)))
+            Ok(Box::new(Listener::new(transport, pipeline, handler).with_share(share)))
         };
         numbered.map(make).collect()
     }
+}
+
+/// What may wait in one place for one of the ports of `listeners`, on an lcore with so many slots, while
+/// the pool is short of them.
+fn port_share(listeners: &[ListenerConfig], slots: SlotCounts) -> Share {
+    let ports = |config: &ListenerConfig| {
+        u32::from(config.port.is_some()) + u32::from(config.peer().is_some())
+    };
+    let ports = listeners.iter().map(ports).sum::<u32>();
+    Share::one_in(PORT_WAITING_SHARE * ports, slots)
 }
 
 /// What serves a listener's socket, with the limits that it has.

@@ -306,6 +306,18 @@ impl Buf {
         front
     }
 
+    /// Where the slot's class stands among its pool's, smallest slots first; `None` for a marker.
+    #[inline]
+    pub fn size_class(&self) -> Option<usize> {
+        self.class().map(Class::index)
+    }
+
+    /// Whether both lie in one slot.
+    #[inline]
+    pub fn is_in_slot_of(&self, other: &Self) -> bool {
+        self.class.is_some() && self.class == other.class && self.slot() == other.slot()
+    }
+
     /// The class that the slot belongs to; `None` for a marker.
     #[inline]
     pub(super) fn owner(&self) -> Option<NonNull<Class>> {

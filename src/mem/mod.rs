@@ -28,6 +28,8 @@ mod port_segment;
 mod prefetch;
 #[cfg(not(loom))]
 mod segment;
+#[cfg(not(loom))]
+mod share;
 #[cfg(loom)]
 pub mod slots;
 #[cfg(not(loom))]
@@ -56,6 +58,7 @@ pub use self::{
         PortSegment, QueueEnds, Side, Trust,
     },
     segment::{ClassRecord, Header, MAGIC, Placement, Segment, VERSION},
+    share::{Share, SlotCounts},
     slots::SlotStats,
     uring_io::{RxOptions, UringIo},
 };

@@ -10,7 +10,7 @@ use super::buf::Buf;
 use super::cache_index;
 use super::mempool::{Class, Mempool};
 use crate::error::{Error, Result};
-use crate::limits::{GATHER_MAX, RX_RESERVE_SHARE, SQ_ENTRIES};
+use crate::limits::{GATHER_MAX, RX_LENT_SHARE, RX_RESERVE_SHARE, SQ_ENTRIES};
 use crate::sync::{AtomicU16, Ordering};
 use crate::sys::mapping::{Mapping, Request};
 use crate::sys::uring::{Cqe, Options, Uring};
@@ -271,7 +271,10 @@ impl RxRing {
         // The last slots are for replies: if receiving took them, what was received could not be
         // answered, and so never be freed.
         let spare = self.class().table().reachable(cache).saturating_sub(self.reserve);
-        let most = (self.slots.len() - self.lent).min(spare);
+        // A part of what is left at a time: who is to receive no more has some under way, and others are
+        // to find slots behind that.
+        let part = (self.lent + spare).div_ceil(RX_LENT_SHARE);
+        let most = self.slots.len().min(part).saturating_sub(self.lent).min(spare);
         let mut wanted = 0;
         while wanted < most {
             let place = usize::from(self.tail.wrapping_add(wanted as u16) & self.mask());

@@ -11,7 +11,8 @@ pub use extensions::{Extensions, Key, MessageKey};
 pub use session::SessionTable;
 
 use crate::counters::{Counter, LcoreCounters, Reason};
-use crate::mem::{Buf, Burst, ConnId, Mempool};
+use crate::limits::CLASSES_MAX;
+use crate::mem::{Buf, Burst, ConnId, Mempool, SlotCounts};
 use crate::port::PortTable;
 use crate::time::Instant;
 
@@ -25,6 +26,9 @@ pub struct Cx {
     pub unix_seconds: u64,
     /// The dataplane is stopping: say goodbye where the protocol can.
     pub draining: bool,
+    /// What waits for the listener's peers is its share of a pool that is short of slots: take nothing
+    /// from elsewhere that would come on top.
+    pub backlogged: bool,
     /// Values that layers hang on connections and messages for each other.
     pub extensions: Extensions,
     /// The lcore's counters.
@@ -77,6 +81,11 @@ pub trait Chain {
         let _ = (cx, messages);
         false
     }
+
+    /// Slots that bytes hold which wait to be decoded, as [`Handler::waiting`] has it of messages.
+    fn waiting(&self) -> SlotCounts {
+        [0; CLASSES_MAX]
+    }
 }
 
 /// The middle of a pipeline: messages in, replies out, under the contract of [`Chain`].
@@ -120,6 +129,12 @@ pub trait Handler {
     fn poll(&mut self, cx: &mut Cx, output: &mut Burst) -> bool {
         let _ = (cx, output);
         false
+    }
+
+    /// Slots that its messages hold while they wait, for the process at its port say. While that is more
+    /// than its listener's share of a pool that is short of them, the listener receives nothing.
+    fn waiting(&self) -> SlotCounts {
+        [0; CLASSES_MAX]
     }
 
     /// Whether [`poll`](Self::poll) is to be called; asked once.
@@ -170,6 +185,16 @@ impl Pipeline {
             Self::Http1(chain) => chain.drain(cx, output),
             Self::Ipc(chain) => chain.drain(cx, output),
             Self::Custom(chain) => chain.drain(cx, output),
+        }
+    }
+
+    /// See [`Chain::waiting`].
+    pub fn waiting(&self) -> SlotCounts {
+        match self {
+            Self::Raw(chain) => chain.waiting(),
+            Self::Http1(chain) => chain.waiting(),
+            Self::Ipc(chain) => chain.waiting(),
+            Self::Custom(chain) => chain.waiting(),
         }
     }
 

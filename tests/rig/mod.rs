@@ -59,6 +59,7 @@ impl Rig {
             now,
             unix_seconds: 0,
             draining: false,
+            backlogged: false,
             extensions: Extensions::new(slots),
             ports: PortTable::default(),
             counters: counters.clone(),
