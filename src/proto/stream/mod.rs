@@ -1,0 +1,3 @@
+//! Multiplexed streams: many channels of messages over one connection between two nodes.
+
+pub mod secure;
