@@ -405,3 +405,11 @@ pub const CONTROL_PLACE_TRIES_MAX: u32 = 10;
 /// How long an attached process may take to begin its answer to a request, in nanoseconds, unless the
 /// configuration says otherwise: what common proxies allow.
 pub const PORT_ANSWER_TIMEOUT_NS: u64 = 60_000_000_000;
+
+/// RETRYs that the initiator of a stream's handshake heeds: one, and another where its cookie's time was
+/// just over.
+pub const STREAM_RETRIES_MAX: usize = 2;
+
+/// How long a responder makes the same cookie for a peer, in nanoseconds; it holds for as long again. An
+/// initiator answers within a round trip.
+pub const STREAM_COOKIE_SLOT_NS: u64 = 5_000_000_000;
