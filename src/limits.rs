@@ -491,3 +491,11 @@ pub const STREAM_ANSWERS_MAX: usize = BURST_MAX;
 
 /// Buckets of a histogram of round trips: powers of two of a microsecond, the last from 18 minutes on.
 pub const STREAM_RTT_BUCKETS: usize = 32;
+
+/// RETRYs that the initiator of a stream's handshake heeds: one, and another where its cookie's time was
+/// just over.
+pub const STREAM_RETRIES_MAX: usize = 2;
+
+/// How long a responder makes the same cookie for a peer, in nanoseconds; it holds for as long again. An
+/// initiator answers within a round trip.
+pub const STREAM_COOKIE_SLOT_NS: u64 = 5_000_000_000;

@@ -8,6 +8,7 @@ mod keepalive;
 mod rate;
 mod reassembly;
 mod rtt;
+pub mod secure;
 mod sequence;
 
 pub use credit::{Allowance, Window};
