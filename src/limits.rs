@@ -424,3 +424,97 @@ pub const CONTROL_PLACE_TRIES_MAX: u32 = 10;
 /// How long an attached process may take to begin its answer to a request, in nanoseconds, unless the
 /// configuration says otherwise: what common proxies allow.
 pub const PORT_ANSWER_TIMEOUT_NS: u64 = 60_000_000_000;
+
+/// Largest packet of a stream with its header: it fits a large slot, so that it can be decrypted where
+/// it was received.
+pub const STREAM_PACKET_BYTES_MAX: usize = 16 * 1024;
+
+const _: () = assert!(STREAM_PACKET_BYTES_MAX <= LARGE_SLOT_BYTES as usize);
+
+/// Largest packet that a stream puts into a datagram unless the configuration says otherwise: with the
+/// headers below it, it passes through an Ethernet that carries a tunnel.
+pub const STREAM_DATAGRAM_BYTES: usize = 1400;
+
+/// Smallest packets that a configuration may ask for: a control packet with the longest text is one.
+pub const STREAM_PACKET_BYTES_MIN: usize = 512;
+
+/// Largest message of a stream, fragments together or decompressed, unless the configuration says
+/// otherwise: that of an HTTP body.
+pub const STREAM_MESSAGE_BYTES_MAX: u32 = HTTP_BODY_BYTES_MAX as u32;
+
+/// Channels of one session that may be open at a time unless the configuration says otherwise.
+pub const STREAM_CHANNELS_MAX: usize = 256;
+
+/// Most channels that a configuration may ask for: each end has so many odd or even numbers.
+pub const STREAM_CHANNELS_LIMIT: usize = 1 << 15;
+
+const _: () = assert!(STREAM_CHANNELS_MAX <= STREAM_CHANNELS_LIMIT);
+
+/// Packets that may be under way or wait for the application on one channel unless the configuration
+/// says otherwise: a burst.
+pub const STREAM_WINDOW_PACKETS: u32 = BURST_MAX as u32;
+
+/// Most such packets that a configuration may ask for: far below the 2³¹ that numbers can be apart.
+pub const STREAM_WINDOW_PACKETS_MAX: u32 = 1 << 20;
+
+/// Packets of a channel after which its sender takes a new key: 2⁴⁰ blocks at most, far below what a key
+/// of AES-GCM stands (NIST SP 800-38D §8.3, RFC 8446 §5.5).
+pub const STREAM_REKEY_PACKETS: u64 = 1 << 24;
+
+/// Bytes that an unauthenticated peer may send in all: one handshake has fewer than 400.
+pub const STREAM_HANDSHAKE_BYTES_MAX: usize = 1024;
+
+/// The same where it repeats what was lost, and the network doubles it: five HELLOs and five AUTHs, twice.
+pub const STREAM_HANDSHAKE_DATAGRAM_BYTES_MAX: usize = 4096;
+
+/// How long a handshake may take, in nanoseconds, unless the configuration says otherwise: some times
+/// what the slowest network needs.
+pub const STREAM_HANDSHAKE_TIMEOUT_NS: u64 = 5_000_000_000;
+
+/// How long to wait for an answer before a datagram is repeated, in nanoseconds: more than most round
+/// trips. It doubles each time.
+pub const STREAM_REPEAT_NS: u64 = 250_000_000;
+
+/// Times that the same part of a handshake is sent: the last is still answered within its time.
+pub const STREAM_HANDSHAKE_TRIES_MAX: u32 = 5;
+
+const _: () = assert!(
+    STREAM_REPEAT_NS * ((1 << (STREAM_HANDSHAKE_TRIES_MAX - 1)) - 1) < STREAM_HANDSHAKE_TIMEOUT_NS
+);
+
+/// Doublings of that wait for what is repeated until it is answered: 4 s.
+pub const STREAM_REPEAT_DOUBLINGS_MAX: u32 = 4;
+
+/// How long a sender without credit waits before it asks again over datagrams, in nanoseconds.
+pub const STREAM_BLOCKED_REPEAT_NS: u64 = 100_000_000;
+
+/// How long a stream may be silent before its peer is asked whether it is there, in nanoseconds, unless
+/// the configuration says otherwise.
+pub const STREAM_KEEPALIVE_NS: u64 = 3_000_000_000;
+
+/// Times that it is asked, a period apart, before the stream is given up.
+pub const STREAM_KEEPALIVES_MAX: u32 = 3;
+
+/// Longest text of a CLOSE or ERROR packet: a line for a person.
+pub const STREAM_TEXT_BYTES_MAX: usize = 256;
+
+/// Times that a CLOSE is sent over datagrams.
+pub const STREAM_CLOSE_TRIES_MAX: u32 = 3;
+
+/// How long the peer may go on sending what it had after a CLOSE, in nanoseconds, unless the
+/// configuration says otherwise.
+pub const STREAM_CLOSE_TIMEOUT_NS: u64 = 5_000_000_000;
+
+/// Answers to a peer's control packets that wait to be sent: one for each packet of a burst.
+pub const STREAM_ANSWERS_MAX: usize = BURST_MAX;
+
+/// Buckets of a histogram of round trips: powers of two of a microsecond, the last from 18 minutes on.
+pub const STREAM_RTT_BUCKETS: usize = 32;
+
+/// RETRYs that the initiator of a stream's handshake heeds: one, and another where its cookie's time was
+/// just over.
+pub const STREAM_RETRIES_MAX: usize = 2;
+
+/// How long a responder makes the same cookie for a peer, in nanoseconds; it holds for as long again. An
+/// initiator answers within a round trip.
+pub const STREAM_COOKIE_SLOT_NS: u64 = 5_000_000_000;

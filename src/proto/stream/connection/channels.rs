@@ -1,0 +1,153 @@
+//! Channels as the application opens, feeds and closes them (D-4, D-21).
+
+use super::{Connection, Event};
+use crate::proto::stream::channel::{Beginning, Channel, Shut};
+use crate::proto::stream::config::Mode;
+use crate::proto::stream::epoch::Keys;
+use crate::proto::stream::event::Refused;
+use crate::proto::stream::rate::Pace;
+use crate::proto::stream::table::Slot;
+use crate::time::Instant;
+
+impl Connection {
+    /// Asks the peer for a channel of a type, whose messages may be compressed or not, and gives its
+    /// number. [`Event::ChannelOpened`] or [`Event::ChannelRefused`] follows; no message can be sent before.
+    pub fn open_channel(
+        &mut self,
+        now: Instant,
+        channel_type: u8,
+        may_compress: bool,
+    ) -> Result<u16, Refused> {
+        if !self.is_open() || self.ending.is_heard() {
+            return Err(Refused::NotConnected);
+        }
+        if self.table.is_full() || self.incarnation == u32::MAX {
+            return Err(Refused::TooMany);
+        }
+        let ch = self.take_number();
+        self.incarnation += 1;
+        self.add_channel(now, ch, self.incarnation, (channel_type, may_compress), true);
+        Ok(ch)
+    }
+
+    /// Sends no more messages on a channel, behind those that were sealed. What the peer has to say still
+    /// comes, until it closes as well: then [`Event::ChannelClosed`] follows.
+    pub fn close_channel(&mut self, channel: u16) -> Result<(), Refused> {
+        let (slot, channel) = self.table.get_mut(channel).ok_or(Refused::NotOpen)?;
+        if channel.shut != Shut::No {
+            return Err(Refused::NotOpen);
+        }
+        channel.shut = Shut::Wanted;
+        channel.wants.blocked = false;
+        if !channel.opening {
+            channel.repeat = Default::default();
+            channel.wants.shut = true;
+            self.pending.insert(slot);
+        }
+        Ok(())
+    }
+
+    /// The application has done with so many packets of a channel, and the peer may send others.
+    pub fn consume(&mut self, now: Instant, channel: u16, packets: u32) {
+        if let Some((slot, channel)) = self.table.get_mut(channel) {
+            channel.window.consume(packets);
+            if channel.window.is_due() {
+                self.update_credit(now, slot);
+            }
+        }
+    }
+
+    /// Takes a new key for what is sent on a channel (0: the stream's own) as soon as may be: with the next
+    /// packet, unless the peer has not yet shown that it has the last one.
+    pub fn rekey(&mut self, channel: u16) -> Result<(), Refused> {
+        let keys = match channel {
+            0 => self.keys.as_mut(),
+            _ => self.table.get_mut(channel).and_then(|(_, channel)| channel.keys.as_mut()),
+        };
+        keys.ok_or(Refused::NotOpen)?.send.want();
+        Ok(())
+    }
+
+    /// Whether a channel's number is one that we open.
+    pub(super) fn is_own_number(&self, ch: u16) -> bool {
+        ch % 2 == self.next_channel % 2
+    }
+
+    /// The next number that is not open; there are more than may be open.
+    fn take_number(&mut self) -> u16 {
+        loop {
+            let ch = self.next_channel;
+            self.next_channel = match ch.checked_add(2) {
+                Some(next) => next,
+                None if ch % 2 == 1 => 1,
+                None => 2,
+            };
+            if self.table.find(ch).is_none() {
+                return ch;
+            }
+        }
+    }
+
+    pub(super) fn add_channel(
+        &mut self,
+        now: Instant,
+        id: u16,
+        incarnation: u32,
+        (channel_type, may_compress): (u8, bool),
+        ours: bool,
+    ) -> Slot {
+        let traffic = self.session.as_ref().filter(|_| self.encrypted);
+        let keys =
+            traffic.map(|session| Keys::new(&session.traffic, self.direction, id, incarnation));
+        let slot = self.table.insert(Channel::new(Beginning {
+            id,
+            incarnation,
+            channel_type,
+            may_compress,
+            ours,
+            keys,
+            window_packets: self.config.window_packets,
+            pace: Pace::new(self.config.channel_rate, now),
+        }));
+        self.pending.insert(slot);
+        self.statistics.opened += 1;
+        slot
+    }
+
+    /// Tells the peer of more credit, now or when the buckets have filled.
+    pub(super) fn update_credit(&mut self, now: Instant, slot: Slot) {
+        let session = &self.pace;
+        let channel = self.table.at(slot);
+        if channel.peer_last.is_some() || channel.opening {
+            return;
+        }
+        let at = session.ready_at(now).max(channel.pace.ready_at(now));
+        channel.paced = at > now && channel.window.is_due();
+        if channel.paced {
+            self.pace_at = Some(self.pace_at.map_or(at, |before| before.min(at)));
+        } else {
+            channel.wants.credit |= channel.window.is_due();
+        }
+        if channel.wants.credit {
+            self.pending.insert(slot);
+        }
+    }
+
+    /// A channel is over in both directions.
+    pub(super) fn close_slot(&mut self, slot: Slot) {
+        let channel = self.remove(slot).id;
+        self.events.push_back(Event::ChannelClosed { channel });
+    }
+
+    /// Takes a channel out, with what it still waited for.
+    pub(super) fn remove(&mut self, slot: Slot) -> Channel {
+        self.pending.remove(slot);
+        let channel = self.table.remove(slot);
+        if self.config.mode == Mode::Datagram {
+            let last = channel.peer_last.unwrap_or(channel.receive.next());
+            self.statistics.lost += last - channel.receive.next();
+        }
+        self.statistics.torn += u64::from(channel.reassembly.is_open());
+        channel
+    }
+}

@@ -1,0 +1,136 @@
+//! Messages on their way out: cut, framed and sealed where they lie.
+
+use std::ops::Range;
+
+use super::Connection;
+use crate::limits::STREAM_BLOCKED_REPEAT_NS;
+use crate::proto::stream::event::Refused;
+use crate::proto::stream::fragment::{FRAGMENT_BYTES, Fragment, Piece, Pieces};
+use crate::proto::stream::header::{Flags, HEADER_BYTES, Header, PacketType};
+use crate::proto::stream::secure::aead::TAG_BYTES;
+use crate::proto::stream::table::Slot;
+use crate::time::Instant;
+
+/// Room that a piece needs before it.
+pub const HEADROOM_BYTES: usize = HEADER_BYTES + FRAGMENT_BYTES;
+
+/// Room that it needs behind it.
+pub const TAILROOM_BYTES: usize = TAG_BYTES;
+
+impl Connection {
+    /// Cuts a message of so many bytes, compressed already where it is, into pieces that each fit a
+    /// packet. All of them are to be sent, in order and with no other message of the channel in between.
+    pub fn pieces(&self, message_bytes: u32) -> Pieces {
+        let tag = if self.encrypted { TAG_BYTES } else { 0 };
+        let whole = (self.config.packet_bytes - HEADER_BYTES - tag) as u32;
+        Pieces::new(message_bytes, whole, whole - FRAGMENT_BYTES as u32)
+    }
+
+    /// Packets that may be sent on a channel now. With none the peer is told that there is more, and
+    /// [`Event::ChannelWritable`](super::Event::ChannelWritable) follows.
+    pub fn may_send(&mut self, now: Instant, channel: u16) -> u64 {
+        if !self.is_open() {
+            return 0;
+        }
+        let Some((slot, channel)) = self.table.get_mut(channel) else { return 0 };
+        if !channel.is_writable() {
+            return 0;
+        }
+        let left = channel.may_send();
+        if left == 0 {
+            self.block(now, slot);
+        }
+        left
+    }
+
+    /// Makes a packet of a piece that lies at `payload` in `room`: headers go before it and a tag behind it,
+    /// so there has to be [`HEADROOM_BYTES`] and [`TAILROOM_BYTES`] of room. Gives where the packet lies.
+    /// What was refused is as it was.
+    ///
+    /// # Panics
+    /// When the piece is not the next of those that [`pieces`](Self::pieces) gave, or has another length, when there is no
+    /// room, or when it is compressed where that was not agreed.
+    #[inline]
+    pub fn seal(
+        &mut self,
+        now: Instant,
+        channel: u16,
+        piece: Piece,
+        compressed: bool,
+        room: &mut [u8],
+        payload: Range<usize>,
+    ) -> Result<Range<usize>, Refused> {
+        if !self.is_open() {
+            return Err(Refused::NotConnected);
+        }
+        let (slot, channel) = self.table.get_mut(channel).ok_or(Refused::NotOpen)?;
+        if !channel.is_writable() {
+            return Err(Refused::NotOpen);
+        }
+        if channel.may_send() == 0 {
+            self.block(now, slot);
+            return Err(Refused::NoCredit);
+        }
+        assert!(piece.len as usize == payload.len(), "{piece:?} at {payload:?}");
+        assert!(!compressed || self.compressed && channel.may_compress, "it was not agreed");
+        channel.send_piece(piece);
+
+        let number = channel.send.take();
+        let mut flags = Flags::NONE.with(Flags::COMPRESSED, compressed);
+        let mut start = payload.start;
+        if !piece.is_whole() {
+            let Piece { offset, len: frag_size, message: full_size } = piece;
+            start -= FRAGMENT_BYTES;
+            let head = Fragment { frag_size, offset, full_size }.encode();
+            room[start..payload.start].copy_from_slice(&head);
+            flags = flags.with(Flags::FRAGMENTED, true);
+        }
+        let end = match &mut channel.keys {
+            None => payload.end,
+            Some(keys) => {
+                keys.send.turn(number, self.config.rekey_packets);
+                flags = flags.with(keys.send.flags(), true);
+                payload.end + TAG_BYTES
+            }
+        };
+        let header = Header {
+            size: (end - start) as u32,
+            packet_type: PacketType::Data,
+            seq_id: number as u32,
+            ch_id: channel.id,
+            flags,
+        };
+        let head = header.encode();
+        if let Some(keys) = &channel.keys {
+            let tag = keys.send.seal(number, &head, &mut room[start..payload.end]);
+            room[payload.end..end].copy_from_slice(&tag);
+        }
+        let packet = start - HEADER_BYTES..end;
+        assert!(packet.len() <= self.config.packet_bytes, "{piece:?} does not fit a packet");
+        room[packet.start..start].copy_from_slice(&head);
+        channel.statistics.sent.add(payload.len());
+        self.statistics.sent.add(payload.len());
+        self.keepalive.on_sent(now);
+        Ok(packet)
+    }
+
+    /// Somebody has more to say than credit for it.
+    #[cold]
+    fn block(&mut self, now: Instant, slot: Slot) {
+        let is_datagram = self.is_datagram();
+        let channel = self.table.at(slot);
+        if channel.allowance.block() {
+            channel.wants.blocked = true;
+            self.pending.insert(slot);
+        }
+        if is_datagram && self.table.at(slot).repeat.at.is_none() {
+            self.repeat(slot, now.after_ns(STREAM_BLOCKED_REPEAT_NS));
+        }
+    }
+
+    /// Looks again at what a channel has said, at a time.
+    pub(super) fn repeat(&mut self, slot: Slot, at: Instant) {
+        self.table.at(slot).repeat.at = Some(at);
+        self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
+    }
+}

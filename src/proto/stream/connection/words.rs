@@ -1,0 +1,185 @@
+//! What the peer says about channels.
+
+use super::{Answer, Connection, Event};
+use crate::limits::STREAM_ANSWERS_MAX;
+use crate::proto::stream::channel::Shut;
+use crate::proto::stream::control::{Control, Word};
+use crate::proto::stream::sequence::extend;
+use crate::proto::stream::table::Slot;
+use crate::proto::stream::{Code, Fault};
+use crate::time::Instant;
+
+impl Connection {
+    pub(super) fn on_control(&mut self, now: Instant, control: Control) -> Result<(), Fault> {
+        let Control { ch, incarnation, word } = control;
+        if let Word::Open { channel_type, may_compress, credit } = word {
+            return self.on_open(now, ch, incarnation, (channel_type, may_compress, credit));
+        }
+        let Some(slot) = self.find(ch, incarnation) else { return self.on_stranger(control) };
+        match word {
+            Word::Open { .. } => Ok(()),
+            Word::Opened { credit } => self.on_opened(slot, credit),
+            Word::Refused { code } => self.on_refused(slot, Code::from_wire(code)),
+            Word::Shut { last } => self.on_shut(slot, last),
+            Word::Gone => {
+                self.close_slot(slot);
+                Ok(())
+            }
+            Word::Credit { limit, epoch } => self.on_credit(slot, limit, epoch),
+            Word::Blocked { limit } => {
+                self.table.at(slot).window.ask(limit)?;
+                self.update_credit(now, slot);
+                Ok(())
+            }
+        }
+    }
+
+    /// The channel of that number, if it is the one that is meant.
+    fn find(&self, ch: u16, incarnation: u32) -> Option<Slot> {
+        self.table.get(ch).filter(|channel| channel.incarnation == incarnation)?;
+        self.table.find(ch)
+    }
+
+    /// A word about a channel that is not there. It may have gone while the word was under way; whoever
+    /// waits for us is told.
+    fn on_stranger(&mut self, control: Control) -> Result<(), Fault> {
+        let Control { ch, incarnation, word } = control;
+        let waits = matches!(word, Word::Shut { .. } | Word::Blocked { .. } | Word::Opened { .. });
+        match (waits, self.is_datagram()) {
+            (false, _) => Ok(()),
+            // Where nothing is lost or late, a channel ends with its last word.
+            (true, false) => Err(Fault::Control),
+            (true, true) => self.answer(Answer::Word { ch, incarnation, word: Word::Gone }),
+        }
+    }
+
+    fn on_open(
+        &mut self,
+        now: Instant,
+        ch: u16,
+        incarnation: u32,
+        (channel_type, may_compress, credit): (u8, bool, u32),
+    ) -> Result<(), Fault> {
+        if self.is_own_number(ch) {
+            return Err(Fault::ChannelNumber);
+        }
+        if let Some(slot) = self.table.find(ch) {
+            if !self.is_datagram() {
+                return Err(Fault::ChannelNumber);
+            }
+            let channel = self.table.at(slot);
+            if channel.incarnation == incarnation {
+                // Our answer was lost.
+                channel.wants.open = true;
+                self.pending.insert(slot);
+                return Ok(());
+            }
+            if incarnation < channel.incarnation {
+                return Ok(());
+            }
+            // Its end was lost, and the peer goes on without.
+            self.close_slot(slot);
+        }
+        let code = match () {
+            () if self.ending.is_asked() || self.ending.is_heard() => Some(Code::Refused),
+            () if !self.config.types.has(channel_type) => Some(Code::Refused),
+            () if self.table.is_full() => Some(Code::Limit),
+            () => None,
+        };
+        if let Some(code) = code {
+            let word = Word::Refused { code: code.to_wire() };
+            return self.answer(Answer::Word { ch, incarnation, word });
+        }
+        let slot = self.add_channel(now, ch, incarnation, (channel_type, may_compress), false);
+        self.table.at(slot).allowance.raise(credit);
+        self.events.push_back(Event::ChannelOpened { channel: ch, channel_type, by_peer: true });
+        Ok(())
+    }
+
+    fn on_opened(&mut self, slot: Slot, credit: u32) -> Result<(), Fault> {
+        let is_datagram = self.is_datagram();
+        let channel = self.table.at(slot);
+        if !channel.ours || !channel.opening && !is_datagram {
+            return Err(Fault::Control);
+        }
+        channel.allowance.raise(credit);
+        if !std::mem::take(&mut channel.opening) {
+            return Ok(());
+        }
+        channel.wants.open = false;
+        channel.repeat = Default::default();
+        let (channel, channel_type) = (channel.id, channel.channel_type);
+        self.events.push_back(Event::ChannelOpened { channel, channel_type, by_peer: false });
+        if self.table.at(slot).shut == Shut::Wanted {
+            self.table.at(slot).wants.shut = true;
+            self.pending.insert(slot);
+        }
+        Ok(())
+    }
+
+    fn on_refused(&mut self, slot: Slot, code: Code) -> Result<(), Fault> {
+        let channel = self.table.at(slot);
+        if !channel.ours || !channel.opening {
+            // Over datagrams it may be about a repeated wish.
+            return if self.is_datagram() { Ok(()) } else { Err(Fault::Control) };
+        }
+        let channel = self.remove(slot).id;
+        self.events.push_back(Event::ChannelRefused { channel, code });
+        Ok(())
+    }
+
+    fn on_shut(&mut self, slot: Slot, last: u32) -> Result<(), Fault> {
+        let is_datagram = self.is_datagram();
+        let channel = self.table.at(slot);
+        if channel.opening {
+            return if is_datagram { Ok(()) } else { Err(Fault::Control) };
+        }
+        let next = channel.receive.next();
+        let last = extend(next, last);
+        let is_news = channel.peer_last.is_none();
+        if last > channel.window.limit()
+            || last < next
+            || !is_datagram && (last != next || !is_news)
+            || channel.peer_last.is_some_and(|before| before != last)
+        {
+            return Err(Fault::Control);
+        }
+        channel.peer_last = Some(last);
+        let (channel, is_over) = (channel.id, channel.shut == Shut::Sent);
+        if is_over {
+            self.close_slot(slot);
+        } else if is_news {
+            self.events.push_back(Event::ChannelShut { channel });
+        }
+        Ok(())
+    }
+
+    fn on_credit(&mut self, slot: Slot, limit: u32, epoch: u32) -> Result<(), Fault> {
+        let is_datagram = self.is_datagram();
+        let channel = self.table.at(slot);
+        if channel.opening {
+            return if is_datagram { Ok(()) } else { Err(Fault::Control) };
+        }
+        if let Some(keys) = &mut channel.keys
+            && !keys.send.confirm(epoch)
+        {
+            return Err(Fault::Control);
+        }
+        if channel.allowance.raise(limit) {
+            (channel.wants.blocked, channel.repeat) = (false, Default::default());
+            let channel = channel.id;
+            self.events.push_back(Event::ChannelWritable { channel });
+        }
+        Ok(())
+    }
+
+    /// Lets an answer wait.
+    pub(super) fn answer(&mut self, answer: Answer) -> Result<(), Fault> {
+        if self.answers.len() < STREAM_ANSWERS_MAX {
+            self.answers.push_back(answer);
+            return Ok(());
+        }
+        // Over datagrams it will be asked again.
+        if self.is_datagram() { Ok(()) } else { Err(Fault::Answers) }
+    }
+}
