@@ -13,6 +13,7 @@ use ringway::lcore::Mail;
 use ringway::limits::MESSAGES_MAX;
 use ringway::mem::{ConnId, Trust, kind};
 use ringway::pipeline::Extensions;
+use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
 use ringway::proto::stream::secure::aead::{Opener, Sealer};
 use ringway::sync::AtomicU64;
 use ringway::time::Instant;
@@ -391,4 +392,20 @@ fn packets_are_sealed_and_opened_without_an_allocation() {
     }
     assert_eq!(ALLOCATIONS.get(), before);
     assert!(packet == pattern(1, 16_356));
+}
+
+#[test]
+fn messages_are_compressed_and_decompressed_without_an_allocation() {
+    let (mut tables, mut compressor) = (Tables::new(), Compressor::new(u64::MAX));
+    let message = b"words that come again, ".repeat(4000);
+    let (mut out, mut back) = (vec![0; room_bytes(message.len())], vec![0; message.len()]);
+    let before = ALLOCATIONS.get();
+    for bytes in [128, 1400, 65_000, 70_000, 1400, message.len()] {
+        let clock = || Instant::from_ns(0);
+        let small = compressor.compress(&mut tables, &message[..bytes], &mut out, clock);
+        let size = decompress(&out[..small.expect("it has repetitions")], bytes, &mut back);
+        assert_eq!(size, Ok(bytes));
+    }
+    assert_eq!(ALLOCATIONS.get(), before);
+    assert!(back == message);
 }
