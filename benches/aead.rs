@@ -1,5 +1,6 @@
 //! AES-256-GCM: each implementation by itself, and the door in front of the one that is built. Packets
-//! are sealed and opened in place with a header's 12 bytes beside them.
+//! are sealed and opened in place with a header's 12 bytes beside them. And the handshake that yields
+//! their keys.
 
 use std::hint::black_box;
 
@@ -7,6 +8,10 @@ use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringway::proto::stream::secure::aead::{Opener, Sealer};
+use ringway::proto::stream::secure::handshake::{
+    ENCRYPT, HandshakeFault, Initiator, Offer, Responder, Secrets,
+};
+use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
 
 const KEY: [u8; 32] = [7; 32];
 const HEADER: [u8; 12] = [1; 12];
@@ -87,5 +92,35 @@ fn schedule(c: &mut Criterion) {
     c.bench_function("aead_schedule", |b| b.iter(|| Sealer::new(black_box(&KEY), [0; 4])));
 }
 
-criterion_group!(benches, seal, open, schedule);
+struct Everybody;
+
+impl Trust for Everybody {
+    fn accepts(&self, _: &PublicKey) -> bool {
+        true
+    }
+}
+
+/// What a responder does for a HELLO of anybody, and what both ends do for a whole handshake.
+fn handshake(c: &mut Criterion) {
+    let (one, other) = (Identity::from_secret(&[1; 32]), Identity::from_secret(&[2; 32]));
+    let offer = Offer { version_min: 1, version_max: 1, offers: ENCRYPT, requires: ENCRYPT };
+    let secrets = |of| Secrets { nonce: [of; 32], ephemeral: [of; 32] };
+    let responder = || Responder::new(&other, offer, secrets(2), [3; 16]);
+    let hello = *Initiator::new(&one, offer, secrets(1)).hello();
+    c.bench_function("handshake/on_hello", |b| {
+        b.iter(|| responder().on_hello(black_box(&hello)).map(|reply| reply[0]));
+    });
+    c.bench_function("handshake/whole", |b| {
+        b.iter(|| -> Result<_, HandshakeFault> {
+            let (mut initiator, mut responder) =
+                (Initiator::new(&one, offer, secrets(1)), responder());
+            let reply = responder.on_hello(initiator.hello())?;
+            let auth = initiator.on_reply(reply, &Everybody)?;
+            let (ready, at_responder) = responder.on_auth(auth, &Everybody)?;
+            Ok((initiator.on_ready(ready)?, at_responder))
+        });
+    });
+}
+
+criterion_group!(benches, seal, open, schedule, handshake);
 criterion_main!(benches);

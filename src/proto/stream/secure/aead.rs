@@ -1,8 +1,8 @@
 //! The one door to AES-256-GCM (NIST SP 800-38D): packets are sealed and opened in place, with a key
 //! schedule that was set up when the epoch began.
 //!
-//! Two implementations stand behind it, and one of them is built: [`fast`] where the feature `fast-aead`
-//! is on, or else [`portable`]. They are not both kept for a key, to pick one by a packet's length:
+//! Two implementations stand behind it, and one of them is built: AWS-LC where the feature `fast-aead` is
+//! on, or else the portable aes-gcm. They are not both kept for a key, to pick one by a packet's length:
 //! AWS-LC is the faster from 16 bytes on, and below there is no packet (docs/BENCHMARKS.md).
 
 #[cfg(feature = "fast-aead")]
