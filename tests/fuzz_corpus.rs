@@ -26,6 +26,10 @@ mod stream_header;
 mod stream_reassembly;
 #[path = "../fuzz/bodies/stream_session.rs"]
 mod stream_session;
+#[path = "../fuzz/bodies/stream_handshake.rs"]
+mod stream_handshake;
+#[path = "../fuzz/bodies/stream_lz4.rs"]
+mod stream_lz4;
 
 /// Runs `check` over every file of a corpus, and over every prefix of it.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -89,6 +93,13 @@ fn every_list_of_pieces_of_the_corpus_holds() {
 #[test]
 fn every_list_of_what_the_ends_of_a_stream_do_holds() {
     replay("stream_session", stream_session::check);
+fn every_list_of_handshake_messages_holds() {
+    replay("stream_handshake", stream_handshake::check);
+}
+
+#[test]
+fn every_compressed_message_of_the_corpus_holds() {
+    replay("stream_lz4", stream_lz4::check);
 }
 
 /// Request lines with the first of their fields.
@@ -315,5 +326,20 @@ proptest! {
         ),
     ) {
         stream_session::check(&[&[first], &operations[..]].concat());
+    fn lists_of_random_handshake_messages_hold(
+        steps in prop::collection::vec(prop_oneof![0u8..0x20, 0x20u8..0x40, any::<u8>()], 0..60),
+    ) {
+        stream_handshake::check(&steps);
+    }
+
+    #[test]
+    fn compressed_messages_of_random_pieces_hold(
+        size in 0u32..2000,
+        pieces in prop::collection::vec(
+            prop_oneof![Just(vec![0x10, b'a', 1, 0]), Just(vec![255; 5]), any::<[u8; 3]>().prop_map(Vec::from)],
+            0..40,
+        ),
+    ) {
+        stream_lz4::check(&[size.to_le_bytes().to_vec(), pieces.concat()].concat());
     }
 }

@@ -29,6 +29,7 @@ mod pair;
 mod rate;
 mod reassembly;
 mod rtt;
+pub mod compress;
 pub mod secure;
 mod sequence;
 mod statistics;
