@@ -9,6 +9,7 @@ mod report;
 mod serve;
 mod sockets;
 mod steering;
+mod streams;
 mod worker;
 
 use std::path::Path;

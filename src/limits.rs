@@ -372,6 +372,22 @@ pub const PORT_PARKED_BUFS: usize = 4096;
 /// the configuration says otherwise: many times what a process is ever kept from running.
 pub const PORT_STALL_NS: u64 = 10_000_000_000;
 
+/// Messages of one listener's streams that wait for credit of their peers.
+pub const STREAM_WAITING_BUFS: usize = 8192;
+
+/// The same of one stream from which on its peer gets no credit itself.
+pub const STREAM_BACKLOG_HIGH_BUFS: u32 = 32;
+
+/// The same of one stream past which it is cut off: its handler says more than the peer hears.
+pub const STREAM_BACKLOG_BUFS_MAX: u32 = 1024;
+
+/// Longest message that is put together with others in one slot: to copy so many bytes costs less than a buf
+/// of their own on the way to the kernel.
+pub const STREAM_PACK_BYTES_MAX: usize = 256;
+
+/// Messages in pieces that an echo of streams puts together at a time.
+pub const STREAM_ECHOES_MAX: usize = 64;
+
 /// Longest command of the line protocol, with the newline that ends it.
 pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
 
@@ -550,6 +566,9 @@ pub const STREAM_PINS_MAX: usize = 65_536;
 
 /// Longest such name in bytes: a host name (RFC 1035 §2.3.4) and a port.
 pub const STREAM_PIN_NAME_BYTES_MAX: usize = 261;
+
+/// Longest list of known nodes in a file: some ten thousand.
+pub const STREAM_LIST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Longest identity file: two lines, and some that people add.
 pub const STREAM_IDENTITY_FILE_BYTES_MAX: usize = 4096;

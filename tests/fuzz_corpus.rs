@@ -20,16 +20,16 @@ mod ipc_line;
 mod port_peer;
 #[path = "../fuzz/bodies/port_up.rs"]
 mod port_up;
+#[path = "../fuzz/bodies/stream_handshake.rs"]
+mod stream_handshake;
 #[path = "../fuzz/bodies/stream_header.rs"]
 mod stream_header;
+#[path = "../fuzz/bodies/stream_lz4.rs"]
+mod stream_lz4;
 #[path = "../fuzz/bodies/stream_reassembly.rs"]
 mod stream_reassembly;
 #[path = "../fuzz/bodies/stream_session.rs"]
 mod stream_session;
-#[path = "../fuzz/bodies/stream_handshake.rs"]
-mod stream_handshake;
-#[path = "../fuzz/bodies/stream_lz4.rs"]
-mod stream_lz4;
 
 /// Runs `check` over every file of a corpus, and over every prefix of it.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -93,6 +93,9 @@ fn every_list_of_pieces_of_the_corpus_holds() {
 #[test]
 fn every_list_of_what_the_ends_of_a_stream_do_holds() {
     replay("stream_session", stream_session::check);
+}
+
+#[test]
 fn every_list_of_handshake_messages_holds() {
     replay("stream_handshake", stream_handshake::check);
 }
@@ -326,6 +329,9 @@ proptest! {
         ),
     ) {
         stream_session::check(&[&[first], &operations[..]].concat());
+    }
+
+    #[test]
     fn lists_of_random_handshake_messages_hold(
         steps in prop::collection::vec(prop_oneof![0u8..0x20, 0x20u8..0x40, any::<u8>()], 0..60),
     ) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::streams;
 use crate::config::ListenerConfig;
 use crate::counters::Totals;
 use crate::error::{Error, Result};
@@ -23,6 +24,10 @@ pub struct ProtocolContext<'a> {
     pub small_slots: u32,
     /// The lcore's share of the pool's large slots.
     pub large_slots: u32,
+    /// Bytes of the pool's largest slot.
+    pub slot_bytes_max: u32,
+    /// Its transport carries datagrams, each a message of its own.
+    pub datagrams: bool,
     /// What may wait in one place for a port, or of it, while the pool is short of slots.
     pub share: Share,
     /// What the dataplane counts.
@@ -48,13 +53,14 @@ type Make = Box<dyn Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sy
 pub struct Protocols(BTreeMap<String, Make>);
 
 impl Protocols {
-    /// Those that ringway brings along: `http`, `echo` and `ipc`.
+    /// Those that ringway brings along: `http`, `echo`, `raw`, `ipc` and `stream`.
     pub fn builtin() -> Self {
         let mut protocols = Self(BTreeMap::new());
         protocols.register("http", make_http);
         protocols.register("echo", make_echo);
         protocols.register("raw", make_raw);
         protocols.register("ipc", make_ipc);
+        protocols.register("stream", streams::make);
         protocols
     }
 
@@ -77,6 +83,8 @@ impl Protocols {
                 slots: 0,
                 small_slots: 0,
                 large_slots: 0,
+                slot_bytes_max: 0,
+                datagrams: false,
                 share: Share::WHOLE,
                 status: &status,
                 extensions: &mut extensions,
@@ -139,7 +147,7 @@ fn add_port(
 }
 
 /// Refuses a port before a protocol that no process can handle.
-fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<()> {
+pub(super) fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<()> {
     match context.port {
         None => Ok(()),
         Some(_) => Err(Error::new(
@@ -169,7 +177,11 @@ fn make_raw(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
 }
 
 /// Refuses settings that a protocol does not have.
-fn no_other_settings(protocol: &str, settings: &toml::Table, known: &[&str]) -> Result<()> {
+pub(super) fn no_other_settings(
+    protocol: &str,
+    settings: &toml::Table,
+    known: &[&str],
+) -> Result<()> {
     match settings.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => {
@@ -312,7 +324,7 @@ fn make_ipc(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
 }
 
 /// The setting `name` of `protocol`, if it is there, within its bounds.
-fn bounded(
+pub(super) fn bounded(
     protocol: &str,
     settings: &toml::Table,
     name: &str,

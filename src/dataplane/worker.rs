@@ -191,6 +191,8 @@ impl Worker {
                 slots,
                 small_slots: self.slots_share[0],
                 large_slots: self.slots_share[1],
+                slot_bytes_max: self.pool.slot_bytes_max() as u32,
+                datagrams: false,
                 share,
                 status: &job.status,
                 extensions: &mut cx.extensions,

@@ -269,6 +269,22 @@ impl Buf {
         self.span.advance(bytes);
     }
 
+    /// Bytes of the slot before the range.
+    #[inline]
+    pub fn headroom(&self) -> usize {
+        self.offset()
+    }
+
+    /// Takes `bytes` before the range in: what lies there is to be written over.
+    ///
+    /// # Panics
+    /// When there are fewer than that before the range.
+    #[inline]
+    pub fn retreat(&mut self, bytes: usize) {
+        assert!(bytes <= self.headroom(), "a buf cannot begin before its slot");
+        self.span.retreat(bytes);
+    }
+
     /// Shortens the range to its first `bytes`; longer is no change.
     #[inline]
     pub fn truncate(&mut self, bytes: usize) {

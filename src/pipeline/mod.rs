@@ -151,6 +151,8 @@ pub enum Pipeline {
     Http1(Box<chain::Http1>),
     /// The control line protocol.
     Ipc(Box<chain::Ipc>),
+    /// Multiplexed streams.
+    Stream(Box<chain::Stream>),
     /// A protocol of the user's own: one virtual call per burst.
     Custom(Box<dyn Chain>),
 }
@@ -163,6 +165,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.ingress(cx, input, output),
             Self::Http1(chain) => chain.ingress(cx, input, output),
             Self::Ipc(chain) => chain.ingress(cx, input, output),
+            Self::Stream(chain) => chain.ingress(cx, input, output),
             Self::Custom(chain) => chain.ingress(cx, input, output),
         }
     }
@@ -174,6 +177,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.egress(cx, input, output),
             Self::Http1(chain) => chain.egress(cx, input, output),
             Self::Ipc(chain) => chain.egress(cx, input, output),
+            Self::Stream(chain) => chain.egress(cx, input, output),
             Self::Custom(chain) => chain.egress(cx, input, output),
         }
     }
@@ -184,6 +188,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.drain(cx, output),
             Self::Http1(chain) => chain.drain(cx, output),
             Self::Ipc(chain) => chain.drain(cx, output),
+            Self::Stream(chain) => chain.drain(cx, output),
             Self::Custom(chain) => chain.drain(cx, output),
         }
     }
@@ -194,6 +199,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.waiting(),
             Self::Http1(chain) => chain.waiting(),
             Self::Ipc(chain) => chain.waiting(),
+            Self::Stream(chain) => chain.waiting(),
             Self::Custom(chain) => chain.waiting(),
         }
     }
@@ -204,6 +210,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.tick(cx, messages),
             Self::Http1(chain) => chain.tick(cx, messages),
             Self::Ipc(chain) => chain.tick(cx, messages),
+            Self::Stream(chain) => chain.tick(cx, messages),
             Self::Custom(chain) => chain.tick(cx, messages),
         }
     }

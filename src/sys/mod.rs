@@ -8,6 +8,7 @@ pub mod passed_fds;
 pub mod peer_credentials;
 pub mod peer_process;
 pub mod random;
+pub mod secret_file;
 pub mod signal;
 pub mod socket;
 pub mod topology;

@@ -13,6 +13,7 @@
 //! A message is compressed, then cut, then each piece is encrypted where it lies.
 
 mod channel;
+pub mod compress;
 mod config;
 mod connection;
 mod control;
@@ -29,7 +30,6 @@ mod pair;
 mod rate;
 mod reassembly;
 mod rtt;
-pub mod compress;
 pub mod secure;
 mod sequence;
 mod statistics;
