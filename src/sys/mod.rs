@@ -2,6 +2,7 @@
 //! dataplane is decided above.
 
 pub mod affinity;
+pub mod datagram;
 pub mod host;
 pub mod mapping;
 pub mod passed_fds;
@@ -10,6 +11,7 @@ pub mod peer_process;
 pub mod signal;
 pub mod socket;
 pub mod topology;
+pub mod udp_socket;
 pub mod unix_socket;
 pub mod unix_stream;
 pub mod uring;

@@ -101,7 +101,7 @@ fn open(address: SocketAddr, share_port: bool) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn local_address(fd: BorrowedFd<'_>) -> nix::Result<SocketAddr> {
+pub(super) fn local_address(fd: BorrowedFd<'_>) -> nix::Result<SocketAddr> {
     let name: SockaddrStorage = getsockname(fd.as_raw_fd())?;
     if let Some(v4) = name.as_sockaddr_in() {
         return Ok(SocketAddr::V4((*v4).into()));
@@ -123,7 +123,7 @@ pub fn check_stream(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn bind_error(address: SocketAddr, why: Errno) -> Error {
+pub(super) fn bind_error(address: SocketAddr, why: Errno) -> Error {
     let what = format!("listen on {address}");
     let port = address.port();
     match why {
