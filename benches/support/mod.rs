@@ -94,6 +94,7 @@ pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
         adoptable: Vec::new(),
         ports: PortTable::default(),
         peer_slots: Vec::new(),
+        datagram_slots: Vec::new(),
         connections: 0,
         connections_max: SLOTS - 8,
     };

@@ -77,6 +77,12 @@ pub trait Chain {
         let _ = (cx, messages);
         false
     }
+
+    /// Whether it works where each `DATA` is a message of its own, of which none, some or all arrive: over
+    /// datagrams. Most need a stream of bytes. Asked before the start.
+    fn takes_datagrams(&self) -> bool {
+        false
+    }
 }
 
 /// The middle of a pipeline: messages in, replies out, under the contract of [`Chain`].
@@ -170,6 +176,16 @@ impl Pipeline {
             Self::Http1(chain) => chain.drain(cx, output),
             Self::Ipc(chain) => chain.drain(cx, output),
             Self::Custom(chain) => chain.drain(cx, output),
+        }
+    }
+
+    /// See [`Chain::takes_datagrams`].
+    pub fn takes_datagrams(&self) -> bool {
+        match self {
+            Self::Raw(chain) => chain.takes_datagrams(),
+            Self::Http1(chain) => chain.takes_datagrams(),
+            Self::Ipc(chain) => chain.takes_datagrams(),
+            Self::Custom(chain) => chain.takes_datagrams(),
         }
     }
 
