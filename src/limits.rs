@@ -189,7 +189,7 @@ pub const TRAIN_DATAGRAMS_MAX: usize = GATHER_MAX;
 pub const RX_TRAIN_SLOTS: u16 = 64;
 
 /// The same while they come filled: as much as the core's L2 cache holds.
-pub const RX_TRAIN_SLOTS_FULL: u16 = 8;
+pub const RX_TRAIN_SLOTS_FULL: u16 = 4;
 
 /// Bytes in one such slot from which it counts as filled.
 pub const RX_TRAIN_FULL_BYTES: usize = 8 * 1024;

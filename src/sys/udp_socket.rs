@@ -30,16 +30,16 @@ impl UdpSocket {
     /// on one port would each get half of the peers.
     pub fn bind_group(address: SocketAddr, count: usize) -> Result<Vec<Self>> {
         // Without SO_REUSEPORT the bind fails when anybody has it; this socket only asks.
-        let probe = open(address, false).map_err(|e| bind_error(address, e))?;
-        let address = local_address(probe.as_fd()).map_err(|e| bind_error(address, e))?;
+        let probe = open(address, false).map_err(|e| bind_error(address, "-lunp", e))?;
+        let address = local_address(probe.as_fd()).map_err(|e| bind_error(address, "-lunp", e))?;
         drop(probe);
         (0..count).map(|_| Self::bind(address)).collect()
     }
 
     fn bind(address: SocketAddr) -> Result<Self> {
-        let fd = open(address, true).map_err(|e| bind_error(address, e))?;
+        let fd = open(address, true).map_err(|e| bind_error(address, "-lunp", e))?;
         let tells = ask_for_news(fd.as_fd(), address);
-        tells.map_err(|why| bind_error(address, nix::Error::from_raw(errno(&why))))?;
+        tells.map_err(|why| bind_error(address, "-lunp", nix::Error::from_raw(errno(&why))))?;
         // The kernel takes as much of it as the administrator allows.
         let _ = setsockopt(&fd, sockopt::RcvBuf, &DATAGRAM_RX_BUFFER_BYTES);
         let _ = setsockopt(&fd, sockopt::SndBuf, &DATAGRAM_TX_BUFFER_BYTES);

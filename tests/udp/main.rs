@@ -1,0 +1,13 @@
+//! Datagrams over real sockets (D-22, G-17): what comes back, from where, in what order, and what becomes of
+//! what does not fit.
+
+mod addresses;
+mod bounds;
+#[path = "../common/mod.rs"]
+mod common;
+mod echo;
+mod peer;
+mod refusals;
+mod starved;
+mod stopping;
+mod trains;
