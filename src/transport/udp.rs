@@ -30,6 +30,7 @@ use crate::time::Instant;
 
 /// Operations, as the first part of a [`Token`].
 mod op {
+    pub const NONE: u8 = 0;
     pub const RECV: u8 = 1;
     pub const CANCEL: u8 = 2;
     pub const ROOM: u8 = 3;
@@ -181,6 +182,9 @@ impl Udp {
     fn forget(&mut self, io: &mut Io, place: usize) {
         self.drop_unsent(io, place);
         self.drop_held(io, place);
+        if self.rx.is_empty() {
+            self.nudge(io);
+        }
         self.tell(io, place, kind::CLOSED);
         self.conns[place].is_open = false;
         if let Some(ends) = self.ends[place].take() {

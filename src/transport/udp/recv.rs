@@ -18,6 +18,12 @@ impl Udp {
         Token::new(op, self.index, 0, self.id.generation()).user_data()
     }
 
+    /// Gets the listener a turn, to tell what happened outside of one: the completion of a cancel brings it.
+    pub(super) fn nudge(&self, io: &mut Io) {
+        let (nothing, token) = (self.recv_token(op::NONE), self.recv_token(op::CANCEL));
+        io.uring().ring().cancel(nothing, token);
+    }
+
     /// Whether anybody is to be heard, and there is room for what is said.
     fn is_to_receive(&self) -> bool {
         let wanted = self.accepting || self.open > 0;
