@@ -42,6 +42,7 @@ fn tcp_and_udp_may_have_one_address_and_two_of_udp_may_not() {
         ("udp", "idle_timeout_ms = 86400001"),
         ("udp", "write_timeout_ms = 1000"),
         ("udp", "mode = \"0600\""),
+        ("udp", "handler = \"port:app\"\nisolated = true"),
     ] {
         assert!(parse(listener(transport, key)).is_err(), "{transport} with {key}");
     }

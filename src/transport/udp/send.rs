@@ -32,7 +32,7 @@ impl Udp {
         let why = match (conn.close_wanted, conn.is_full() && !buf.is_empty()) {
             (true, _) => Some(Reason::AfterClose),
             // The system takes nothing, and this peer has had its share of what may wait.
-            (_, true) => Some(Reason::Unsent),
+            (_, true) => Some(Reason::SendRefused),
             _ => None,
         };
         if let Some(why) = why {
