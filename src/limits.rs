@@ -236,6 +236,11 @@ pub const PEER_IDLE_TIMEOUT_NS: u64 = 30_000_000_000;
 /// Longest such timeout that a configuration may ask for, in milliseconds: a day.
 pub const PEER_IDLE_TIMEOUT_MS_MAX: u64 = 86_400_000;
 
+/// Peers that are forgotten at a time, before others get their turn: each is told of in the rx queue.
+pub const PEER_EXPIRIES_MAX: usize = 256;
+
+const _: () = assert!(PEER_EXPIRIES_MAX < RX_DATAGRAMS_HIGH);
+
 /// Datagrams of one peer that wait while its handler does not hear it; past it they are dropped.
 pub const PEER_HELD_DATAGRAMS: u16 = 16;
 

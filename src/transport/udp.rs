@@ -20,13 +20,13 @@ use super::peers::Peers;
 use super::{Features, Io, TimerEvent, Token, Transport};
 use crate::counters::{Counter, Reason};
 use crate::limits::{
-    DATAGRAM_SENDS_MAX, PEER_IDLE_TIMEOUT_NS, PEERS_HELD_DATAGRAMS, RX_DATAGRAMS_HIGH,
-    STALL_SWEEP_NS, TRAIN_BYTES_MAX, TX_QUEUE_BUFS,
+    DATAGRAM_SENDS_MAX, PEER_EXPIRIES_MAX, PEER_IDLE_TIMEOUT_NS, PEERS_HELD_DATAGRAMS,
+    RX_DATAGRAMS_HIGH, STALL_SWEEP_NS, TRAIN_BYTES_MAX, TX_QUEUE_BUFS,
 };
 use crate::mem::{Buf, BufStore, Burst, ConnId, Outbox, kind};
 use crate::sys::udp_socket::UdpSocket;
 use crate::sys::uring::Cqe;
-use crate::time::Instant;
+use crate::time::{Instant, TICK_NS};
 
 /// Operations, as the first part of a [`Token`].
 mod op {
@@ -115,6 +115,8 @@ pub struct Udp {
     blocked: bool,
     sends_trains: bool,
     idle_s: u32,
+    /// The place from which on the next sweep looks.
+    swept: usize,
     /// Peers by address, where they are bounded.
     peers: Option<Peers>,
 }
@@ -145,8 +147,9 @@ impl Udp {
             accepting: false,
             receiving: false,
             cancelled: false,
-            // Each peer may open and close in a turn, and then there is room for as much again.
-            rx: VecDeque::with_capacity(4 * count + 2 * RX_DATAGRAMS_HIGH),
+            // As small as it may be, since its places are used in turn. Only what ends all peers at once makes
+            // it longer.
+            rx: VecDeque::with_capacity(2 * RX_DATAGRAMS_HIGH),
             waiting: 0,
             lost_seen: 0,
             held_back: BufStore::new(PEERS_HELD_DATAGRAMS),
@@ -158,6 +161,7 @@ impl Udp {
             blocked: false,
             sends_trains,
             idle_s: 0,
+            swept: 0,
             peers: None,
         }
         .with_limits(UdpLimits::default())
@@ -200,23 +204,31 @@ impl Udp {
         io.count(Counter::Closed, 1);
     }
 
-    /// Forgets peers that nothing has passed with for too long.
+    /// Forgets peers that nothing has passed with for too long: some, and further ones soon.
     fn sweep(&mut self, io: &mut Io) {
-        let now_s = seconds(io.now);
-        for place in 0..self.conns.len() {
-            let conn = &self.conns[place];
+        let (now_s, mut left) = (seconds(io.now), PEER_EXPIRIES_MAX);
+        let end = if self.open > 0 { self.conns.len() } else { 0 };
+        while self.swept < end && left > 0 {
+            let (place, conn) = (self.swept, &self.conns[self.swept]);
+            self.swept += 1;
             let idle = conn.is_open && conn.tx.is_empty() && !conn.held;
             if idle && now_s.wrapping_sub(conn.heard_s) >= self.idle_s {
+                left -= 1;
                 io.count(Counter::PeersExpired, 1);
                 self.forget(io, place);
             }
         }
-        self.schedule_sweep(io);
+        if self.swept >= end {
+            self.swept = 0;
+            self.schedule_sweep(io, STALL_SWEEP_NS);
+        } else {
+            self.schedule_sweep(io, TICK_NS);
+        }
     }
 
-    fn schedule_sweep(&self, io: &mut Io) {
+    fn schedule_sweep(&self, io: &mut Io, after_ns: u64) {
         let event = TimerEvent { listener: self.index, op: op::SWEEP_TIMER, conn: self.id };
-        let timer = io.timers.schedule(io.now, STALL_SWEEP_NS, event);
+        let timer = io.timers.schedule(io.now, after_ns, event);
         assert!(timer.is_some(), "there are timers for each listener beside its connections");
     }
 
@@ -321,7 +333,7 @@ impl Transport for Udp {
         // What the kernel puts together has to fit a slot.
         let fits = io.uring().train_bytes() >= TRAIN_BYTES_MAX;
         self.socket.receive_trains(fits);
-        self.schedule_sweep(io);
+        self.schedule_sweep(io, STALL_SWEEP_NS);
         self.accepting = true;
         self.steer(io);
     }

@@ -105,11 +105,8 @@ impl Udp {
                     self.wait_for_room(io);
                     break;
                 }
-                Err(why) if self.posts[next].segment.is_some() => {
-                    // Gathered anew, and otherwise.
-                    self.refused_train(next, &why);
-                    break;
-                }
+                // Gathered anew, and otherwise.
+                Err(why) if self.takes_no_train(next, &why) => break,
                 Err(why) => {
                     self.refused(io, next, &why);
                     next += 1;
@@ -137,7 +134,7 @@ impl Udp {
         (0..bufs).for_each(|_| drop(self.tx.pop(&mut conn.tx)));
     }
 
-    /// The system never takes this datagram: it is longer than its way allows, or there is no way.
+    /// The system does not take this: it is longer than its way allows, or there is no way, or no room.
     #[cold]
     fn refused(&mut self, io: &mut Io, index: usize, why: &io::Error) {
         let Post { place, bufs, bytes, .. } = self.posts[index];
@@ -145,23 +142,29 @@ impl Udp {
             Some(libc::EMSGSIZE) => Reason::DatagramTooLong,
             _ => Reason::SendRefused,
         };
-        io.counters.drop_one(reason);
-        tracing::debug!(%why, "a datagram was not sent");
+        (0..bufs).for_each(|_| io.counters.drop_one(reason));
+        tracing::debug!(%why, "datagrams were not sent");
         self.take_from_queue(place, bufs, bytes);
     }
 
-    /// Trains are not what the way to this peer takes, or not with datagrams as long as these, or nobody's.
-    /// Whatever else is wrong shows when they go one by one.
+    /// Whether this was a train and trains are what is wrong with it: such as these do not go to this peer, or
+    /// none do, or none to anybody. What else is wrong shows when they go one by one.
     #[cold]
-    fn refused_train(&mut self, index: usize, why: &io::Error) {
-        let Post { place, segment, .. } = self.posts[index];
-        let conn = &mut self.conns[place as usize];
-        conn.segment_max = segment.unwrap_or(1).saturating_sub(1);
-        let unknown = [libc::EOPNOTSUPP, libc::ENOPROTOOPT];
-        if why.raw_os_error().is_some_and(|errno| unknown.contains(&errno)) {
-            tracing::warn!("datagrams are sent one by one: the system takes no trains ({why})");
-            self.sends_trains = false;
+    fn takes_no_train(&mut self, index: usize, why: &io::Error) -> bool {
+        let Post { place, segment: Some(segment), .. } = self.posts[index] else { return false };
+        let segment_max = &mut self.conns[place as usize].segment_max;
+        match why.raw_os_error() {
+            // Longer than the way takes whole: singly they go in fragments.
+            Some(libc::EMSGSIZE) => *segment_max = segment - 1,
+            // The way has no checksums done for it, or something that knows no trains.
+            Some(libc::EINVAL | libc::EIO) => *segment_max = 0,
+            Some(libc::EOPNOTSUPP | libc::ENOPROTOOPT) => {
+                tracing::warn!("datagrams are sent one by one: the system takes no trains ({why})");
+                self.sends_trains = false;
+            }
+            _ => return false,
         }
+        true
     }
 
     /// The socket takes no more: goes on once it does.
