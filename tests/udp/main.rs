@@ -6,7 +6,9 @@ mod bounds;
 #[path = "../common/mod.rs"]
 mod common;
 mod echo;
+mod ecn;
 mod peer;
+mod port;
 mod refusals;
 mod starved;
 mod stopping;
