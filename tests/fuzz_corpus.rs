@@ -20,6 +20,8 @@ mod ipc_line;
 mod port_peer;
 #[path = "../fuzz/bodies/port_up.rs"]
 mod port_up;
+#[path = "../fuzz/bodies/recvmsg_out.rs"]
+mod recvmsg_out;
 #[path = "../fuzz/bodies/stream_handshake.rs"]
 mod stream_handshake;
 #[path = "../fuzz/bodies/stream_header.rs"]
@@ -103,6 +105,11 @@ fn every_list_of_handshake_messages_holds() {
 #[test]
 fn every_compressed_message_of_the_corpus_holds() {
     replay("stream_lz4", stream_lz4::check);
+}
+
+#[test]
+fn every_receive_of_datagrams_of_the_corpus_holds() {
+    replay("recvmsg_out", recvmsg_out::check);
 }
 
 /// Request lines with the first of their fields.
@@ -219,6 +226,20 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What the kernel leaves in a slot, of pieces.
+fn receives() -> impl Strategy<Value = Vec<u8>> {
+    let files =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/recvmsg_out"));
+    let files = files.expect("the corpus is part of the repository");
+    let read = |entry: std::io::Result<fs::DirEntry>| fs::read(entry.unwrap().path()).unwrap();
+    let whole: Vec<Vec<u8>> = files.map(read).collect();
+    let message = prop::collection::vec(prop_oneof![Just(0u8), 0u8..42, any::<u8>()], 0..144);
+    (prop::sample::select(whole), message).prop_map(|(mut bytes, message)| {
+        bytes[48..48 + message.len()].copy_from_slice(&message);
+        bytes
+    })
+}
+
 /// The same with one byte changed.
 fn with_a_byte_changed(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (bytes, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
@@ -249,6 +270,11 @@ proptest! {
     #[test]
     fn command_lines_of_random_pieces_hold(bytes in lines()) {
         ipc_line::check(&bytes);
+    }
+
+    #[test]
+    fn receives_of_datagrams_with_any_control_data_hold(bytes in with_a_byte_changed(receives())) {
+        recvmsg_out::check(&bytes);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::streams;
-use crate::config::ListenerConfig;
+use crate::config::{ListenerConfig, TransportKind};
 use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
@@ -90,7 +90,8 @@ impl Protocols {
                 extensions: &mut extensions,
                 port: port_of(listener, &mut ports, index)?,
             };
-            self.make(listener, &mut context)?;
+            let protocol = self.make(listener, &mut context)?;
+            check_datagrams(listener, &protocol)?;
             // Peers and handlers have one space of names.
             peer_of(listener, &mut ports, index)?;
         }
@@ -113,6 +114,18 @@ impl Protocols {
         })?;
         make(context)
     }
+}
+
+/// Refuses a protocol over datagrams that needs a stream of bytes.
+fn check_datagrams(listener: &ListenerConfig, protocol: &Protocol) -> Result<()> {
+    if listener.transport != TransportKind::Udp || protocol.pipeline.takes_datagrams() {
+        return Ok(());
+    }
+    Err(Error::new(
+        format!("serve protocol `{}` over udp ({})", listener.protocol, listener.origin),
+        "it needs a stream of bytes, and datagrams are none: they get lost and overtake each other",
+        "say transport = \"tcp\" or \"unix\", or use protocol echo or raw",
+    ))
 }
 
 /// The port of `listener`'s handler, added to the lcore's.

@@ -1,12 +1,14 @@
 //! One lcore's thread: pins itself, builds its io_uring and its listeners, says that it is ready,
 //! and runs.
 
+use std::ops::Range;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use super::Running;
 use super::protocols::{Protocol, ProtocolContext, Protocols, peer_of, port_of};
-use crate::config::{Config, IdleMode, LcoreSpec, ListenerConfig};
+use super::sockets::Socket;
+use crate::config::{Config, IdleMode, LcoreSpec, ListenerConfig, TransportKind};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Listener, Mail, Parts};
@@ -21,9 +23,10 @@ use crate::port::PortTable;
 use crate::sys::affinity;
 use crate::sys::peer_credentials::AllowedPeers;
 use crate::sys::socket::StreamListener;
+use crate::sys::udp_socket::UdpSocket;
 use crate::sys::uring::{Mode, Options};
 use crate::time::{Clock, TimerWheel};
-use crate::transport::{Io, Shm, Tcp, TcpLimits, Transport};
+use crate::transport::{Io, Shm, Tcp, TcpLimits, Transport, Udp, UdpLimits};
 
 /// How the lcores use io_uring. The default is what measured best.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +69,8 @@ pub(super) struct Job {
     pub connections_max: u32,
     /// Connections that attached processes may have, of those of one lcore.
     pub peers_max: u32,
+    /// Peers that send datagrams, of those of one lcore.
+    pub datagram_peers_max: u32,
 }
 
 /// One lcore before it runs.
@@ -77,7 +82,7 @@ pub(super) struct Worker {
     /// Its share of the pool's slots, by size class: small, large, and then blocks where there are any.
     pub slots_share: SlotCounts,
     /// One socket for each listener of the configuration, in order; none where its peer attaches.
-    pub sockets: Vec<Option<StreamListener>>,
+    pub sockets: Vec<Socket>,
     pub job: Arc<Job>,
 }
 
@@ -127,9 +132,13 @@ impl Worker {
             files_reserved: reserved,
             mode: job.tuning.mode,
         };
-        let uring = UringIo::create(&options, self.rx_options(), &self.pool)?;
+        let mut uring = UringIo::create(&options, self.rx_options(), &self.pool)?;
+        if job.datagram_peers_max > 0 {
+            uring.lend_for_datagrams(&self.pool)?;
+        }
         let flags = uring.ring_ref().flags();
         let now = job.clock.now();
+        let slots = files + job.datagram_peers_max;
         let mut io = Io {
             lcore: self.index,
             uring: Some(uring),
@@ -141,6 +150,7 @@ impl Worker {
             adoptable: (0..ADOPTED_MAX).rev().collect(),
             ports: PortTable::default(),
             peer_slots: (ADOPTED_MAX..reserved).rev().collect(),
+            datagram_slots: (files..slots).rev().collect(),
             generation: 0,
             connections: 0,
             connections_max: job.connections_max,
@@ -151,12 +161,12 @@ impl Worker {
             unix_seconds: 0,
             draining: false,
             backlogged: false,
-            extensions: Extensions::new(files),
+            extensions: Extensions::new(slots),
             ports: PortTable::default(),
             counters: self.counters.clone(),
         };
         let (clock, idle) = (job.clock, job.idle);
-        let listeners = self.listeners(files, &mut cx, &mut io.ports)?;
+        let listeners = self.listeners(files..slots, &mut cx, &mut io.ports)?;
         let parts = Parts { io, cx, mailbox, clock, idle };
         let mut lcore = Lcore::new(parts);
         for (index, listener) in listeners.into_iter().enumerate() {
@@ -175,24 +185,29 @@ impl Worker {
     }
 
     /// A listener for each of the configuration, with the protocol that it names.
+    /// `datagrams` are the slots of peers that send such; those below are the file table's.
     fn listeners(
         self,
-        files: u32,
+        datagrams: Range<u32>,
         cx: &mut Cx,
         peers: &mut PortTable,
     ) -> Result<Vec<Box<Listener>>> {
         let job = &self.job;
         let share = port_share(&job.config.listeners, self.slots_share);
         let numbered = job.config.listeners.iter().zip(self.sockets).enumerate();
-        let make = |(index, (config, socket)): (usize, (&ListenerConfig, _))| {
-            let slots = if config.peer().is_some() { ADOPTED_MAX + job.peers_max } else { files };
+        let make = |(index, (config, socket)): (usize, (&ListenerConfig, Socket))| {
+            let slots = match &socket {
+                Socket::Stream(_) => datagrams.start,
+                Socket::Datagram(_) => datagrams.end,
+                Socket::None => ADOPTED_MAX + job.peers_max,
+            };
             let mut context = ProtocolContext {
                 settings: &config.config,
                 slots,
                 small_slots: self.slots_share[0],
                 large_slots: self.slots_share[1],
                 slot_bytes_max: self.pool.slot_bytes_max() as u32,
-                datagrams: false,
+                datagrams: config.transport == TransportKind::Udp,
                 share,
                 status: &job.status,
                 extensions: &mut cx.extensions,
@@ -200,12 +215,15 @@ impl Worker {
             };
             let Protocol { pipeline, handler } = job.protocols.make(config, &mut context)?;
             let transport = match (socket, peer_of(config, peers, index)?) {
-                (Some(socket), _) => stream_transport(config, socket, index as u8, slots),
-                (None, Some(port)) => {
+                (Socket::Stream(socket), _) => stream_transport(config, socket, index as u8, slots),
+                (Socket::Datagram(socket), _) => {
+                    datagram_transport(config, socket, index as u8, datagrams.clone())
+                }
+                (Socket::None, Some(port)) => {
                     let shm = Shm::new(port, index as u8, slots);
                     Box::new(shm.with_write_timeout(config.write_timeout).with_share(share))
                 }
-                (None, None) => unreachable!("what is no peer's has a socket"),
+                (Socket::None, None) => unreachable!("what is no peer's has a socket"),
             };
             Ok(Box::new(Listener::new(transport, pipeline, handler).with_share(share)))
         };
@@ -238,4 +256,18 @@ fn stream_transport(
     let allowed = AllowedPeers { uids: access.uids.clone(), gids: access.gids.clone() };
     let transport = Tcp::new(socket, index, slots).with_limits(limits);
     Box::new(transport.with_allowed_peers(allowed))
+}
+
+/// The same for datagrams, whose peers are in `slots`.
+fn datagram_transport(
+    config: &ListenerConfig,
+    socket: UdpSocket,
+    index: u8,
+    slots: Range<u32>,
+) -> Box<dyn Transport> {
+    let limits = UdpLimits {
+        idle_timeout: config.idle_timeout,
+        connections_per_address: config.connections_per_address,
+    };
+    Box::new(Udp::new(socket, index, slots).with_limits(limits))
 }

@@ -143,7 +143,7 @@ impl BufStore {
 
     /// The bufs of a queue, oldest first.
     #[inline]
-    pub fn iter(&self, list: &BufList) -> impl Iterator<Item = &Buf> {
+    pub fn iter(&self, list: &BufList) -> impl Iterator<Item = &Buf> + Clone {
         let mut index = list.head;
         std::iter::from_fn(move || {
             let node = self.nodes.get(index as usize)?;

@@ -21,6 +21,8 @@ mod message_id;
 #[cfg(not(loom))]
 mod object_pool;
 #[cfg(not(loom))]
+mod outbox;
+#[cfg(not(loom))]
 mod peer_memory;
 #[cfg(not(loom))]
 mod port_segment;
@@ -52,6 +54,7 @@ pub use self::{
     mempool::{ClassSize, Mempool},
     message_id::MessageId,
     object_pool::ObjectPool,
+    outbox::Outbox,
     peer_memory::{Lent, PeerMemory},
     port_segment::{
         Descriptor, PORT_MAGIC, PORT_STATE_OFFSET, PORT_VERSION, PortClass, PortHeader,

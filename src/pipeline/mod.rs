@@ -86,6 +86,12 @@ pub trait Chain {
     fn waiting(&self) -> SlotCounts {
         [0; CLASSES_MAX]
     }
+
+    /// Whether it works where each `DATA` is a message of its own, of which none, some or all arrive: over
+    /// datagrams. Most need a stream of bytes. Asked before the start.
+    fn takes_datagrams(&self) -> bool {
+        false
+    }
 }
 
 /// The middle of a pipeline: messages in, replies out, under the contract of [`Chain`].
@@ -201,6 +207,17 @@ impl Pipeline {
             Self::Ipc(chain) => chain.waiting(),
             Self::Stream(chain) => chain.waiting(),
             Self::Custom(chain) => chain.waiting(),
+        }
+    }
+
+    /// See [`Chain::takes_datagrams`].
+    pub fn takes_datagrams(&self) -> bool {
+        match self {
+            Self::Raw(chain) => chain.takes_datagrams(),
+            Self::Http1(chain) => chain.takes_datagrams(),
+            Self::Ipc(chain) => chain.takes_datagrams(),
+            Self::Stream(chain) => chain.takes_datagrams(),
+            Self::Custom(chain) => chain.takes_datagrams(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! dataplane is decided above.
 
 pub mod affinity;
+pub mod datagram;
 pub mod host;
 pub mod mapping;
 pub mod passed_fds;
@@ -12,6 +13,7 @@ pub mod secret_file;
 pub mod signal;
 pub mod socket;
 pub mod topology;
+pub mod udp_socket;
 pub mod unix_socket;
 pub mod unix_stream;
 pub mod uring;

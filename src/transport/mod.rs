@@ -2,9 +2,11 @@
 //! connections that open and close; what the bytes mean, no transport knows.
 
 mod io;
+mod peers;
 pub mod shm;
 pub mod sim;
 pub mod tcp;
+pub mod udp;
 
 use std::os::fd::OwnedFd;
 
@@ -12,6 +14,7 @@ pub use io::{Io, Notice, TimerEvent};
 pub use shm::Shm;
 pub use sim::{Sim, SimNet};
 pub use tcp::{Tcp, TcpLimits};
+pub use udp::{Udp, UdpLimits};
 
 use crate::error::Result;
 use crate::limits::CLASSES_MAX;

@@ -9,7 +9,6 @@ mod accept;
 mod close;
 mod conn;
 mod known;
-mod peers;
 mod recv;
 mod send;
 
@@ -18,8 +17,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use conn::{Conn, Flag, Phase};
-use peers::Peers;
 
+use super::peers::Peers;
 use super::{Features, Io, TimerEvent, Token, Transport};
 use crate::counters::Reason;
 use crate::error::Result;

@@ -50,6 +50,7 @@ impl Rig {
             adoptable: (0..ADOPTED_MAX).rev().collect(),
             ports: PortTable::default(),
             peer_slots: (ADOPTED_MAX..slots).rev().collect(),
+            datagram_slots: Vec::new(),
             generation: 0,
             connections: 0,
             connections_max: slots - ADOPTED_MAX,

@@ -196,6 +196,10 @@ impl Chain for Stream {
     fn waiting(&self) -> SlotCounts {
         *self.waiting.slots()
     }
+
+    fn takes_datagrams(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]
