@@ -23,7 +23,7 @@ use crate::limits::{
     DATAGRAM_SENDS_MAX, PEER_EXPIRIES_MAX, PEER_IDLE_TIMEOUT_NS, PEERS_HELD_DATAGRAMS,
     RX_DATAGRAMS_HIGH, STALL_SWEEP_NS, TRAIN_BYTES_MAX, TX_QUEUE_BUFS,
 };
-use crate::mem::{Buf, BufStore, Burst, ConnId, Outbox, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, Outbox, SlotCounts, kind};
 use crate::sys::udp_socket::UdpSocket;
 use crate::sys::uring::Cqe;
 use crate::time::{Instant, TICK_NS};
@@ -95,6 +95,8 @@ pub struct Udp {
     receiving: bool,
     /// It was cancelled.
     cancelled: bool,
+    /// Nothing is received: the listener's messages hold too much of the pool.
+    resting: bool,
     /// Received and not taken yet, with the markers, in order.
     rx: VecDeque<Arrival>,
     /// Datagrams in it.
@@ -147,6 +149,7 @@ impl Udp {
             accepting: false,
             receiving: false,
             cancelled: false,
+            resting: false,
             // As small as it may be, since its places are used in turn. Only what ends all peers at once makes
             // it longer.
             rx: VecDeque::with_capacity(2 * RX_DATAGRAMS_HIGH),
@@ -321,6 +324,15 @@ impl Transport for Udp {
 
     fn slots(&self) -> u32 {
         self.slots.end
+    }
+
+    fn unsent(&self) -> SlotCounts {
+        *self.tx.slots()
+    }
+
+    fn hold_back(&mut self, io: &mut Io, held: bool) {
+        self.resting = held;
+        self.steer(io);
     }
 
     fn start(&mut self, io: &mut Io) {

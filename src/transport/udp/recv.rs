@@ -26,7 +26,7 @@ impl Udp {
 
     /// Whether anybody is to be heard, and there is room for what is said.
     fn is_to_receive(&self) -> bool {
-        let wanted = self.accepting || self.open > 0;
+        let wanted = (self.accepting || self.open > 0) && !self.resting;
         wanted && self.waiting < RX_DATAGRAMS_HIGH && self.rx.len() < RX_TRAINS_HIGH
     }
 
