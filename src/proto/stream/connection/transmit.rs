@@ -146,8 +146,11 @@ impl Connection {
         if let Some(keys) = keys {
             let tag = keys.send.seal(number, head, &mut body[..len]);
             body[len..size].copy_from_slice(&tag);
-            if keys.send.turn(number + 1, self.config.rekey_packets) {
-                // Its answer shows that the peer has the new key.
+            let rekey_packets = self.config.rekey_packets;
+            let turned = keys.send.turn(number + 1, rekey_packets);
+            let waits = keys.send.waits(number + 1, rekey_packets);
+            if turned || waits && packet_type != PacketType::Keepalive {
+                // Its answer shows that the peer has the new key; it may have been lost.
                 self.keepalive.ask();
             }
         }

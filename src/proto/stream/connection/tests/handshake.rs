@@ -191,3 +191,22 @@ fn a_stream_given_up_before_it_is_connected_is_over_at_both_ends() {
         assert!(pair.ends[1].cause().is_some());
     }
 }
+
+#[test]
+fn an_initiator_that_is_sent_a_cookie_says_hello_again_with_it() {
+    let mut pair = Pair::new([config(Mode::Datagram); 2], GOOD, 0);
+    pair.flush(0);
+    let first = pair.ends[0].log[0].1.clone();
+    pair.cut = true;
+    pair.run_ms(20);
+    pair.cut = false;
+    let mut retry = vec![op::RETRY; 33];
+    retry[1..].fill(0xc0);
+    let packet = pair.forge(1, PacketType::Control, 0, Flags::NONE, &retry);
+    assert_eq!(pair.hostile(0, packet), Ok(Received::Consumed));
+    let second = pair.ends[0].log.last().unwrap().1.clone();
+    assert_eq!(second.len(), first.len());
+    assert!(second.windows(32).any(|bytes| bytes == [0xc0; 32]));
+    pair.run_ms(200);
+    assert!(pair.ends.iter().all(|end| end.has(Event::Connected)));
+}

@@ -77,3 +77,28 @@ fn an_epoch_that_has_not_been_is_a_fault() {
     assert_eq!(pair.hostile(1, packet), Ok(Received::Consumed), "without keys there is none");
     assert!(pair.ends[0].connection.rekey(channel).is_err());
 }
+
+#[test]
+fn an_answer_that_was_lost_does_not_keep_channel_0_from_its_next_key() {
+    let (mut pair, channel) = Pair::with_channel(config(Mode::Datagram));
+    pair.ends[0].connection.rekey(0).unwrap();
+    pair.cut = true;
+    pair.ends[0].connection.ping();
+    pair.run_ms(30);
+    pair.cut = false;
+    // Traffic both ways: nobody asks whether the other is there.
+    for _ in 0..200 {
+        pair.say(0, channel, b"traffic");
+        pair.say(1, channel, b"traffic");
+        pair.run_ms(40);
+    }
+    assert_eq!(pair.ends[0].connection.epochs().0, 1);
+    pair.ends[0].connection.rekey(0).unwrap();
+    for _ in 0..400 {
+        pair.say(0, channel, b"traffic");
+        pair.say(1, channel, b"traffic");
+        pair.run_ms(40);
+    }
+    assert_eq!(pair.ends[0].connection.epochs().0, 2);
+    assert_eq!(pair.ends[1].connection.epochs().1, 2);
+}
