@@ -460,6 +460,10 @@ pub const STREAM_BACKLOG_BUFS_MAX: u32 = 1024;
 /// of their own on the way to the kernel.
 pub const STREAM_PACK_BYTES_MAX: usize = 256;
 
+/// Streams of one listener over datagrams that may be in the middle of their handshake before others are
+/// asked to show that they are where they say.
+pub const STREAM_GREETINGS_HIGH: usize = 64;
+
 /// Messages in pieces that an echo of streams puts together at a time.
 pub const STREAM_ECHOES_MAX: usize = 64;
 

@@ -88,6 +88,7 @@ impl ProtocolContext<'_> {
             trust: self.trust()?,
             entropy: entropy(),
             clock: Clock::start(),
+            cookie_secret: secret(),
             stashes: StashBounds { all: self.small_slots / 4, large: self.large_slots / 8 },
         })
     }
@@ -224,6 +225,13 @@ fn read_list(path: &Path) -> Result<KnownNodes> {
     }
     let text = std::fs::read_to_string(path).map_err(|e| Error::new(what(), e, remedy))?;
     KnownNodes::parse(&text).map_err(|fault| Error::new(what(), fault, remedy))
+}
+
+/// Randomness that lasts as long as a listener.
+fn secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    random::fill(&mut secret).expect("getrandom(2) fails for no buffer of ours");
+    secret
 }
 
 /// Secrets from the kernel, each time.

@@ -5,6 +5,7 @@
 //! cut into pieces, frame and encrypt.
 
 mod egress;
+mod guard;
 mod ingress;
 mod lanes;
 mod messages;
@@ -18,6 +19,7 @@ pub use messages::{
 use std::collections::VecDeque;
 
 use egress::Pack;
+use guard::Guard;
 use session::Session;
 
 use super::stash::{StashBounds, Stashes};
@@ -52,6 +54,8 @@ pub struct Settings {
     pub entropy: Entropy,
     /// By which it is told whether compressing pays.
     pub clock: Clock,
+    /// What the cookies of datagrams are made with: randomness that is this listener's alone.
+    pub cookie_secret: [u8; 32],
     /// How many packets may wait for their rest, each in a slot of the pool.
     pub stashes: StashBounds,
 }
@@ -60,6 +64,7 @@ pub struct Settings {
 pub struct Stream {
     settings: Settings,
     sessions: SessionTable<Box<Session>>,
+    guard: Guard,
     /// Packets whose end has not come.
     stashes: Stashes,
     /// Messages that wait for credit.
@@ -79,6 +84,7 @@ impl Stream {
     /// A chain for connections with slots below `slots`.
     pub fn new(slots: u32, settings: Settings) -> Self {
         Self {
+            guard: Guard::new(settings.cookie_secret),
             stashes: Stashes::new(settings.stashes),
             settings,
             sessions: SessionTable::new(slots),
@@ -102,6 +108,7 @@ impl Stream {
         let session =
             Session::accept(cx.now, conn, *config, identity, trust.clone(), secrets, session_id);
         self.sessions.open(conn, Box::new(session));
+        self.guard.greeting += 1;
         if cx.draining {
             // It came between the order to drain and the end of accepting.
             self.drained = self.drained.min(conn.slot());
@@ -111,6 +118,7 @@ impl Stream {
     /// Forgets the session of a connection, and what waits on it.
     fn close(&mut self, cx: &Cx, conn: ConnId) {
         let Some(mut session) = self.sessions.close(conn) else { return };
+        self.guard.greeting -= usize::from(!session.greeted);
         self.stashes.take(&mut session.stash);
         session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Unsent));
     }

@@ -201,6 +201,7 @@ impl Stream {
         {
             session.connection.close(cx.now, code, "");
         }
+        out.say_retry(session, conn)?;
         out.say(session, conn)?;
         if session.connection.is_over() {
             session.closed = true;
@@ -344,6 +345,20 @@ impl Out<'_> {
         if self.is_datagram {
             self.pack.flush(self.output);
         }
+        Ok(())
+    }
+
+    /// Asks a peer over datagrams to show where it is.
+    fn say_retry(&mut self, session: &mut Session, conn: ConnId) -> Result<(), ()> {
+        let Some(retry) = session.retry else { return Ok(()) };
+        if self.output.room() < ROOM_PIECE {
+            return Err(());
+        }
+        let pack = self.pack.reserve(self.cx, conn, retry.len(), self.output).ok_or(())?;
+        let fits = pack.append(&retry);
+        assert!(fits, "it was reserved for it");
+        self.pack.flush(self.output);
+        session.retry = None;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! From bufs of packets to messages: packets are found and decrypted where they lie, all of a buf's before it
 //! is cut, since a slot that is shared may not be written to.
 
+use super::guard::Verdict;
 use super::messages::{
     CLOSING, CONNECTED, ENDED, MESSAGE, MessageMeta, OPENED, REFUSED, SHUT, TORN, TRANSMIT,
     WRITABLE,
@@ -82,11 +83,29 @@ impl Stream {
             cx.drop_buf(buf, Reason::AfterClose);
             return Ok(());
         };
+        if is_datagram && !session.vouched {
+            match self.guard.look_at(conn, &buf, cx.now) {
+                Verdict::Passes => session.vouched = true,
+                Verdict::Asked(retry) => {
+                    session.retry = Some(retry);
+                    cx.drop_buf(buf, Reason::Protocol);
+                    ask_to_transmit(session, conn, output);
+                    return Ok(());
+                }
+                Verdict::Dropped => {
+                    cx.drop_buf(buf, Reason::Protocol);
+                    return Ok(());
+                }
+            }
+        }
+        let greeting = &mut self.guard.greeting;
         let mut buf = buf;
         while session.stash != StashId::NONE {
             match join(cx, &mut self.stashes, session, &mut buf) {
                 Ok(Some(packet)) => {
-                    if let Err(packet) = take_packets(cx, session, is_datagram, packet, output) {
+                    if let Err(packet) =
+                        take_packets(cx, session, greeting, is_datagram, packet, output)
+                    {
                         session.stash = self.stashes.put(cx, packet);
                         return Err(buf);
                     }
@@ -99,7 +118,7 @@ impl Stream {
                 return if buf.is_empty() { Ok(()) } else { Err(buf) };
             }
         }
-        let rest = match take_packets(cx, session, is_datagram, buf, output) {
+        let rest = match take_packets(cx, session, greeting, is_datagram, buf, output) {
             Ok(rest) => rest,
             Err(left) => return Err(left),
         };
@@ -184,6 +203,7 @@ fn join(
 fn take_packets(
     cx: &mut Cx,
     session: &mut Session,
+    greeting: &mut usize,
     is_datagram: bool,
     buf: Buf,
     output: &mut Burst,
@@ -216,6 +236,10 @@ fn take_packets(
             stop = Stop::Over;
             break;
         }
+    }
+    if !session.greeted && session.connection.peer().is_some() {
+        session.greeted = true;
+        *greeting -= 1;
     }
     hand_on(cx, session, &buf, items, &mut hand, output);
     ask_to_transmit(session, conn, output);

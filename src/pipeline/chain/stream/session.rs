@@ -1,5 +1,6 @@
 //! One stream of the chain: its connection, and what of it waits.
 
+use super::guard::RETRY_PACKET_BYTES;
 use super::lanes::Lanes;
 use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_BACKLOG_HIGH_BUFS};
 use crate::mem::ConnId;
@@ -16,6 +17,12 @@ pub(super) struct Session {
     pub stash: StashId,
     /// Its channels, as far as something of theirs waits here.
     pub lanes: Lanes,
+    /// The handshake is whole.
+    pub greeted: bool,
+    /// The peer has shown that it is where it says, or there was no need to.
+    pub vouched: bool,
+    /// What it is asked to show that with.
+    pub retry: Option<[u8; RETRY_PACKET_BYTES]>,
     /// In the list of sessions with news.
     pub has_news: bool,
     /// A `TRANSMIT` is on its way through the handler.
@@ -44,6 +51,9 @@ impl Session {
             conn,
             stash: StashId::NONE,
             lanes: Lanes::default(),
+            greeted: false,
+            vouched: false,
+            retry: None,
             has_news: false,
             transmitting: false,
             closed: false,

@@ -47,6 +47,7 @@ fn settings(config: Config) -> Settings {
             (Secrets { nonce: [n; 32], ephemeral: [n + 1; 32] }, [n; 16])
         }),
         clock: Clock::start(),
+        cookie_secret: [9; 32],
         stashes: StashBounds { all: 16, large: 0 },
     }
 }
@@ -393,5 +394,35 @@ fn both_ends_close_in_order() {
     assert_eq!(peer.heard, [(channel, b"the last word".to_vec())]);
     assert!(peer.connection.is_over(), "{:?}", peer.events);
     assert_eq!(harness.closed(peer.conn), Some(End::Linger));
+    harness.finish();
+}
+
+#[test]
+fn of_many_strangers_over_datagrams_only_who_is_where_it_says_gets_in() {
+    let config = config(Mode::Datagram, ENCRYPT);
+    let mut harness = harness(config);
+    // So many begin a handshake, and say no more.
+    let secrets = |n| Secrets { nonce: [n; 32], ephemeral: [n; 32] };
+    let strangers: Vec<_> = (0..SLOTS as u8 - 1)
+        .map(|n| {
+            let me = identity(3);
+            let (now, role) = (harness.cx.now, Role::Initiator);
+            let mut stranger = Connection::new(now, role, config, &me, trusts(1), secrets(n));
+            let mut hello = [0; TRANSMIT_BYTES_MAX];
+            let len = stranger.poll_transmit(now, &mut hello).unwrap();
+            let conn = harness.open();
+            harness.receive(conn, &hello[..len]);
+            assert!(harness.take_sent(conn).len() <= len, "no more than came");
+            conn
+        })
+        .collect();
+    let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+    assert!(peer.connection.is_open());
+    assert_eq!(harness.cx.counters.dropped(Reason::Protocol), 1, "it was asked once");
+    let channel = peer.open(&mut harness);
+    peer.send(&mut harness, channel, b"hello");
+    peer.pump(&mut harness);
+    assert_eq!(peer.heard, [(channel, b"hello".to_vec())]);
+    assert_eq!(strangers.len(), SLOTS as usize - 1);
     harness.finish();
 }
