@@ -521,8 +521,8 @@ pub const STREAM_COMPRESS_SAMPLE_BYTES: usize = 32 * 1024;
 
 /// Bytes that go plain for each that was compressed in vain: at first, and at most after doubling.
 /// Noise is compressed at some 8 GB/s and what is just not worth it at 0.5 GB/s; where a stream sends
-/// plain at 4 GB/s, that is 1.6 % of its time at first, and 0.8 % for the worst in the long run.
-pub const STREAM_COMPRESS_REST_MIN: u64 = 32;
+/// plain at 4 GB/s, that is 0.8 % of its time at first, and 0.8 % for the worst in the long run.
+pub const STREAM_COMPRESS_REST_MIN: u64 = 64;
 /// See [`STREAM_COMPRESS_REST_MIN`].
 pub const STREAM_COMPRESS_REST_MAX: u64 = 1024;
 
