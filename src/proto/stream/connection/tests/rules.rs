@@ -101,6 +101,23 @@ fn a_piece_that_is_not_due_is_fatal_on_a_byte_stream() {
 }
 
 #[test]
+fn the_beginning_of_one_message_is_not_joined_to_the_end_of_another() {
+    for config in [config(Mode::Datagram), plain(Mode::Datagram)] {
+        let (mut pair, channel) = Pair::with_channel(Config { packet_bytes: 512, ..config });
+        pair.cut = true;
+        let from = pair.ends[0].log.len();
+        pair.say(0, channel, &[1; 900]);
+        pair.say(0, channel, &[2; 900]);
+        let packets: Vec<_> = pair.ends[0].log[from..].iter().map(|(_, p)| p.clone()).collect();
+        assert_eq!(packets.len(), 4);
+        assert!(is_data(pair.hostile(1, packets[0].clone())));
+        assert_eq!(pair.hostile(1, packets[3].clone()), Ok(Received::Torn { channel }));
+        let dump = pair.ends[1].connection.channel(channel).unwrap();
+        assert_eq!((dump.statistics.lost, dump.statistics.torn), (2, 1));
+    }
+}
+
+#[test]
 fn what_was_not_agreed_on_is_fatal() {
     let (mut pair, channel) = Pair::with_channel(config(Mode::Stream));
     let packet = pair.forge(0, PacketType::Data, channel, Flags::NONE, b"hello");
