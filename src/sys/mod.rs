@@ -7,6 +7,7 @@ pub mod mapping;
 pub mod passed_fds;
 pub mod peer_credentials;
 pub mod peer_process;
+pub mod random;
 pub mod signal;
 pub mod socket;
 pub mod topology;

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use super::{Cause, Connection, Event, State, TRANSMIT_BYTES_MAX};
+use super::{Cause, Connection, Event, State};
 use crate::limits::{STREAM_CLOSE_TRIES_MAX, STREAM_REPEAT_NS};
-use crate::proto::stream::header::PacketType;
+use crate::proto::stream::header::{HEADER_BYTES, PacketType};
 use crate::proto::stream::notice::{self, Close, Error};
 use crate::proto::stream::wire::Writer;
 use crate::proto::stream::{Code, Fault};
@@ -131,7 +131,10 @@ impl Connection {
     /// Says why it ends, where the peer may be told.
     fn last_words(&mut self, code: Code, text: &str) {
         let may = match &self.state {
-            State::Greeting(greeting) => greeting.may_answer(self.config.mode, TRANSMIT_BYTES_MAX),
+            State::Greeting(greeting) => {
+                let bytes = HEADER_BYTES + 4 + notice::cut(text).len();
+                greeting.may_answer(self.config.mode, bytes)
+            }
             _ => true,
         };
         if may {
