@@ -132,7 +132,12 @@ impl Driver {
         }
         let mut has_work = true;
         for _ in 0..EXCHANGES_PER_TURN {
-            self.pump();
+            while self.pump() {
+                self.flush()?;
+                if self.outbox.is_full() {
+                    break;
+                }
+            }
             self.flush()?;
             if self.end.is_some() {
                 return Ok(());
@@ -160,8 +165,8 @@ impl Driver {
         Some(Duration::from_nanos(at.ns_since(self.clock.now())))
     }
 
-    /// Lets the connection say and hear all it can.
-    fn pump(&mut self) {
+    /// Lets the connection say and hear all it can; whether there would be more, had the outbox room.
+    fn pump(&mut self) -> bool {
         let now = self.clock.now();
         self.connection.handle_timeout(now);
         self.look_at_idleness(now);
@@ -171,7 +176,7 @@ impl Driver {
             let said = self.transmit(now);
             let sent = self.send_messages(now);
             if !said && !sent {
-                break;
+                return self.outbox.is_full();
             }
         }
     }

@@ -75,7 +75,7 @@ fn a_server_of_something_else_is_told_from_a_stream() {
     let at = socket.local_addr().unwrap();
     thread::spawn(move || {
         let mut peer = socket.accept().unwrap().0;
-        peer.read_exact(&mut [0; 10]).unwrap();
+        peer.read_exact(&mut [0; 268]).unwrap();
         peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
     });
     let error = Client::new(identity(1), Anyone).connect(&format!("tcp:{at}")).unwrap_err();

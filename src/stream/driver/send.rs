@@ -26,24 +26,22 @@ impl Driver {
         }
     }
 
-    /// Sends pieces until there is no more to say, no credit, or enough waits for the link; whether any
-    /// went.
+    /// Sends pieces until there is no more to say, no credit, or enough waits for the link; whether
+    /// anybody had a turn.
     pub(super) fn send_messages(&mut self, now: Instant) -> bool {
-        let mut sent = false;
+        let mut had_turns = false;
         while !self.outbox.is_full()
             && let Some(key) = self.turns.pop_front()
         {
+            had_turns = true;
             match self.send_piece(now, key) {
-                Turn::Goes => {
-                    self.turns.push_back(key);
-                    sent = true;
-                }
+                Turn::Goes => self.turns.push_back(key),
                 Turn::Ends => {
                     self.lanes.entry(key).and_modify(|lane| lane.is_in_turn = false);
                 }
             }
         }
-        sent
+        had_turns
     }
 
     fn send_piece(&mut self, now: Instant, key: Key) -> Turn {
