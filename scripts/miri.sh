@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MIRIFLAGS="-Zmiri-disable-isolation" PROPTEST_CASES=4 \
-    cargo +nightly miri test --lib --target-dir target/miri ring:: -- --skip doorbell "$@"
+    cargo +nightly miri test --no-default-features --lib --target-dir target/miri ring:: -- --skip doorbell "$@"

@@ -47,6 +47,6 @@ for kind in "${kinds[@]}"; do
     fi
     RUSTC_BOOTSTRAP=1 \
         RUSTFLAGS="-Zsanitizer=$kind -Cunsafe-allow-abi-mismatch=sanitizer" \
-        cargo test --target $target --target-dir "target/sanitize-$kind" \
+        cargo test --no-default-features --target $target --target-dir "target/sanitize-$kind" \
         "${tests[@]}" -- --test-threads=1 --no-capture "$@"
 done

@@ -2,6 +2,7 @@
 //! code, and what `doctor` and `--help` say.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
 use ringway::sys::affinity;
@@ -215,4 +216,79 @@ fn help_names_every_option_its_default_and_the_exit_codes() {
 fn version_is_the_packages() {
     let version = stdout(&ringway(&["--version"]));
     assert_eq!(version.trim(), concat!("ringway ", env!("CARGO_PKG_VERSION")));
+}
+
+/// Runs `ringway keygen` with the options.
+fn keygen(options: &[&str]) -> Output {
+    ringway(&[&["keygen"], options].concat())
+}
+
+/// What it says on standard error, having failed.
+fn keygen_refusal(options: &[&str]) -> String {
+    let output = keygen(options);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{options:?}: {text}");
+    assert!(output.stdout.is_empty() && text.starts_with("ringway: cannot "), "{text}");
+    text
+}
+
+#[test]
+fn keygen_makes_an_identity_for_its_owner_alone_and_shows_whose_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    let path = path.to_str().unwrap();
+    let made = keygen(&["--out", path]);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
+    let text = stdout(&made);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [_, address, _, _, key] = words[..] else { panic!("{text}") };
+    assert_eq!((address.len(), key.len()), (32, 64), "{text}");
+    assert_has(&fs::read_to_string(path).unwrap(), &[address, "\nsecret "]);
+    assert_eq!(stdout(&keygen(&["--show", path])), text);
+    // What is secret is not printed.
+    let kept = fs::read_to_string(path).unwrap();
+    let secret = kept.lines().last().unwrap().split_whitespace().nth(1).unwrap();
+    assert!(!text.contains(secret));
+}
+
+#[test]
+fn keygen_overwrites_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    fs::write(&path, "precious").unwrap();
+    let path = path.to_str().unwrap();
+    assert_has(&keygen_refusal(&["--out", path]), &[path, "overwritten", "--show"]);
+    assert_eq!(fs::read_to_string(path).unwrap(), "precious");
+}
+
+#[test]
+fn an_identity_that_others_may_read_is_refused_with_the_line_that_mends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    let path = path.to_str().unwrap();
+    assert_eq!(keygen(&["--out", path]).status.code(), Some(0));
+    fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
+    assert_has(&keygen_refusal(&["--show", path]), &["0640", "chmod 600"]);
+}
+
+#[test]
+fn what_is_no_identity_file_is_refused_with_what_is_wrong() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    let at = path.to_str().unwrap();
+    assert_has(&keygen_refusal(&["--show", at]), &["No such file", "ringway keygen --out"]);
+    assert_has(&keygen_refusal(&["--show", dir.path().to_str().unwrap()]), &["it is no file"]);
+    for (text, part) in
+        [("# a\n", "no line `secret`"), ("secret 12\n", "cut or edited"), ("a\n", "line 1")]
+    {
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_has(&keygen_refusal(&["--show", at]), &[part]);
+    }
+}
+
+#[test]
+fn keygen_in_a_directory_that_is_not_there_says_so() {
+    assert_has(&keygen_refusal(&["--out", "/nonexistent/identity"]), &["No such file", "--out"]);
 }

@@ -20,6 +20,10 @@ mod ipc_line;
 mod port_peer;
 #[path = "../fuzz/bodies/port_up.rs"]
 mod port_up;
+#[path = "../fuzz/bodies/stream_handshake.rs"]
+mod stream_handshake;
+#[path = "../fuzz/bodies/stream_lz4.rs"]
+mod stream_lz4;
 
 /// Runs `check` over every file of a corpus, and over every prefix of it.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -68,6 +72,16 @@ fn every_list_of_descriptors_of_the_corpus_holds() {
 #[test]
 fn every_list_of_what_a_peer_does_holds() {
     replay("port_peer", port_peer::check);
+}
+
+#[test]
+fn every_list_of_handshake_messages_holds() {
+    replay("stream_handshake", stream_handshake::check);
+}
+
+#[test]
+fn every_compressed_message_of_the_corpus_holds() {
+    replay("stream_lz4", stream_lz4::check);
 }
 
 /// Request lines with the first of their fields.
@@ -244,5 +258,23 @@ proptest! {
         ),
     ) {
         port_peer::check(&operations);
+    }
+
+    #[test]
+    fn lists_of_random_handshake_messages_hold(
+        steps in prop::collection::vec(prop_oneof![0u8..0x20, 0x20u8..0x40, any::<u8>()], 0..60),
+    ) {
+        stream_handshake::check(&steps);
+    }
+
+    #[test]
+    fn compressed_messages_of_random_pieces_hold(
+        size in 0u32..2000,
+        pieces in prop::collection::vec(
+            prop_oneof![Just(vec![0x10, b'a', 1, 0]), Just(vec![255; 5]), any::<[u8; 3]>().prop_map(Vec::from)],
+            0..40,
+        ),
+    ) {
+        stream_lz4::check(&[size.to_le_bytes().to_vec(), pieces.concat()].concat());
     }
 }

@@ -13,6 +13,8 @@ use ringway::lcore::Mail;
 use ringway::limits::MESSAGES_MAX;
 use ringway::mem::{ConnId, Trust, kind};
 use ringway::pipeline::Extensions;
+use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
+use ringway::proto::stream::secure::aead::{Opener, Sealer};
 use ringway::sync::AtomicU64;
 use ringway::time::Instant;
 
@@ -376,4 +378,34 @@ fn a_pipe_between_two_processes_allocates_nothing_on_any_side_a_15() {
         assert_eq!((allocated, by_feed, each), (0, 0, copies * 1000), "{trust:?}");
         server.stop();
     }
+}
+
+/// What AWS-LC allocates for itself is not counted; it does so for a key alone.
+#[test]
+fn packets_are_sealed_and_opened_without_an_allocation() {
+    let (sealer, opener) = (Sealer::new(&[7; 32], [1; 4]), Opener::new(&[7; 32], [1; 4]));
+    let mut packet = pattern(1, 16_356);
+    let before = ALLOCATIONS.get();
+    for (counter, bytes) in (0..1000).zip([0, 64, 1400, 16_356].into_iter().cycle()) {
+        let tag = sealer.seal(counter, &[3; 12], &mut packet[..bytes]);
+        assert_eq!(opener.open(counter, &[3; 12], &mut packet[..bytes], &tag), Ok(()));
+    }
+    assert_eq!(ALLOCATIONS.get(), before);
+    assert!(packet == pattern(1, 16_356));
+}
+
+#[test]
+fn messages_are_compressed_and_decompressed_without_an_allocation() {
+    let (mut tables, mut compressor) = (Tables::new(), Compressor::new(u64::MAX));
+    let message = b"words that come again, ".repeat(4000);
+    let (mut out, mut back) = (vec![0; room_bytes(message.len())], vec![0; message.len()]);
+    let before = ALLOCATIONS.get();
+    for bytes in [128, 1400, 65_000, 70_000, 1400, message.len()] {
+        let clock = || Instant::from_ns(0);
+        let small = compressor.compress(&mut tables, &message[..bytes], &mut out, clock);
+        let size = decompress(&out[..small.expect("it has repetitions")], bytes, &mut back);
+        assert_eq!(size, Ok(bytes));
+    }
+    assert_eq!(ALLOCATIONS.get(), before);
+    assert!(back == message);
 }

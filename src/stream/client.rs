@@ -119,7 +119,8 @@ impl Node {
 }
 
 pub(super) fn draw<const BYTES: usize>() -> Result<[u8; BYTES], Error> {
-    random::bytes().map_err(|why| {
+    let mut bytes = [0; BYTES];
+    random::fill(&mut bytes).map(|()| bytes).map_err(|why| {
         let remedy = "see whether this machine lets processes use getrandom(2)";
         crate::error::Error::new("draw random numbers", why, remedy).into()
     })

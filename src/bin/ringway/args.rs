@@ -41,6 +41,12 @@ pub enum Command {
     /// --ping a listener says `transport = "shm"` and `address = "port:NAME"`.
     #[command(after_long_help = ATTACH_EXAMPLES)]
     Attach(AttachArgs),
+    /// Make the identity that a node has towards others on encrypted streams, or show one
+    ///
+    /// Prints the node's address and its public key, which others write into their lists of nodes they
+    /// trust. What is in the file is for this node alone.
+    #[command(after_long_help = KEYGEN_EXAMPLES)]
+    Keygen(KeygenArgs),
     /// Say what this machine lacks for full speed, and the command that mends it
     ///
     /// One line per check: `ok`, `warn` (works, but loses speed or a feature) or `fail` (ringway
@@ -116,6 +122,17 @@ pub struct AttachArgs {
     /// The control socket, where it is elsewhere
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct KeygenArgs {
+    /// Where the identity goes; a file that is there already is left alone, and nothing is made
+    #[arg(long, value_name = "FILE", default_value = "ringway.identity")]
+    pub out: PathBuf,
+
+    /// Make nothing, and print the address and the public key of an identity that is there
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    pub show: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -212,6 +229,17 @@ Examples:
 
 Exit codes:
   1  it could not attach, or the instance has ended; the reason is on standard error
+  2  the command line was not understood";
+
+const KEYGEN_EXAMPLES: &str = "\
+Examples:
+  ringway keygen                               makes ringway.identity, for its owner alone (0600)
+  ringway keygen --out /etc/ringway/identity   somewhere else
+  ringway keygen --show ringway.identity       whose it is
+
+Exit codes:
+  0  the address and the public key are on standard output
+  1  the file could not be written or read, or is there already; the reason is on standard error
   2  the command line was not understood";
 
 const EXIT_CODES: &str = "\

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::args::{Args, Command, RunArgs};
 use crate::options::RunOptions;
-use crate::{attach, ctl, doctor, run};
+use crate::{attach, ctl, doctor, keygen, run};
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
@@ -18,6 +18,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => exit_code(start(*args)),
         Command::Ctl(args) => ctl::ctl(&args),
         Command::Attach(args) => exit_code(attach::attach(&args)),
+        Command::Keygen(args) => exit_code(keygen::keygen(&args)),
         Command::Doctor(args) => doctor::doctor(&args),
     }
 }

@@ -12,6 +12,8 @@ mod ctl;
 #[cfg(not(loom))]
 mod doctor;
 #[cfg(not(loom))]
+mod keygen;
+#[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]
 mod plan;

@@ -13,6 +13,7 @@
 //! A message is compressed, then cut, then each piece is encrypted where it lies.
 
 mod channel;
+pub mod compress;
 mod config;
 mod connection;
 mod control;

@@ -1,8 +1,19 @@
 //! The one door to AES-256-GCM (NIST SP 800-38D): packets are sealed and opened in place, with a key
 //! schedule that was set up when the epoch began.
+//!
+//! Two implementations stand behind it, and one of them is built: AWS-LC where the feature `fast-aead` is
+//! on, or else the portable aes-gcm. They are not both kept for a key, to pick one by a packet's length:
+//! AWS-LC is the faster from 16 bytes on, and below there is no packet (docs/BENCHMARKS.md).
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Nonce};
+#[cfg(feature = "fast-aead")]
+mod fast;
+#[cfg(any(test, not(feature = "fast-aead")))]
+mod portable;
+
+#[cfg(feature = "fast-aead")]
+use fast::Schedule;
+#[cfg(not(feature = "fast-aead"))]
+use portable::Schedule;
 
 /// Bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -13,6 +24,9 @@ pub const SALT_BYTES: usize = 4;
 /// Bytes of a tag.
 pub const TAG_BYTES: usize = 16;
 
+/// Bytes of a nonce (SP 800-38D §8.2: 96 bits, or it would have to be hashed first).
+const NONCE_BYTES: usize = 12;
+
 /// The bytes are not what the key's owner sealed, or not with this counter and these associated bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forged;
@@ -21,31 +35,27 @@ pub struct Forged;
 ///
 /// Nobody may seal twice with one counter: the difference of the two packets would show, and the key
 /// to all tags (SP 800-38D, appendix A).
-#[derive(Debug)]
-pub struct Sealer(Keyed);
+pub struct Sealer(Keyed<Schedule>);
 
 impl Sealer {
     /// Sets up the key schedule.
     pub fn new(key: &[u8; KEY_BYTES], salt: [u8; SALT_BYTES]) -> Self {
-        Self(Keyed::new(key, salt))
+        Self(Keyed { schedule: Schedule::new(key), salt })
     }
 
     /// Encrypts `bytes` in place and gives the tag of both them and `aad`.
     pub fn seal(&self, counter: u64, aad: &[u8], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
-        let nonce = self.0.nonce(counter);
-        let sealed = self.0.cipher.encrypt_inout_detached(&nonce, aad, bytes.into());
-        sealed.expect("no slice is as long as 64 GiB").0
+        self.0.schedule.seal(&self.0.nonce(counter), aad, bytes)
     }
 }
 
 /// Opens what the [`Sealer`] of the same key sealed.
-#[derive(Debug)]
-pub struct Opener(Keyed);
+pub struct Opener(Keyed<Schedule>);
 
 impl Opener {
     /// Sets up the key schedule.
     pub fn new(key: &[u8; KEY_BYTES], salt: [u8; SALT_BYTES]) -> Self {
-        Self(Keyed::new(key, salt))
+        Self(Keyed { schedule: Schedule::new(key), salt })
     }
 
     /// Decrypts `bytes` in place. Where it fails, what is in them afterwards is of no use to anybody.
@@ -56,34 +66,34 @@ impl Opener {
         bytes: &mut [u8],
         tag: &[u8; TAG_BYTES],
     ) -> Result<(), Forged> {
-        let nonce = self.0.nonce(counter);
-        let opened = self.0.cipher.decrypt_inout_detached(&nonce, aad, bytes.into(), tag.into());
-        opened.map_err(|_| Forged)
+        self.0.schedule.open(&self.0.nonce(counter), aad, bytes, tag)
+    }
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sealer")
+    }
+}
+
+impl std::fmt::Debug for Opener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opener")
     }
 }
 
 /// A key's schedule, which is zeroised when it goes, and its part of the nonce.
-struct Keyed {
-    cipher: Aes256Gcm,
+struct Keyed<S> {
+    schedule: S,
     salt: [u8; SALT_BYTES],
 }
 
-impl Keyed {
-    fn new(key: &[u8; KEY_BYTES], salt: [u8; SALT_BYTES]) -> Self {
-        Self { cipher: Aes256Gcm::new(key.into()), salt }
-    }
-
-    fn nonce(&self, counter: u64) -> Nonce<aes_gcm::aead::consts::U12> {
-        let mut nonce = Nonce::default();
+impl<S> Keyed<S> {
+    fn nonce(&self, counter: u64) -> [u8; NONCE_BYTES] {
+        let mut nonce = [0; NONCE_BYTES];
         nonce[..SALT_BYTES].copy_from_slice(&self.salt);
         nonce[SALT_BYTES..].copy_from_slice(&counter.to_le_bytes());
         nonce
-    }
-}
-
-impl std::fmt::Debug for Keyed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AES-256-GCM")
     }
 }
 

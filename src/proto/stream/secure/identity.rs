@@ -7,6 +7,10 @@ use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+mod text;
+
+pub use text::IdentityFault;
+
 /// What an address is hashed under, so that it is no hash that something else uses.
 const ADDRESS_LABEL: &[u8] = b"ringway node 1";
 

@@ -9,3 +9,4 @@ pub mod handshake;
 pub mod identity;
 pub mod keys;
 pub mod messages;
+pub mod trust;
