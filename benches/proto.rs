@@ -11,7 +11,13 @@ use ringway::proto::http1::{
     http_date,
 };
 use ringway::proto::ipc::{Command, decode_command};
+use ringway::proto::stream::{HEADER_BYTES, HEADROOM_BYTES, TAILROOM_BYTES};
 use ringway::time::{Clock, Instant, TICK_NS, TimerWheel};
+
+#[path = "support/stream.rs"]
+mod stream;
+
+use stream::Ends;
 
 const SMALL: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
@@ -94,6 +100,46 @@ fn commands(c: &mut Criterion) {
     });
 }
 
+/// A packet out of one end and into the other, credit included; beside it a loop that only writes and
+/// reads headers and copies.
+fn streams(c: &mut Criterion) {
+    for bytes in [64, 1024, 16_000] {
+        let payload = vec![b'x'; bytes];
+        let mut room = vec![0; HEADROOM_BYTES + bytes + TAILROOM_BYTES];
+        let mut group = c.benchmark_group(format!("stream_packet/{bytes}"));
+        group.throughput(Throughput::Elements(1));
+        let mut copy = vec![0; bytes];
+        let mut number = 0u32;
+        group.bench_function("header_and_copy", |b| {
+            b.iter(|| {
+                number = number.wrapping_add(1);
+                room[HEADER_BYTES..HEADER_BYTES + bytes].copy_from_slice(black_box(&payload));
+                room[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
+                room[4] = 1;
+                room[5..9].copy_from_slice(&number.to_le_bytes());
+                let head: &[u8; HEADER_BYTES] = black_box(&room).first_chunk().expect("room");
+                let size = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
+                copy[..size].copy_from_slice(&room[HEADER_BYTES..HEADER_BYTES + size]);
+                black_box(&copy)[size - 1]
+            });
+        });
+        for (name, encrypted) in [("plain", false), ("sealed", true)] {
+            let mut ends = Ends::connected(encrypted);
+            let mut passed = 0u32;
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    passed += 1;
+                    if passed.is_multiple_of(32) {
+                        ends.exchange();
+                    }
+                    ends.pass(black_box(&mut room), black_box(&payload))
+                });
+            });
+        }
+        group.finish();
+    }
+}
+
 fn timers(c: &mut Criterion) {
     let mut wheel = TimerWheel::new(1024);
     let mut now_ns = 0;
@@ -120,5 +166,5 @@ fn timers(c: &mut Criterion) {
     c.bench_function("clock/now", |b| b.iter(|| clock.now()));
 }
 
-criterion_group!(benches, heads, responses, chunks, commands, timers);
+criterion_group!(benches, heads, responses, chunks, commands, streams, timers);
 criterion_main!(benches);

@@ -22,8 +22,14 @@ mod port_peer;
 mod port_up;
 #[path = "../fuzz/bodies/stream_handshake.rs"]
 mod stream_handshake;
+#[path = "../fuzz/bodies/stream_header.rs"]
+mod stream_header;
 #[path = "../fuzz/bodies/stream_lz4.rs"]
 mod stream_lz4;
+#[path = "../fuzz/bodies/stream_reassembly.rs"]
+mod stream_reassembly;
+#[path = "../fuzz/bodies/stream_session.rs"]
+mod stream_session;
 
 /// Runs `check` over every file of a corpus, and over every prefix of it.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -82,6 +88,21 @@ fn every_list_of_handshake_messages_holds() {
 #[test]
 fn every_compressed_message_of_the_corpus_holds() {
     replay("stream_lz4", stream_lz4::check);
+}
+
+#[test]
+fn every_packet_of_the_corpus_holds() {
+    replay("stream_header", stream_header::check);
+}
+
+#[test]
+fn every_list_of_pieces_of_the_corpus_holds() {
+    replay("stream_reassembly", stream_reassembly::check);
+}
+
+#[test]
+fn every_list_of_what_the_ends_of_a_stream_do_holds() {
+    replay("stream_session", stream_session::check);
 }
 
 /// Request lines with the first of their fields.
@@ -177,6 +198,27 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
     (any::<u8>(), pieces).prop_map(|(first, pieces)| [&[first], &*pieces.concat()].concat())
 }
 
+/// Packets of streams that are legal, or nearly; pieces of payloads behind them.
+fn packets() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&[u8]> = vec![
+        b"\x10",
+        b"\x11",
+        b"\x13",
+        b"\x15",
+        b"\x01\0",
+        b"\x01\0\0\0",
+        b"\x40\0\0\0",
+        b"text",
+        b"\xc3",
+    ];
+    let payload = prop::collection::vec(prop::sample::select(pieces), 0..8);
+    (payload, 0u8..7, 0u8..3, 0u8..18, -1i8..3).prop_map(|(payload, kind, channel, flags, more)| {
+        let payload = payload.concat();
+        let size = (payload.len() as u8).saturating_add_signed(more);
+        [&[size, 0, 0, 0, kind, 0, 0, 0, 0, channel, 0, flags], &*payload].concat()
+    })
+}
+
 /// The same with one byte changed.
 fn with_a_byte_changed(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (bytes, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
@@ -212,6 +254,24 @@ proptest! {
     #[test]
     fn errors_with_any_message_hold(message in any::<String>(), json: bool, code: u16) {
         ipc_line::check_error(&message, json, code);
+    }
+
+    #[test]
+    fn packets_of_random_pieces_hold(bytes in packets()) {
+        stream_header::check(&bytes);
+    }
+
+    #[test]
+    fn packets_with_one_byte_changed_hold(bytes in with_a_byte_changed(packets())) {
+        stream_header::check(&bytes);
+    }
+
+    #[test]
+    fn lists_of_random_pieces_hold(
+        operations in prop::collection::vec((0u8..32, 0u8..20, 0u8..20, 0u8..60), 0..40),
+    ) {
+        let bytes: Vec<u8> = operations.into_iter().flat_map(|(a, b, c, d)| [a, b, c, d]).collect();
+        stream_reassembly::check(&bytes);
     }
 
     #[test]
@@ -276,5 +336,16 @@ proptest! {
         ),
     ) {
         stream_lz4::check(&[size.to_le_bytes().to_vec(), pieces.concat()].concat());
+    }
+
+    #[test]
+    fn lists_of_what_the_ends_of_a_stream_do_hold(
+        first in 0u8..32,
+        operations in prop::collection::vec(
+            prop_oneof![0u8..0x20, 0x20u8..0x30, 0x40u8..0xa0, 0xa0u8..0xc0, 0xc0u8..0xd0, Just(0xe0u8)],
+            0..120,
+        ),
+    ) {
+        stream_session::check(&[&[first], &operations[..]].concat());
     }
 }

@@ -15,11 +15,15 @@ use ringway::mem::{ConnId, Trust, kind};
 use ringway::pipeline::Extensions;
 use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
 use ringway::proto::stream::secure::aead::{Opener, Sealer};
+use ringway::proto::stream::{HEADROOM_BYTES, TAILROOM_BYTES};
 use ringway::sync::AtomicU64;
 use ringway::time::Instant;
 
 #[path = "common/mod.rs"]
 mod common;
+
+#[path = "../benches/support/stream.rs"]
+mod stream;
 
 use common::{Client, Server, Start, pattern, wait_until};
 
@@ -408,4 +412,21 @@ fn messages_are_compressed_and_decompressed_without_an_allocation() {
     }
     assert_eq!(ALLOCATIONS.get(), before);
     assert!(back == message);
+}
+
+#[test]
+fn packets_of_a_stream_go_out_and_in_without_an_allocation() {
+    for encrypted in [false, true] {
+        let mut ends = stream::Ends::connected(encrypted);
+        let payload = pattern(1, 1000);
+        let mut room = vec![0; HEADROOM_BYTES + payload.len() + TAILROOM_BYTES];
+        let before = ALLOCATIONS.get();
+        for _ in 0..100 {
+            (0..32).for_each(|_| assert_eq!(ends.pass(&mut room, &payload), payload.len()));
+            ends.exchange();
+        }
+        assert_eq!(ALLOCATIONS.get(), before);
+        let arrived = &room[HEADROOM_BYTES..][..payload.len()];
+        assert!(arrived == payload, "decrypted where it was sealed");
+    }
 }

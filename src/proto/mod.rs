@@ -6,4 +6,5 @@
 
 pub mod http1;
 pub mod ipc;
+#[cfg(not(loom))]
 pub mod stream;

@@ -65,8 +65,18 @@ impl SendKey {
     /// Turns to the next key before packet `number` where it is time. Whether it did.
     #[inline]
     pub(super) fn turn(&mut self, number: u64, packets_max: u64) -> bool {
-        let due = self.wanted || number - self.since >= packets_max;
-        due && !self.unconfirmed && self.turn_now(number)
+        self.is_due(number, packets_max) && !self.unconfirmed && self.turn_now(number)
+    }
+
+    /// Whether it is time, and the peer has yet to show that it has this key.
+    #[inline]
+    pub(super) fn waits(&self, number: u64, packets_max: u64) -> bool {
+        self.unconfirmed && self.is_due(number, packets_max)
+    }
+
+    #[inline]
+    const fn is_due(&self, number: u64, packets_max: u64) -> bool {
+        self.wanted || number - self.since >= packets_max
     }
 
     #[cold]

@@ -96,7 +96,8 @@ pub enum Event {
         /// The channel.
         channel: u16,
     },
-    /// No more messages come on a channel. It goes on until we close it as well.
+    /// No more messages come on a channel, but for those that this has overtaken over datagrams. It goes on
+    /// until we close it as well.
     ChannelShut {
         /// The channel.
         channel: u16,

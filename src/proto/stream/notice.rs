@@ -4,6 +4,9 @@ use super::wire::{Reader, Writer};
 use super::{Code, Fault};
 use crate::limits::STREAM_TEXT_BYTES_MAX;
 
+/// Bytes of an ERROR's payload before its text.
+pub(super) const ERROR_BYTES: usize = 4;
+
 const PING: u8 = 0;
 const PONG: u8 = 1;
 

@@ -452,4 +452,33 @@ impl Pair {
         let until = self.now.after_ns(ms * MS);
         while self.step(until) {}
     }
+
+    /// Headers of what an end has sent since its `from`th packet.
+    pub(super) fn headers(&self, end: usize, from: usize) -> Vec<Header> {
+        let log = self.ends[end].log[from..].iter();
+        log.map(|(_, packet)| Header::decode(packet.first_chunk().unwrap()).unwrap()).collect()
+    }
+
+    /// A packet in the clear as `from` would number it next, which it has not sent.
+    pub(super) fn forge(
+        &self,
+        from: usize,
+        packet_type: PacketType,
+        ch_id: u16,
+        flags: Flags,
+        payload: &[u8],
+    ) -> Vec<u8> {
+        let sent = self.headers(from, 0).iter().filter(|header| header.ch_id == ch_id).count();
+        let size = payload.len() as u32;
+        let header = Header { size, packet_type, seq_id: sent as u32, ch_id, flags };
+        [&header.encode()[..], payload].concat()
+    }
+
+    /// What becomes of a packet that the other end has never sent.
+    pub(super) fn hostile(&mut self, to: usize, mut packet: Vec<u8>) -> Result<Received, Fault> {
+        self.ends[to].received_bytes += packet.len();
+        let outcome = self.ends[to].connection.handle_packet(self.now, &mut packet);
+        self.flush(to);
+        outcome
+    }
 }

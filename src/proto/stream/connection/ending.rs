@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::{Cause, Connection, Event, State};
 use crate::limits::{STREAM_CLOSE_TRIES_MAX, STREAM_REPEAT_NS};
 use crate::proto::stream::header::{HEADER_BYTES, PacketType};
-use crate::proto::stream::notice::{self, Close, Error};
+use crate::proto::stream::notice::{self, Close, ERROR_BYTES, Error};
 use crate::proto::stream::wire::Writer;
 use crate::proto::stream::{Code, Fault};
 use crate::time::Instant;
@@ -130,11 +130,9 @@ impl Connection {
 
     /// Says why it ends, where the peer may be told.
     fn last_words(&mut self, code: Code, text: &str) {
+        let bytes = HEADER_BYTES + ERROR_BYTES + notice::cut(text).len();
         let may = match &self.state {
-            State::Greeting(greeting) => {
-                let bytes = HEADER_BYTES + 4 + notice::cut(text).len();
-                greeting.may_answer(self.config.mode, bytes)
-            }
+            State::Greeting(greeting) => greeting.may_answer(self.config.mode, bytes),
             _ => true,
         };
         if may {

@@ -5,8 +5,9 @@ use crate::proto::stream::epoch::{Opened, ReceiveKey};
 use crate::proto::stream::event::{Data, Dropped, Received};
 use crate::proto::stream::fragment::{FRAGMENT_BYTES, Fragment};
 use crate::proto::stream::header::{Flags, HEADER_BYTES, Header, PacketType};
-use crate::proto::stream::reassembly::Part;
+use crate::proto::stream::reassembly::{Part, Step};
 use crate::proto::stream::sequence::{Arrival, ReceiveSequence};
+use crate::proto::stream::table::Slot;
 use crate::proto::stream::{Control, Fault, notice, op};
 use crate::time::Instant;
 
@@ -82,84 +83,136 @@ impl Connection {
         head: &[u8; HEADER_BYTES],
         body: &mut [u8],
     ) -> Result<Received, Fault> {
-        let (is_datagram, encrypted) = (self.is_datagram(), self.encrypted);
+        let encrypted = self.encrypted;
         let Some((slot, channel)) = self.table.get_mut(header.ch_id) else {
             return self.receive_unknown(header);
         };
         if channel.opening {
-            if !is_datagram {
-                return Err(Fault::ChannelEnded);
-            }
-            // It has overtaken the word that the channel is open.
-            self.statistics.unknown += 1;
-            return Ok(Received::Dropped(Dropped::Unknown));
+            return self.receive_early();
         }
         let key = channel.keys.as_mut().map(|keys| &mut keys.receive);
         let proved = match prove(encrypted, key, &channel.receive, header, head, body) {
             Ok(proved) => proved,
-            Err(Unproved::Old) => {
-                channel.statistics.replayed += 1;
-                self.statistics.replayed += 1;
-                return Ok(Received::Dropped(Dropped::Replayed));
-            }
-            Err(Unproved::Fault(fault)) => {
-                channel.statistics.forged += u64::from(fault == Fault::Forged);
-                return self.unproved(fault);
-            }
+            Err(unproved) => return self.drop_data(slot, unproved),
         };
-        let Proved { number, opened } = proved;
-        let body = &body[..opened.len];
+        let part = self.check_data(slot, header, proved.number, &body[..proved.opened.len])?;
+        if !self.table.at(slot).window.has_room() {
+            return Ok(self.drop_crowded(slot));
+        }
+        self.take_data(now, slot, header, proved, part)
+    }
+
+    /// Whether the peer may say this now, and what it is.
+    #[inline]
+    fn check_data(
+        &mut self,
+        slot: Slot,
+        header: Header,
+        number: u64,
+        body: &[u8],
+    ) -> Result<Part, Fault> {
+        let has_ended = !self.is_datagram() && self.ending.is_heard();
+        let channel = self.table.at(slot);
         channel.window.check(number)?;
-        if channel.peer_last.is_some_and(|last| number >= last)
-            || !is_datagram && self.ending.is_heard()
-        {
+        if has_ended || channel.peer_last.is_some_and(|last| number >= last) {
             return Err(Fault::ChannelEnded);
         }
-        let compressed = header.flags.has(Flags::COMPRESSED);
-        if compressed && !(self.compressed && channel.may_compress) {
+        if header.flags.has(Flags::COMPRESSED) && !(self.compressed && channel.may_compress) {
             return Err(Fault::Compression);
         }
-        let part = part(header.flags, body, self.config.message_bytes_max)?;
-        if !channel.window.has_room() {
-            channel.statistics.crowded += 1;
-            self.statistics.crowded += 1;
-            return Ok(Received::Dropped(Dropped::Crowded));
-        }
+        part(header.flags, body, self.config.message_bytes_max)
+    }
 
+    /// Takes what may come, and says where it belongs.
+    #[inline]
+    fn take_data(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        header: Header,
+        proved: Proved,
+        part: Part,
+    ) -> Result<Received, Fault> {
+        let Proved { number, opened } = proved;
+        let compressed = header.flags.has(Flags::COMPRESSED);
+        let channel = self.table.at(slot);
         let lost = channel.receive.accept(number);
         let step = channel.reassembly.take(part, compressed, lost > 0);
         channel.window.receive(number, step.place.is_some());
-        channel.pace.take(now, body.len() as u32);
-        channel.statistics.received.add(body.len());
+        channel.pace.take(now, opened.len as u32);
+        channel.statistics.received.add(opened.len);
         channel.statistics.lost += lost;
         channel.statistics.torn += u64::from(step.torn);
         channel.wants.credit |= opened.turned;
         let is_due = channel.wants.credit || channel.window.is_due();
 
-        self.pace.take(now, body.len() as u32);
-        self.statistics.received.add(body.len());
+        self.pace.take(now, opened.len as u32);
+        self.statistics.received.add(opened.len);
         self.statistics.lost += lost;
         self.statistics.torn += u64::from(step.torn);
         self.on_proved(now);
         if is_due {
             self.update_credit(now, slot);
         }
-        let Some(place) = step.place else {
-            return torn(is_datagram, header.ch_id, step.torn);
+        self.place(header, opened.len, step)
+    }
+
+    /// What a piece is to the application.
+    #[inline]
+    fn place(&self, header: Header, len: usize, step: Step) -> Result<Received, Fault> {
+        let channel = header.ch_id;
+        let place = match step.place {
+            // Where nothing is lost, the peer has made a mistake.
+            _ if step.torn && !self.is_datagram() => return Err(Fault::Fragment),
+            None if !self.is_datagram() => return Err(Fault::Fragment),
+            None if step.torn => return Ok(Received::Torn { channel }),
+            None => return Ok(Received::Dropped(Dropped::Orphan)),
+            Some(place) => place,
         };
-        if step.torn && !is_datagram {
-            return Err(Fault::Fragment);
-        }
-        let start =
-            HEADER_BYTES + if header.flags.has(Flags::FRAGMENTED) { FRAGMENT_BYTES } else { 0 };
+        let is_piece = header.flags.has(Flags::FRAGMENTED);
+        let start = HEADER_BYTES + if is_piece { FRAGMENT_BYTES } else { 0 };
         Ok(Received::Data(Data {
-            channel: header.ch_id,
-            range: start..HEADER_BYTES + opened.len,
+            channel,
+            range: start..HEADER_BYTES + len,
             first: place.first,
             last: place.last,
-            compressed,
+            compressed: header.flags.has(Flags::COMPRESSED),
             message_bytes: place.message_bytes,
         }))
+    }
+
+    /// DATA of a channel that the peer has not yet said is open. Over datagrams it has overtaken that.
+    #[cold]
+    fn receive_early(&mut self) -> Result<Received, Fault> {
+        if !self.is_datagram() {
+            return Err(Fault::ChannelEnded);
+        }
+        self.statistics.unknown += 1;
+        Ok(Received::Dropped(Dropped::Unknown))
+    }
+
+    #[cold]
+    fn drop_data(&mut self, slot: Slot, unproved: Unproved) -> Result<Received, Fault> {
+        let statistics = &mut self.table.at(slot).statistics;
+        match unproved {
+            Unproved::Old => {
+                statistics.replayed += 1;
+                self.statistics.replayed += 1;
+                Ok(Received::Dropped(Dropped::Replayed))
+            }
+            Unproved::Fault(fault) => {
+                statistics.forged += u64::from(fault == Fault::Forged);
+                self.unproved(fault)
+            }
+        }
+    }
+
+    /// What was taken for lost, and given credit for again, has come after all.
+    #[cold]
+    fn drop_crowded(&mut self, slot: Slot) -> Received {
+        self.table.at(slot).statistics.crowded += 1;
+        self.statistics.crowded += 1;
+        Received::Dropped(Dropped::Crowded)
     }
 
     /// DATA of a channel that is not open, any more perhaps. Who has sent it is not known.
@@ -300,14 +353,4 @@ fn part(flags: Flags, body: &[u8], message_bytes_max: u32) -> Result<Part, Fault
         }
     }
     Ok(part)
-}
-
-/// A piece has come that is not the next one.
-#[cold]
-fn torn(is_datagram: bool, channel: u16, begun: bool) -> Result<Received, Fault> {
-    match (is_datagram, begun) {
-        (false, _) => Err(Fault::Fragment),
-        (true, true) => Ok(Received::Torn { channel }),
-        (true, false) => Ok(Received::Dropped(Dropped::Orphan)),
-    }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Connection;
 use crate::limits::STREAM_BLOCKED_REPEAT_NS;
+use crate::proto::stream::channel::Channel;
 use crate::proto::stream::event::Refused;
 use crate::proto::stream::fragment::{FRAGMENT_BYTES, Fragment, Piece, Pieces};
 use crate::proto::stream::header::{Flags, HEADER_BYTES, Header, PacketType};
@@ -74,43 +75,11 @@ impl Connection {
         assert!(piece.len as usize == payload.len(), "{piece:?} at {payload:?}");
         assert!(!compressed || self.compressed && channel.may_compress, "it was not agreed");
         channel.send_piece(piece);
-
-        let number = channel.send.take();
-        let mut flags = Flags::NONE.with(Flags::COMPRESSED, compressed);
-        let mut start = payload.start;
-        if !piece.is_whole() {
-            let Piece { offset, len: frag_size, message: full_size } = piece;
-            start -= FRAGMENT_BYTES;
-            let head = Fragment { frag_size, offset, full_size }.encode();
-            room[start..payload.start].copy_from_slice(&head);
-            flags = flags.with(Flags::FRAGMENTED, true);
-        }
-        let end = match &mut channel.keys {
-            None => payload.end,
-            Some(keys) => {
-                keys.send.turn(number, self.config.rekey_packets);
-                flags = flags.with(keys.send.flags(), true);
-                payload.end + TAG_BYTES
-            }
-        };
-        let header = Header {
-            size: (end - start) as u32,
-            packet_type: PacketType::Data,
-            seq_id: number as u32,
-            ch_id: channel.id,
-            flags,
-        };
-        let head = header.encode();
-        if let Some(keys) = &channel.keys {
-            let tag = keys.send.seal(number, &head, &mut room[start..payload.end]);
-            room[payload.end..end].copy_from_slice(&tag);
-        }
-        let packet = start - HEADER_BYTES..end;
-        assert!(packet.len() <= self.config.packet_bytes, "{piece:?} does not fit a packet");
-        room[packet.start..start].copy_from_slice(&head);
         channel.statistics.sent.add(payload.len());
         self.statistics.sent.add(payload.len());
         self.keepalive.on_sent(now);
+        let packet = frame(channel, piece, compressed, room, payload, self.config.rekey_packets);
+        assert!(packet.len() <= self.config.packet_bytes, "{piece:?} does not fit a packet");
         Ok(packet)
     }
 
@@ -133,4 +102,40 @@ impl Connection {
         self.table.at(slot).repeat.at = Some(at);
         self.repeat_at = Some(self.repeat_at.map_or(at, |before| before.min(at)));
     }
+}
+
+/// Puts headers before a piece and, where the channel has keys, a tag behind it.
+#[inline]
+fn frame(
+    channel: &mut Channel,
+    piece: Piece,
+    compressed: bool,
+    room: &mut [u8],
+    payload: Range<usize>,
+    rekey_packets: u64,
+) -> Range<usize> {
+    let number = channel.send.take();
+    let mut flags = Flags::NONE.with(Flags::COMPRESSED, compressed);
+    let (mut start, mut end) = (payload.start, payload.end);
+    if !piece.is_whole() {
+        let Piece { offset, len: frag_size, message: full_size } = piece;
+        start -= FRAGMENT_BYTES;
+        let head = Fragment { frag_size, offset, full_size }.encode();
+        room[start..payload.start].copy_from_slice(&head);
+        flags = flags.with(Flags::FRAGMENTED, true);
+    }
+    if let Some(keys) = &mut channel.keys {
+        keys.send.turn(number, rekey_packets);
+        flags = flags.with(keys.send.flags(), true);
+        end += TAG_BYTES;
+    }
+    let (size, seq_id) = ((end - start) as u32, number as u32);
+    let header = Header { size, packet_type: PacketType::Data, seq_id, ch_id: channel.id, flags };
+    let head = header.encode();
+    if let Some(keys) = &channel.keys {
+        let tag = keys.send.seal(number, &head, &mut room[start..payload.end]);
+        room[payload.end..end].copy_from_slice(&tag);
+    }
+    room[start - HEADER_BYTES..start].copy_from_slice(&head);
+    start - HEADER_BYTES..end
 }

@@ -2,7 +2,14 @@ use super::*;
 use crate::proto::stream::pair::*;
 use crate::proto::stream::*;
 
+mod bytes;
+mod credit;
+mod ending;
+mod handshake;
+mod keepalive;
 mod network;
+mod rekey;
+mod rules;
 
 const MODES: [Mode; 2] = [Mode::Stream, Mode::Datagram];
 

@@ -28,6 +28,13 @@ impl Connection {
         }
     }
 
+    /// Measures a round trip now, whatever was said or not.
+    pub fn ping(&mut self) {
+        if matches!(self.state, State::Open(_)) {
+            self.keepalive.ask();
+        }
+    }
+
     fn on_time(&mut self, now: Instant) -> Result<(), Fault> {
         match &mut self.state {
             State::Over => return Ok(()),

@@ -6,7 +6,7 @@ use crate::proto::stream::Code;
 use crate::proto::stream::channel::Shut;
 use crate::proto::stream::control::{Control, Word};
 use crate::proto::stream::header::{Flags, HEADER_BYTES, Header, PacketType};
-use crate::proto::stream::notice::{Error, Probe};
+use crate::proto::stream::notice::{ERROR_BYTES, Error, Probe};
 use crate::proto::stream::secure::aead::TAG_BYTES;
 use crate::proto::stream::secure::messages::HELLO_BYTES;
 use crate::proto::stream::table::Slot;
@@ -14,7 +14,8 @@ use crate::proto::stream::wire::Writer;
 use crate::time::Instant;
 
 /// Most bytes of a packet that the connection itself has to say: an ERROR with the longest text.
-pub const TRANSMIT_BYTES_MAX: usize = HEADER_BYTES + 4 + STREAM_TEXT_BYTES_MAX + TAG_BYTES;
+pub const TRANSMIT_BYTES_MAX: usize =
+    HEADER_BYTES + ERROR_BYTES + STREAM_TEXT_BYTES_MAX + TAG_BYTES;
 
 const _: () = assert!(HEADER_BYTES + HELLO_BYTES <= TRANSMIT_BYTES_MAX);
 const _: () = assert!(TRANSMIT_BYTES_MAX <= crate::limits::STREAM_PACKET_BYTES_MIN);
@@ -145,8 +146,11 @@ impl Connection {
         if let Some(keys) = keys {
             let tag = keys.send.seal(number, head, &mut body[..len]);
             body[len..size].copy_from_slice(&tag);
-            if keys.send.turn(number + 1, self.config.rekey_packets) {
-                // Its answer shows that the peer has the new key.
+            let rekey_packets = self.config.rekey_packets;
+            let turned = keys.send.turn(number + 1, rekey_packets);
+            let waits = keys.send.waits(number + 1, rekey_packets);
+            if turned || waits && packet_type != PacketType::Keepalive {
+                // Its answer shows that the peer has the new key; it may have been lost.
                 self.keepalive.ask();
             }
         }

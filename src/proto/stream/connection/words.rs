@@ -63,30 +63,12 @@ impl Connection {
         if self.is_own_number(ch) {
             return Err(Fault::ChannelNumber);
         }
-        if let Some(slot) = self.table.find(ch) {
-            if !self.is_datagram() {
-                return Err(Fault::ChannelNumber);
-            }
-            let channel = self.table.at(slot);
-            if channel.incarnation == incarnation {
-                // Our answer was lost.
-                channel.wants.open = true;
-                self.pending.insert(slot);
-                return Ok(());
-            }
-            if incarnation < channel.incarnation {
-                return Ok(());
-            }
-            // Its end was lost, and the peer goes on without.
-            self.close_slot(slot);
+        if let Some(slot) = self.table.find(ch)
+            && !self.may_open_again(slot, incarnation)?
+        {
+            return Ok(());
         }
-        let code = match () {
-            () if self.ending.is_asked() || self.ending.is_heard() => Some(Code::Refused),
-            () if !self.config.types.has(channel_type) => Some(Code::Refused),
-            () if self.table.is_full() => Some(Code::Limit),
-            () => None,
-        };
-        if let Some(code) = code {
+        if let Some(code) = self.refusal(channel_type) {
             let word = Word::Refused { code: code.to_wire() };
             return self.answer(Answer::Word { ch, incarnation, word });
         }
@@ -94,6 +76,33 @@ impl Connection {
         self.table.at(slot).allowance.raise(credit);
         self.events.push_back(Event::ChannelOpened { channel: ch, channel_type, by_peer: true });
         Ok(())
+    }
+
+    /// The peer opens a number that is open. Over datagrams our answer may have been lost, or the end of
+    /// the channel before.
+    fn may_open_again(&mut self, slot: Slot, incarnation: u32) -> Result<bool, Fault> {
+        if !self.is_datagram() {
+            return Err(Fault::ChannelNumber);
+        }
+        let channel = self.table.at(slot);
+        if incarnation > channel.incarnation {
+            self.close_slot(slot);
+            return Ok(true);
+        }
+        if incarnation == channel.incarnation {
+            channel.wants.open = true;
+            self.pending.insert(slot);
+        }
+        Ok(false)
+    }
+
+    /// Why a channel is not wanted.
+    fn refusal(&self, channel_type: u8) -> Option<Code> {
+        let is_ending = self.ending.is_asked() || self.ending.is_heard();
+        if is_ending || !self.config.types.has(channel_type) {
+            return Some(Code::Refused);
+        }
+        self.table.is_full().then_some(Code::Limit)
     }
 
     fn on_opened(&mut self, slot: Slot, credit: u32) -> Result<(), Fault> {

@@ -50,8 +50,12 @@ fn act(pair: &mut Pair, numbers: &mut [usize; 2]) {
         0..3 => _ = pair.ends[end].connection.open_channel(pair.now, 0x10, true),
         3..12 => {
             if let Some(channel) = pick(pair) {
-                let long = pair.random.percent(20);
-                let len = 5 + pair.random.below(if long { 6000 } else { 300 }) as usize;
+                // Those of one size could be joined wrongly.
+                let len = match pair.random.below(10) {
+                    0 => 5 + pair.random.below(6000) as usize,
+                    1 | 2 => 3000,
+                    _ => 5 + pair.random.below(300) as usize,
+                };
                 let message = message(end, channel, numbers[end], len);
                 numbers[end] += 1;
                 pair.say(end, channel, &message);

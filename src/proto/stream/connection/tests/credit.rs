@@ -1,0 +1,140 @@
+//! How far a sender may go (D-21).
+
+use super::*;
+
+#[test]
+fn a_sender_stops_at_its_credit_and_goes_on_when_there_is_more() {
+    for mut config in configs() {
+        config.window_packets = 4;
+        let (mut pair, channel) = Pair::with_channel(config);
+        pair.ends[1].consumes = false;
+        (0..10).for_each(|i| pair.say(0, channel, &[i; 5]));
+        pair.run_ms(50);
+        assert_eq!(pair.ends[1].messages(channel).len(), 4);
+        assert_eq!(pair.ends[0].connection.channel(channel).unwrap().send_credit, 0);
+        let dump = pair.ends[1].connection.channel(channel).unwrap();
+        assert_eq!((dump.unconsumed, dump.receive_credit), (4, 0));
+        pair.consume(1, channel, 1);
+        pair.run_ms(150);
+        assert!(pair.ends[0].has(Event::ChannelWritable { channel }));
+        assert_eq!(pair.ends[1].messages(channel).len(), 5);
+        for _ in 0..6 {
+            pair.consume(1, channel, 4);
+            pair.run_ms(150);
+        }
+        assert_eq!(pair.ends[1].messages(channel).len(), 10);
+    }
+}
+
+#[test]
+fn a_packet_past_the_credit_is_fatal_and_the_last_of_it_is_not() {
+    for config in [plain(Mode::Stream), plain(Mode::Datagram)] {
+        for (number, outcome) in [(63, None), (64, Some(Fault::Flow))] {
+            let (mut pair, channel) = Pair::with_channel(config);
+            let mut packet = pair.forge(0, PacketType::Data, channel, Flags::NONE, b"far");
+            packet[5] = number;
+            let received = pair.hostile(1, packet);
+            assert_eq!(received.err(), outcome);
+            pair.run_ms(30);
+            let told = outcome.map(|_| Cause::Peer(Code::Flow));
+            assert_eq!(pair.ends[0].cause(), told);
+        }
+    }
+}
+
+#[test]
+fn a_sender_whose_last_packets_are_all_lost_gets_credit_again() {
+    let mut settings = config(Mode::Datagram);
+    settings.window_packets = 8;
+    let (mut pair, channel) = Pair::with_channel(settings);
+    pair.cut = true;
+    (0..8).for_each(|i| pair.say(0, channel, &[i; 5]));
+    pair.run_ms(500);
+    pair.cut = false;
+    pair.say(0, channel, b"after them");
+    pair.run_ms(300);
+    assert_eq!(pair.ends[1].messages(channel), [b"after them"]);
+    assert_eq!(pair.ends[1].connection.statistics().lost, 8);
+}
+
+#[test]
+fn credit_that_was_lost_is_asked_for_again() {
+    let mut settings = config(Mode::Datagram);
+    settings.window_packets = 8;
+    let (mut pair, channel) = Pair::with_channel(settings);
+    pair.ends[1].consumes = false;
+    (0..12).for_each(|i| pair.say(0, channel, &[i; 5]));
+    pair.run_ms(50);
+    pair.cut = true;
+    pair.consume(1, channel, 8);
+    pair.run_ms(250);
+    pair.cut = false;
+    assert_eq!(pair.ends[1].messages(channel).len(), 8);
+    pair.run_ms(150);
+    assert_eq!(pair.ends[1].messages(channel).len(), 12);
+}
+
+#[test]
+fn whoever_asks_on_and_on_without_sending_fills_no_more_than_a_window() {
+    let mut settings = plain(Mode::Datagram);
+    settings.window_packets = 4;
+    let (mut pair, channel) = Pair::with_channel(settings);
+    pair.ends[1].consumes = false;
+    let mut crowded = 0;
+    for round in 0..5u8 {
+        let blocked = [op::BLOCKED, channel as u8, 0, 1, 0, 0, 0, 4 * (round + 1), 0, 0, 0];
+        let mut packet = pair.forge(0, PacketType::Control, 0, Flags::NONE, &blocked);
+        packet[5] += round;
+        assert_eq!(pair.hostile(1, packet), Ok(Received::Consumed));
+    }
+    for number in 0..20 {
+        let mut packet = pair.forge(0, PacketType::Data, channel, Flags::NONE, b"late");
+        packet[5] = number;
+        match pair.hostile(1, packet) {
+            Ok(Received::Data(_)) => {}
+            outcome => {
+                assert_eq!(outcome, Ok(Received::Dropped(Dropped::Crowded)));
+                crowded += 1;
+            }
+        }
+    }
+    assert_eq!(crowded, 16);
+    assert_eq!(pair.ends[1].connection.statistics().crowded, 16);
+}
+
+#[test]
+fn a_rate_paces_credit_of_a_channel_or_of_all() {
+    for of_session in [false, true] {
+        for mode in MODES {
+            let mut settings = config(mode);
+            settings.window_packets = 10;
+            let rate = Rate { packets: 50, bytes: 0 };
+            match of_session {
+                true => settings.session_rate = rate,
+                false => settings.channel_rate = rate,
+            }
+            let (mut pair, channel) = Pair::with_channel(settings);
+            (0..1000u32).for_each(|i| pair.say(0, channel, &i.to_le_bytes()));
+            let mut arrived = Vec::new();
+            for _ in 0..10 {
+                pair.run_ms(1_000);
+                arrived.push(pair.ends[1].messages(channel).len());
+            }
+            // A second's worth at once, a window that was given before, and then the rate.
+            let last = *arrived.last().unwrap();
+            assert!((450..=50 * 11 + 20).contains(&last), "{mode:?}: {arrived:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_pace_as_packets_do() {
+    let mut settings = config(Mode::Stream);
+    settings.channel_rate = Rate { packets: 0, bytes: 10_000 };
+    settings.window_packets = 2;
+    let (mut pair, channel) = Pair::with_channel(settings);
+    (0..100).for_each(|_| pair.say(0, channel, &[0; 1000]));
+    pair.run_ms(5_000);
+    let arrived = pair.ends[1].messages(channel).len();
+    assert!((45..=65).contains(&arrived), "{arrived} KB in 5 s");
+}
