@@ -9,11 +9,12 @@ use super::error::Error;
 use super::handle::Stream;
 use super::link::{Link, connect};
 use super::options::Options;
+use super::policy::Policy;
 use super::state::Shared;
 use super::trust::{Asked, Both, Only};
 use crate::proto::stream::secure::handshake::Secrets;
-use crate::proto::stream::secure::identity::{Identity, NodeAddress, Trust};
-use crate::proto::stream::{Connection, Role, SharedTrust};
+use crate::proto::stream::secure::identity::{Identity, NodeAddress};
+use crate::proto::stream::{Connection, Role};
 use crate::sys::random;
 use crate::time::Clock;
 
@@ -27,19 +28,15 @@ pub struct Client {
 #[derive(Clone)]
 pub(super) struct Node {
     pub(super) identity: Identity,
-    pub(super) trust: SharedTrust,
+    pub(super) policy: Policy,
     pub(super) options: Options,
 }
 
 impl Client {
     /// A client of this identity. Connects to nobody yet.
-    pub fn new(identity: Identity, trust: impl Trust + Send + Sync + 'static) -> Self {
-        Self::with(identity, Arc::new(trust))
-    }
-
-    /// The same with a policy that others share.
-    pub fn with(identity: Identity, trust: SharedTrust) -> Self {
-        Self { node: Node { identity, trust, options: Options::default() } }
+    pub fn new(identity: Identity, policy: impl Into<Policy>) -> Self {
+        let options = Options::default();
+        Self { node: Node { identity, policy: policy.into(), options } }
     }
 
     /// The same with these options.
@@ -68,7 +65,7 @@ impl Client {
         self.node.options.check()?;
         let mut node = self.node.clone();
         if let Some(peer) = peer {
-            node.trust = Arc::new(Both(Only(peer), node.trust));
+            node.policy = Both(Only(peer), node.policy.of(&address.to_string())).into();
         }
         let shared = node.shared(address)?;
         let (address, there) = (address.to_string(), address.clone());
@@ -76,7 +73,7 @@ impl Client {
         let open = shared.clone();
         start(shared.clone(), move || {
             let link = connect::connect(&there, &node.options)?;
-            node.driver(open, link, Role::Initiator, told)
+            node.driver(open, link, Role::Initiator, told.clone(), &told)
         })?;
         Stream::connected(shared, address)
     }
@@ -97,9 +94,10 @@ impl Node {
         link: Link,
         role: Role,
         address: String,
+        place: &str,
     ) -> Result<Driver, Error> {
         let config = self.options.config(link.mode());
-        let trust = Asked::new(self.trust);
+        let trust = Asked::new(self.policy.of(place));
         let clock = Clock::start();
         let secrets = Secrets { nonce: draw()?, ephemeral: draw()? };
         let connection =

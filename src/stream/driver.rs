@@ -13,6 +13,7 @@ use super::reader::Reader;
 use super::state::{Key, Shared};
 use super::trust::Asked;
 use crate::limits::STREAM_LINGER_NS;
+use crate::proto::stream::compress::Tables;
 use crate::proto::stream::secure::identity::{Identity, NodeAddress};
 use crate::proto::stream::{Cause, Code, Config, Connection, Mode, TRANSMIT_BYTES_MAX};
 use crate::time::{Clock, Instant};
@@ -52,6 +53,7 @@ pub(super) struct Driver {
     trust: Arc<Asked>,
     address: String,
     outbox: Outbox,
+    tables: Tables,
     reader: Reader,
     lanes: HashMap<Key, Lane>,
     keys: HashMap<u16, Key>,
@@ -87,6 +89,7 @@ impl Driver {
             trust: parts.trust,
             address: parts.address,
             outbox: Outbox::new(mode),
+            tables: Tables::new(),
             reader: Reader::new(mode),
             lanes: HashMap::new(),
             keys: HashMap::new(),

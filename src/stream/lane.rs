@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use super::callbacks::Callbacks;
+use crate::proto::stream::compress::Compressor;
 use crate::proto::stream::{Data, Piece, Pieces};
 
 pub(super) struct Lane {
     pub(super) number: u16,
-    pub(super) may_compress: bool,
+    /// `None`: its messages go as they are.
+    pub(super) compressor: Option<Compressor>,
     pub(super) is_open: bool,
     /// It has its turn among those that send.
     pub(super) is_in_turn: bool,
@@ -59,7 +61,7 @@ impl Lane {
     pub(super) fn new(number: u16, may_compress: bool) -> Self {
         Self {
             number,
-            may_compress,
+            compressor: may_compress.then(Compressor::default),
             is_open: false,
             is_in_turn: false,
             queue: VecDeque::new(),

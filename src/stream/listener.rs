@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -19,10 +19,11 @@ use super::handle::Stream;
 use super::link::hub::Hub;
 use super::link::{Link, poll_for};
 use super::options::Options;
+use super::policy::Policy;
 use super::state::Shared;
 use crate::limits::{ACCEPT_RETRY_NS, STREAM_UNACCEPTED_MAX, UNIX_MODE};
-use crate::proto::stream::secure::identity::{Identity, NodeAddress, Trust};
-use crate::proto::stream::{Role, SharedTrust};
+use crate::proto::stream::Role;
+use crate::proto::stream::secure::identity::{Identity, NodeAddress};
 use crate::sys::unix_socket::UnixListener;
 
 mod datagrams;
@@ -68,23 +69,23 @@ impl Listener {
     pub fn bind(
         address: &str,
         identity: Identity,
-        trust: impl Trust + Send + Sync + 'static,
+        policy: impl Into<Policy>,
     ) -> Result<Self, Error> {
-        Self::with(&address.parse()?, identity, Arc::new(trust), Options::default())
+        Self::with(&address.parse()?, identity, policy, Options::default())
     }
 
-    /// The same with a policy that others share, and options.
+    /// The same with options.
     pub fn with(
         address: &Address,
         identity: Identity,
-        trust: SharedTrust,
+        policy: impl Into<Policy>,
         options: Options,
     ) -> Result<Self, Error> {
         options.check()?;
         let (socket, address) = bind(address)?;
         let fail = |why: io::Error| failed(&address, why);
         let inner = Arc::new(Inner {
-            node: Node { identity, trust, options },
+            node: Node { identity, policy: policy.into(), options },
             queue: Mutex::default(),
             changed: Condvar::new(),
             bell: Bell::new().map_err(fail)?,
@@ -198,7 +199,7 @@ impl Inner {
     fn greet<S: Send + 'static>(
         self: &Arc<Self>,
         place: Place,
-        address: String,
+        (address, place_name): (String, String),
         join: impl FnOnce(&Arc<Shared>) -> S,
         link: fn(S) -> io::Result<Link>,
     ) -> Result<(), Error> {
@@ -210,7 +211,7 @@ impl Inner {
         let (told, decides) = (address.clone(), shared.clone());
         start(shared.clone(), move || {
             let link = link(socket).map_err(|why| failed(&at, why))?;
-            let mut driver = node.driver(shared, link, role, told)?;
+            let mut driver = node.driver(shared, link, role, told, &place_name)?;
             driver.on_decided(move || place.decide(Stream::connected(decides, address)));
             Ok(driver)
         })
@@ -304,12 +305,17 @@ fn serve(inner: &Arc<Inner>, socket: &Socket) {
 
 fn accept_tcp(inner: &Arc<Inner>, place: Place, socket: &TcpListener) -> io::Result<()> {
     let (peer, address) = socket.accept()?;
-    let greeted = inner.greet(place, format!("tcp:{address}"), |_| peer, Link::tcp);
+    let greeted = inner.greet(place, names("tcp", address), |_| peer, Link::tcp);
     greeted.map_err(io::Error::other)
+}
+
+/// What a peer is called, and its place: its host, for it comes from another port each time.
+fn names(scheme: &str, address: SocketAddr) -> (String, String) {
+    (format!("{scheme}:{address}"), address.ip().to_string())
 }
 
 fn accept_unix(inner: &Arc<Inner>, place: Place, socket: &UnixListener) -> io::Result<()> {
     let peer = socket.accept()?;
     let address = format!("unix:{}", socket.path().display());
-    inner.greet(place, address, |_| peer, Link::unix).map_err(io::Error::other)
+    inner.greet(place, (address.clone(), address), |_| peer, Link::unix).map_err(io::Error::other)
 }

@@ -14,6 +14,7 @@ mod link;
 mod listener;
 mod options;
 mod outbox;
+mod policy;
 mod reader;
 mod session;
 mod state;
@@ -27,10 +28,12 @@ pub use error::{End, Error, Why};
 pub use handle::{ChannelOptions, Stream};
 pub use listener::Listener;
 pub use options::Options;
+pub use policy::Policy;
 pub use session::{Session, SessionId};
 pub use trust::{Anyone, Only};
 
 pub use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey, Trust};
+pub use crate::proto::stream::secure::trust::{FirstUse, KnownNodes, Pin};
 pub use crate::proto::stream::{
     Cause, ChannelDump, ChannelStatistics, ChannelTypes, Code, Count, Fault, Rtt, SharedTrust,
     Statistics, channel_type,

@@ -20,8 +20,7 @@ fn an_unknown_peer_is_refused_and_both_sides_say_who_d_12() {
         let _watchdog = Watchdog::start();
         let directory = tempfile::tempdir().unwrap();
         let at = super::rig::place(scheme, directory.path());
-        let trust = Arc::new(Only(node(9)));
-        let listener = Listener::with(&at, identity(2), trust, options()).unwrap();
+        let listener = Listener::with(&at, identity(2), Only(node(9)), options()).unwrap();
         let client = Client::new(identity(1), Anyone);
         let there = client.connect_to(listener.address(), None).unwrap_err();
         let here = listener.accept().unwrap_err();

@@ -5,7 +5,6 @@ use std::path::Path;
 use ringway::stream::{
     Address, Anyone, ChannelTypes, Client, Identity, Listener, NodeAddress, Options, Stream,
 };
-use std::sync::Arc;
 
 use crate::common::Watchdog;
 
@@ -74,5 +73,5 @@ impl Pair {
 /// A listener of identity 2.
 pub fn listener(scheme: &str, directory: &Path, options: &Options) -> Listener {
     let at = place(scheme, directory);
-    Listener::with(&at, identity(2), Arc::new(Anyone), options.clone()).unwrap()
+    Listener::with(&at, identity(2), Anyone, options.clone()).unwrap()
 }

@@ -2,7 +2,8 @@
 
 use super::{Driver, News};
 use crate::limits::STREAM_READ_TURN_BYTES;
-use crate::proto::stream::{Data, Received};
+use crate::proto::stream::compress::{decompress, original_bytes};
+use crate::proto::stream::{Cause, Data, Fault, Received};
 use crate::stream::lane::{Lane, Notice};
 use crate::stream::reader::Filled;
 use crate::stream::state::Key;
@@ -84,10 +85,29 @@ impl Driver {
         }
     }
 
+    fn decompress(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let cap = self.config.message_bytes_max as usize;
+        let mut original = vec![0; original_bytes(bytes, cap).ok()?];
+        decompress(bytes, cap, &mut original).ok()?;
+        Some(original)
+    }
+
+    /// The peer has sent what does not decompress.
+    fn end_for_compression(&mut self, now: Instant) {
+        let fault = Fault::Compression;
+        self.connection.close(now, fault.code(), fault.name());
+        self.end = Some(Cause::Fault(fault).into());
+    }
+
     /// A message is whole.
     fn deliver(&mut self, now: Instant, key: Key, message: (Vec<u8>, u32), compressed: bool) {
         let (mut bytes, packets) = message;
-        debug_assert!(!compressed, "it is not offered yet");
+        if compressed {
+            match self.decompress(&bytes) {
+                Some(original) => bytes = original,
+                None => return self.end_for_compression(now),
+            }
+        }
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         if let Some(call) = &mut lane.callbacks.on_packet_in {
             let done = call(&bytes).min(bytes.len());

@@ -3,6 +3,7 @@
 use super::{Driver, News};
 use crate::limits::STREAM_READ_BYTES;
 use crate::proto::stream::Refused;
+use crate::proto::stream::compress::room_bytes;
 use crate::stream::lane::{Notice, Outgoing};
 use crate::stream::state::Key;
 use crate::time::Instant;
@@ -122,11 +123,27 @@ impl Driver {
                 None => return false,
             },
         };
+        let (bytes, compressed) = self.compress(key, bytes);
         let mut pieces = self.connection.pieces(bytes.len() as u32);
         let piece = pieces.next().expect("a message has a piece, though it be empty");
-        let outgoing = Outgoing { bytes, compressed: false, pieces, piece, sent_bytes };
+        let outgoing = Outgoing { bytes, compressed, pieces, piece, sent_bytes };
         self.lanes.entry(key).and_modify(|lane| lane.current = Some(outgoing));
         true
+    }
+
+    /// The message as it goes: smaller, where that was agreed and pays (D-14).
+    fn compress(&mut self, key: Key, bytes: Vec<u8>) -> (Vec<u8>, bool) {
+        let compressor = self.lanes.get_mut(&key).and_then(|lane| lane.compressor.as_mut());
+        let Some(compressor) = compressor else { return (bytes, false) };
+        let mut out = vec![0; room_bytes(bytes.len())];
+        let clock = self.clock;
+        match compressor.compress(&mut self.tables, &bytes, &mut out, || clock.now()) {
+            Some(len) => {
+                out.truncate(len);
+                (out, true)
+            }
+            None => (bytes, false),
+        }
     }
 
     /// Lets a callback write the next message, where there is credit for one.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::{Inner, NAP};
+use super::{Inner, NAP, names};
 use crate::limits::{STREAM_COOKIES_FROM, STREAM_PACKET_BYTES_MAX};
 use crate::proto::stream::secure::cookie::Cookies;
 use crate::proto::stream::secure::messages::{HELLO_BYTES, Hello};
@@ -70,7 +70,7 @@ fn meet(
     // With no place, or no thread, the peer says HELLO again.
     let Some(place) = inner.place() else { return };
     let join = |shared: &Arc<Shared>| hub.join(peer, shared.clone());
-    let joined = inner.greet(place, format!("udp:{peer}"), join, |link| Ok(Link::Hub(link)));
+    let joined = inner.greet(place, names("udp", peer), join, |link| Ok(Link::Hub(link)));
     if joined.is_ok() {
         hub.deliver(peer, datagram);
     }
