@@ -232,10 +232,11 @@ fn flipped_bytes_are_noticed_and_end_the_stream_d_13() {
     let server = listener.accept().unwrap();
     let channel = stream.open(TYPE, ChannelOptions::default()).unwrap();
     let received = server.accept().unwrap();
-    channel.send(vec![1; 3000]).unwrap();
-    assert_eq!(received.recv().unwrap().unwrap(), vec![1; 3000]);
-    let _ = channel.send(vec![2; 3000]);
-    let error = received.recv().unwrap_err();
+    let message = crate::common::pattern(1, 3000);
+    channel.send(&*message).unwrap();
+    assert!(received.recv().unwrap().unwrap() == message);
+    let _ = channel.send(crate::common::pattern(2, 3000));
+    let error = received.recv().map(|_| "it came").unwrap_err();
     assert_eq!(error.end().unwrap().why, Why::Cause(Cause::Fault(Fault::Forged)), "{error}");
     stream.wait_for_end().unwrap();
     let told = stream.end().unwrap();

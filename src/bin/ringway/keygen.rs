@@ -66,7 +66,8 @@ fn write_to(path: &Path) -> String {
     format!("write an identity to {}", path.display())
 }
 
-fn read(path: &Path) -> Result<Identity> {
+/// Reads an identity that nobody but its owner may read.
+pub fn read(path: &Path) -> Result<Identity> {
     let what = || format!("read the identity {}", path.display());
     let made = "make one: ringway keygen --out FILE";
     let file = File::open(path).map_err(|e| Error::new(what(), e, made))?;
