@@ -135,6 +135,8 @@ pub mod pipeline;
 pub mod port;
 pub mod proto;
 #[cfg(not(loom))]
+pub mod stream;
+#[cfg(not(loom))]
 pub mod sys;
 #[cfg(not(loom))]
 pub mod testing;

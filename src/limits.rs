@@ -614,6 +614,40 @@ pub const STREAM_RETRIES_MAX: usize = 2;
 /// initiator answers within a round trip.
 pub const STREAM_COOKIE_SLOT_NS: u64 = 5_000_000_000;
 
+/// Bytes that wait in a stream's driver for its connection to take them, past which it makes no more: a
+/// burst of the largest packets.
+pub const STREAM_OUTBOX_BYTES: usize = 256 * 1024;
+
+/// Bytes of messages that a program has sent on one channel and that have no credit yet, past which it
+/// waits; a longer message waits alone.
+pub const STREAM_SEND_BYTES: usize = 256 * 1024;
+
+/// Messages of the same, so that small ones cost no more than large ones.
+pub const STREAM_SEND_MESSAGES: usize = 1024;
+
+/// Bytes that a stream's driver reads before the program and the other direction get their turn.
+pub const STREAM_READ_TURN_BYTES: usize = 256 * 1024;
+
+/// Room that a driver reads into: some of the largest packets.
+pub const STREAM_READ_BYTES: usize = 4 * STREAM_PACKET_BYTES_MAX;
+
+/// How long a driver whose stream is over waits for its peer to take the last words, in nanoseconds.
+pub const STREAM_LINGER_NS: u64 = 1_000_000_000;
+
+/// Peers of a listener that have connected and were not accepted by the program, each with a thread:
+/// further ones wait in the kernel's backlog, and over datagrams have to say HELLO again.
+pub const STREAM_UNACCEPTED_MAX: usize = 64;
+
+/// Handshakes of a listener over datagrams under way from which on a peer has to show that it is where
+/// it says it is.
+pub const STREAM_COOKIES_FROM: usize = 8;
+
+const _: () = assert!(STREAM_COOKIES_FROM < STREAM_UNACCEPTED_MAX);
+
+/// Datagrams of one peer that wait for its stream's driver; those beyond are lost, as they are in a full
+/// socket.
+pub const STREAM_HUB_DATAGRAMS: usize = 512;
+
 /// Messages of a stream below this many bytes are never compressed: their block saves hardly more than
 /// the size before it takes.
 pub const STREAM_COMPRESS_BYTES_MIN: usize = 128;

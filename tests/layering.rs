@@ -68,6 +68,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("attach", &["error", "limits", "mem", "pipeline", "port", "proto", "ring", "sync", "sys"]),
+    ("stream", &["attach", "error", "limits", "mem", "port", "proto", "sync", "sys", "time"]),
     ("testing", &["counters", "error", "limits", "mem", "pipeline", "port", "time", "transport"]),
 ];
 

@@ -8,6 +8,8 @@ use clap::{Parser, Subcommand};
 use ringway::config::{DEFAULT_TOML, IdleMode};
 use tracing::Level;
 
+use crate::stream::args::StreamCommand;
+
 /// A poll-mode userspace dataplane for Linux
 ///
 /// Worker threads pinned to cores (lcores) poll io_uring and shared-memory rings, and move bursts
@@ -47,6 +49,12 @@ pub enum Command {
     /// trust. What is in the file is for this node alone.
     #[command(after_long_help = KEYGEN_EXAMPLES)]
     Keygen(KeygenArgs),
+    /// Talk to other nodes over streams: messages and files, between ends that prove who they are
+    ///
+    /// A stream is many channels of messages over one connection, encrypted unless both ends are told
+    /// otherwise. Nodes know each other by addresses, which `ringway keygen` prints.
+    #[command(subcommand)]
+    Stream(Box<StreamCommand>),
     /// Say what this machine lacks for full speed, and the command that mends it
     ///
     /// One line per check: `ok`, `warn` (works, but loses speed or a feature) or `fail` (ringway

@@ -10,7 +10,7 @@ use tracing::Level;
 
 use crate::args::{Args, Command, RunArgs};
 use crate::options::RunOptions;
-use crate::{attach, ctl, doctor, keygen, run};
+use crate::{attach, ctl, doctor, keygen, run, stream};
 
 /// Runs the command that the arguments name.
 pub fn main() -> ExitCode {
@@ -18,6 +18,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => exit_code(start(*args)),
         Command::Ctl(args) => ctl::ctl(&args),
         Command::Attach(args) => exit_code(attach::attach(&args)),
+        Command::Stream(command) => exit_code(stream::stream(&command)),
         Command::Keygen(args) => exit_code(keygen::keygen(&args)),
         Command::Doctor(args) => doctor::doctor(&args),
     }
@@ -38,7 +39,7 @@ fn log_to_stderr(level: Level) {
         .init();
 }
 
-fn exit_code(outcome: Result<()>) -> ExitCode {
+fn exit_code<E: std::fmt::Display>(outcome: std::result::Result<(), E>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {

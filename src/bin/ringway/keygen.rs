@@ -63,7 +63,8 @@ fn write_to(path: &Path) -> String {
     format!("write an identity to {}", path.display())
 }
 
-fn read(path: &Path) -> Result<Identity> {
+/// Reads an identity that nobody but its owner may read.
+pub fn read(path: &Path) -> Result<Identity> {
     let made = "make one: ringway keygen --out FILE";
     let mut text = Zeroizing::new(String::with_capacity(STREAM_IDENTITY_FILE_BYTES_MAX));
     secret_file::read(path, "the identity", made, STREAM_IDENTITY_FILE_BYTES_MAX, &mut text)?;

@@ -19,6 +19,8 @@ mod options;
 mod plan;
 #[cfg(not(loom))]
 mod run;
+#[cfg(not(loom))]
+mod stream;
 
 #[cfg(not(loom))]
 fn main() -> std::process::ExitCode {
