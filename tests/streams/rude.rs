@@ -14,14 +14,14 @@ use crate::common::pattern;
 fn a_node_that_is_not_known_is_told_so_d_12() {
     let bed = Bed::start("streams-unknown", "");
     for address in bed.addresses() {
-        let refused = bed.client(3, true, true).connect(&address);
-        match refused.err().expect("nobody knows node 3") {
-            Error::Ended(end) => {
+        match bed.client(3, true, true).connect(&address) {
+            Err(Error::Ended(end)) => {
                 let End { was_connected, why, .. } = &*end;
                 assert!(!was_connected, "{address}");
                 assert_eq!(*why, Why::Cause(Cause::Peer(Code::Unauthorised)), "{address}: {end:?}");
             }
-            other => panic!("{address}: {other}"),
+            Err(other) => panic!("{address}: {other}"),
+            Ok(_) => panic!("{address}: nobody knows node 3"),
         }
     }
     bed.instance.signal(Signal::SIGTERM);
