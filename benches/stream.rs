@@ -2,10 +2,6 @@
 //! it what a loop by hand takes that only reads the headers and copies, and what the cipher and the compressor
 //! take alone on the same bytes. All sides take turns.
 
-#[allow(dead_code)]
-#[path = "support/stats.rs"]
-mod stats;
-#[allow(dead_code)]
 #[path = "support/mod.rs"]
 mod support;
 
@@ -26,7 +22,7 @@ use ringway::proto::stream::{
     TRANSMIT_BYTES_MAX, channel_type, deframe,
 };
 use ringway::time::Clock;
-use stats::cell;
+use support::stats::cell;
 
 struct Anyone;
 
