@@ -58,6 +58,7 @@ impl Pair {
             entropy: Box::new(|| (Secrets { nonce: [3; 32], ephemeral: [4; 32] }, [5; 16])),
             clock: Clock::start(),
             cookie_secret: [9; 32],
+            upgrade: false,
             stashes: chain::StashBounds { all: 16, large: 16 },
         };
         let parts = support::parts(pool, None, Clock::start());

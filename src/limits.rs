@@ -460,6 +460,9 @@ pub const STREAM_BACKLOG_BUFS_MAX: u32 = 1024;
 /// of their own on the way to the kernel.
 pub const STREAM_PACK_BYTES_MAX: usize = 256;
 
+/// Longest request for a stream that begins as HTTP: it has to fit a small slot.
+pub const STREAM_UPGRADE_BYTES_MAX: usize = SMALL_SLOT_BYTES as usize;
+
 /// Streams of one listener over datagrams that may be in the middle of their handshake before others are
 /// asked to show that they are where they say.
 pub const STREAM_GREETINGS_HIGH: usize = 64;

@@ -24,7 +24,8 @@ use crate::time::Clock;
 
 const MADE: &str = "make one: ringway keygen --out FILE";
 
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 15] = [
+    "upgrade",
     "identity",
     "trust",
     "known_nodes",
@@ -89,6 +90,7 @@ impl ProtocolContext<'_> {
             entropy: entropy(),
             clock: Clock::start(),
             cookie_secret: secret(),
+            upgrade: self.upgrades()?,
             stashes: StashBounds { all: self.small_slots / 4, large: self.large_slots / 8 },
         })
     }
@@ -148,6 +150,21 @@ impl ProtocolContext<'_> {
         config.offer.offers = offers | if compress { COMPRESS } else { 0 };
         config.offer.requires = requires;
         Ok(())
+    }
+
+    /// Whether streams begin as HTTP.
+    fn upgrades(&self) -> Result<bool> {
+        let Some(value) = self.settings.get("upgrade") else { return Ok(false) };
+        match value.as_bool() {
+            Some(true) if self.datagrams => {
+                let why = "datagrams carry no HTTP/1.1";
+                Err(refuse("upgrade = true", why, "leave it out, or use transport = \"tcp\""))
+            }
+            Some(wanted) => Ok(wanted),
+            None => {
+                Err(refuse(&format!("upgrade = {value}"), "it is a switch", "say true or false"))
+            }
+        }
     }
 
     fn word(&self, name: &str) -> Result<Option<&str>> {

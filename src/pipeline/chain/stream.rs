@@ -10,6 +10,7 @@ mod ingress;
 mod lanes;
 mod messages;
 mod session;
+mod upgrade;
 
 pub use messages::{
     CLOSING, CONNECTED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, OPENED, REFUSED, SHUT,
@@ -30,8 +31,8 @@ use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::stream::compress::Tables;
 use crate::proto::stream::secure::handshake::Secrets;
 use crate::proto::stream::secure::identity::Identity;
-use crate::proto::stream::{Code, Config, Mode, SharedTrust};
-use crate::time::Clock;
+use crate::proto::stream::{Code, Config, Connection, Mode, Role, SharedTrust};
+use crate::time::{Clock, Instant};
 
 /// Bufs that one packet or marker makes for the handler at most.
 const ROOM_UP: usize = 8;
@@ -56,6 +57,8 @@ pub struct Settings {
     pub clock: Clock,
     /// What the cookies of datagrams are made with: randomness that is this listener's alone.
     pub cookie_secret: [u8; 32],
+    /// Streams begin as HTTP, with a request for the protocol `ringway-stream`.
+    pub upgrade: bool,
     /// How many packets may wait for their rest, each in a slot of the pool.
     pub stashes: StashBounds,
 }
@@ -78,6 +81,15 @@ pub struct Stream {
     ticked: Option<u32>,
     /// Slots below it have been asked to close.
     drained: u32,
+}
+
+impl Settings {
+    /// The end of a stream that begins, whose session is called so, or by chance.
+    fn connection(&mut self, now: Instant, session_id: Option<[u8; 16]>) -> Connection {
+        let (secrets, drawn) = (self.entropy)();
+        let role = Role::Responder { session_id: session_id.unwrap_or(drawn) };
+        Connection::new(now, role, self.config, &self.identity, self.trust.clone(), secrets)
+    }
 }
 
 impl Stream {
@@ -103,10 +115,9 @@ impl Stream {
 
     /// Begins the session of a connection.
     fn open(&mut self, cx: &Cx, conn: ConnId) {
-        let (secrets, session_id) = (self.settings.entropy)();
-        let Settings { config, identity, trust, .. } = &self.settings;
-        let session =
-            Session::accept(cx.now, conn, *config, identity, trust.clone(), secrets, session_id);
+        let connection = self.settings.connection(cx.now, None);
+        let mut session = Session::new(conn, connection);
+        session.awaits_upgrade = self.settings.upgrade;
         self.sessions.open(conn, Box::new(session));
         self.guard.greeting += 1;
         if cx.draining {

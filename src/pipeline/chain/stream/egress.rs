@@ -201,9 +201,10 @@ impl Stream {
         {
             session.connection.close(cx.now, code, "");
         }
+        out.answer(session, conn)?;
         out.say_retry(session, conn)?;
         out.say(session, conn)?;
-        if session.connection.is_over() {
+        if session.connection.is_over() || session.refused {
             session.closed = true;
             self.pack.flush(output);
             push(output, Buf::linger(conn));
@@ -345,6 +346,19 @@ impl Out<'_> {
         if self.is_datagram {
             self.pack.flush(self.output);
         }
+        Ok(())
+    }
+
+    /// Answers the request that the stream begins with.
+    fn answer(&mut self, session: &mut Session, conn: ConnId) -> Result<(), ()> {
+        let Some(answer) = session.answer else { return Ok(()) };
+        if self.output.room() < ROOM_PIECE {
+            return Err(());
+        }
+        let pack = self.pack.reserve(self.cx, conn, answer.len(), self.output).ok_or(())?;
+        let fits = pack.append(answer);
+        assert!(fits, "it was reserved for it");
+        session.answer = None;
         Ok(())
     }
 

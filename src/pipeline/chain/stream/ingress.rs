@@ -7,9 +7,10 @@ use super::messages::{
     WRITABLE,
 };
 use super::session::Session;
+use super::upgrade::{Asked, SWITCHING, look_at};
 use super::{ROOM_UP, Stream, push};
 use crate::counters::{Counter, Reason};
-use crate::limits::LARGE_SLOT_BYTES;
+use crate::limits::{LARGE_SLOT_BYTES, STREAM_UPGRADE_BYTES_MAX};
 use crate::mem::{Batch, Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes};
@@ -79,7 +80,9 @@ impl Stream {
     pub(super) fn receive(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = buf.conn();
         let is_datagram = self.is_datagram();
-        let Some(session) = self.sessions.get_mut(conn).filter(|session| !session.closed) else {
+        let Some(session) =
+            self.sessions.get_mut(conn).filter(|session| !session.closed && !session.refused)
+        else {
             cx.drop_buf(buf, Reason::AfterClose);
             return Ok(());
         };
@@ -98,8 +101,15 @@ impl Stream {
                 }
             }
         }
-        let greeting = &mut self.guard.greeting;
         let mut buf = buf;
+        if session.awaits_upgrade {
+            match self.take_request(cx, buf, output)? {
+                Some(rest) => buf = rest,
+                None => return Ok(()),
+            }
+        }
+        let session = self.sessions.get_mut(conn).expect("it was just seen");
+        let greeting = &mut self.guard.greeting;
         while session.stash != StashId::NONE {
             match join(cx, &mut self.stashes, session, &mut buf) {
                 Ok(Some(packet)) => {
@@ -124,6 +134,48 @@ impl Stream {
             None => {}
         }
         Ok(())
+    }
+
+    /// Takes bytes of a stream that begins as HTTP; what is left of them is the stream's.
+    fn take_request(
+        &mut self,
+        cx: &mut Cx,
+        mut buf: Buf,
+        output: &mut Burst,
+    ) -> Result<Option<Buf>, Buf> {
+        let conn = buf.conn();
+        let session = self.sessions.get_mut(conn).expect("the caller saw it");
+        let part = self.stashes.take(&mut session.stash);
+        let seen = part.as_ref().map_or(0, |part| part.len());
+        let Some(mut head) = part.or_else(|| cx.alloc(STREAM_UPGRADE_BYTES_MAX, conn)) else {
+            return Err(buf);
+        };
+        let more = buf.len().min(STREAM_UPGRADE_BYTES_MAX - seen);
+        head.append(&buf[..more]);
+        cx.counters.add(Counter::HeadBytesCopied, more as u64);
+        match look_at(&head) {
+            Asked::More if self.stashes.has_room() => {
+                session.stash = self.stashes.put(cx, head);
+                return Ok(None);
+            }
+            Asked::More => return give_up(cx, session, buf, output).map(|()| None),
+            Asked::Stream { head_bytes, session_id } => {
+                session.awaits_upgrade = false;
+                session.answer = Some(SWITCHING);
+                if session_id.is_some() {
+                    session.connection = self.settings.connection(cx.now, session_id);
+                }
+                buf.advance(head_bytes - seen);
+            }
+            Asked::Other(answer) => {
+                session.answer = Some(answer);
+                session.refused = true;
+                cx.counters.drop_one(Reason::Protocol);
+                buf.truncate(0);
+            }
+        }
+        ask_to_transmit(session, conn, output);
+        Ok((!buf.is_empty()).then_some(buf))
     }
 
     /// A marker of the transport, or of another layer.

@@ -5,9 +5,7 @@ use super::lanes::Lanes;
 use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_BACKLOG_HIGH_BUFS};
 use crate::mem::ConnId;
 use crate::pipeline::chain::stash::StashId;
-use crate::proto::stream::secure::handshake::Secrets;
-use crate::proto::stream::secure::identity::Identity;
-use crate::proto::stream::{Code, Config, Connection, Role, SharedTrust};
+use crate::proto::stream::{Code, Connection};
 use crate::time::Instant;
 
 pub(super) struct Session {
@@ -17,6 +15,12 @@ pub(super) struct Session {
     pub stash: StashId,
     /// Its channels, as far as something of theirs waits here.
     pub lanes: Lanes,
+    /// It begins as HTTP, and the request has not come whole.
+    pub awaits_upgrade: bool,
+    /// It was no request for a stream: with the answer the connection ends.
+    pub refused: bool,
+    /// What is answered to that.
+    pub answer: Option<&'static [u8]>,
     /// The handshake is whole.
     pub greeted: bool,
     /// The peer has shown that it is where it says, or there was no need to.
@@ -36,21 +40,15 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn accept(
-        now: Instant,
-        conn: ConnId,
-        config: Config,
-        identity: &Identity,
-        trust: SharedTrust,
-        secrets: Secrets,
-        session_id: [u8; 16],
-    ) -> Self {
-        let role = Role::Responder { session_id };
+    pub fn new(conn: ConnId, connection: Connection) -> Self {
         Self {
-            connection: Connection::new(now, role, config, identity, trust, secrets),
+            connection,
             conn,
             stash: StashId::NONE,
             lanes: Lanes::default(),
+            awaits_upgrade: false,
+            refused: false,
+            answer: None,
             greeted: false,
             vouched: false,
             retry: None,

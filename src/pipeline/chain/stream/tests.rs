@@ -48,6 +48,7 @@ fn settings(config: Config) -> Settings {
         }),
         clock: Clock::start(),
         cookie_secret: [9; 32],
+        upgrade: false,
         stashes: StashBounds { all: 16, large: 0 },
     }
 }
@@ -75,11 +76,18 @@ struct Peer {
 
 impl Peer {
     fn connect(harness: &mut Harness<Streams<Echo>>, config: Config, cut: usize) -> Self {
+        let mut peer = Self::new(harness, config, cut);
+        peer.pump(harness);
+        peer
+    }
+
+    /// One that has said nothing yet.
+    fn new(harness: &mut Harness<Streams<Echo>>, config: Config, cut: usize) -> Self {
         let secrets = Secrets { nonce: [77; 32], ephemeral: [78; 32] };
         let (now, me) = (harness.cx.now, identity(2));
         let connection = Connection::new(now, Role::Initiator, config, &me, trusts(1), secrets);
         let conn = harness.open();
-        let mut peer = Self {
+        Self {
             connection,
             conn,
             part: Vec::new(),
@@ -88,9 +96,7 @@ impl Peer {
             events: Vec::new(),
             cut,
             consumes: true,
-        };
-        peer.pump(harness);
-        peer
+        }
     }
 
     /// Lets both talk until neither has more to say.
@@ -425,4 +431,35 @@ fn of_many_strangers_over_datagrams_only_who_is_where_it_says_gets_in() {
     assert_eq!(peer.heard, [(channel, b"hello".to_vec())]);
     assert_eq!(strangers.len(), SLOTS as usize - 1);
     harness.finish();
+}
+
+#[test]
+fn a_stream_may_begin_as_http_and_goes_on_with_what_came_behind_the_request_d_19() {
+    let config = config(Mode::Stream, ENCRYPT);
+    for cut in [1, 7, 100, 2000] {
+        let chain = Stream::new(SLOTS, Settings { upgrade: true, ..settings(config) });
+        let mut harness =
+            Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(Echo::default())));
+        let mut peer = Peer::new(&mut harness, config, cut);
+        let request = "GET /?session=0102030405060708090a0b0c0d0e0f10 HTTP/1.1\r\nHost: a\r\n\
+                       Connection: upgrade\r\nUpgrade: ringway-stream\r\n\r\n";
+        let mut hello = [0; TRANSMIT_BYTES_MAX];
+        let len = peer.connection.poll_transmit(harness.cx.now, &mut hello).unwrap();
+        peer.say(&mut harness, &[request.as_bytes(), &hello[..len]].concat());
+        let answer = harness.take_sent(peer.conn);
+        let packets = answer.strip_prefix(upgrade::SWITCHING).expect("it switches");
+        peer.hear(&harness, packets);
+        peer.pump(&mut harness);
+        assert!(peer.connection.is_open());
+        assert_eq!(peer.connection.session_id().unwrap()[15], 0x10);
+        let channel = peer.open(&mut harness);
+        peer.send(&mut harness, channel, b"over HTTP");
+        peer.pump(&mut harness);
+        assert_eq!(peer.heard, [(channel, b"over HTTP".to_vec())]);
+        let other = harness.open();
+        harness.receive_cut(other, b"GET / HTTP/1.1\r\nHost: a\r\n\r\nmore", cut);
+        assert!(harness.sent(other).starts_with(b"HTTP/1.1 426 "));
+        assert_eq!(harness.closed(other), Some(End::Linger));
+        harness.finish();
+    }
 }
