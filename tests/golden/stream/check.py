@@ -385,7 +385,7 @@ class Session:
         self.zero = {"i": Way(None, 0), "r": Way(None, 0)}
         self.traffic = {}
         self.channels = {}
-        self.incarnations = {"i": 0, "r": 0}
+        self.incarnations = {"i": set(), "r": set()}
         self.pings = {}
         self.closed = set()
 
@@ -529,8 +529,8 @@ class Session:
     def open(self, end, ch, incarnation, kind, flags, credit):
         require(flags <= 1 and end not in self.closed, "OPEN")
         require(ch % 2 == (1 if end == "i" else 0) and ch not in self.channels, "its number")
-        require(incarnation == self.incarnations[end] + 1, "incarnation")
-        self.incarnations[end] = incarnation
+        require(incarnation > 0 and incarnation not in self.incarnations[end], "incarnation")
+        self.incarnations[end].add(incarnation)
         ways = {d: Way(self.channel_secret(d, ch, incarnation), 0) for d in "ir"}
         ways[OTHER[end]].limit = credit
         self.channels[ch] = Channel(end, incarnation, bool(flags & 1), ways)
