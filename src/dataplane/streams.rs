@@ -9,7 +9,7 @@ use super::protocols::{Protocol, ProtocolContext, bounded, no_other_settings, no
 use crate::error::{Error, Result};
 use crate::handler::stream::{Echo, Service, Streams};
 use crate::limits::{
-    HTTP_TIMEOUT_MS_MAX, STREAM_CHANNELS_MAX, STREAM_IDENTITY_FILE_BYTES_MAX,
+    BLOCK_BYTES, HTTP_TIMEOUT_MS_MAX, STREAM_CHANNELS_MAX, STREAM_IDENTITY_FILE_BYTES_MAX,
     STREAM_LIST_BYTES_MAX, STREAM_PACKET_BYTES_MAX, STREAM_WINDOW_PACKETS_MAX,
 };
 use crate::pipeline::chain::StashBounds;
@@ -99,8 +99,9 @@ impl ProtocolContext<'_> {
         let mode = if self.datagrams { Mode::Datagram } else { Mode::Stream };
         let mut config = Config::new(mode);
         let number = |name, least, most: u64| bounded("stream", self.settings, name, least, most);
-        // A compressed message has to be in one piece.
-        let message_max = self.slot_bytes_max.max(STREAM_PACKET_BYTES_MAX as u32);
+        // A compressed message has to be in one piece. Before the start there is no pool yet: it may have blocks.
+        let largest = if self.slot_bytes_max == 0 { BLOCK_BYTES } else { self.slot_bytes_max };
+        let message_max = largest.max(STREAM_PACKET_BYTES_MAX as u32);
         config.message_bytes_max = number("max_message_bytes", 1, message_max.into())?
             .map_or(message_max, |bytes| bytes as u32);
         config.types = (0..=255).fold(ChannelTypes::NONE, ChannelTypes::with);
@@ -261,4 +262,39 @@ fn entropy() -> Entropy {
         let session_id = std::array::from_fn(|n| bytes[64 + n]);
         (Secrets { nonce: part(0), ephemeral: part(32) }, session_id)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Totals;
+    use crate::mem::Share;
+    use crate::pipeline::Extensions;
+
+    fn message_bytes_max(settings: &str, slot_bytes_max: u32) -> Option<u32> {
+        let (status, mut extensions) = (Totals::new(Vec::new()), Extensions::new(0));
+        let context = ProtocolContext {
+            settings: &settings.parse().unwrap(),
+            slots: 0,
+            small_slots: 0,
+            large_slots: 0,
+            slot_bytes_max,
+            datagrams: false,
+            share: Share::WHOLE,
+            status: &status,
+            extensions: &mut extensions,
+            port: None,
+        };
+        context.stream_config().ok().map(|config| config.message_bytes_max)
+    }
+
+    #[test]
+    fn a_message_is_as_large_as_the_largest_slot_which_is_not_known_before_the_start() {
+        let large = "max_message_bytes = 100000";
+        assert_eq!(message_bytes_max("", 16_384), Some(16_384));
+        assert_eq!(message_bytes_max(large, 16_384), None);
+        assert_eq!(message_bytes_max(large, BLOCK_BYTES), Some(100_000));
+        assert_eq!(message_bytes_max(large, 0), Some(100_000));
+        assert_eq!(message_bytes_max("max_message_bytes = 4194305", 0), None);
+    }
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""A second implementation of the stream's handshake and of its sealing, in plain Python: it makes the
-files beside it from the secrets that README.md names, and ends with status 1 where one differs.
+"""A second implementation of streams, in plain Python, made from docs/PROTOCOLS.md alone: it makes the
+files of the handshake and of sealed packets beside it from the secrets that README.md names, reads the
+recorded session as both ends have to, and ends with status 1 where anything differs. What was in the
+session goes to standard output.
 
 For checking alone: nothing here takes the same time for all secrets.
 """
@@ -12,6 +14,15 @@ import struct
 import sys
 
 HERE = pathlib.Path(__file__).parent
+
+
+class Fault(Exception):
+    """A rule of the protocol is broken."""
+
+
+def require(holds, rule):
+    if not holds:
+        raise Fault(rule)
 
 
 # ---- X25519 (RFC 7748 §5) and Ed25519 (RFC 8032 §5.1) --------------------------------------------
@@ -91,6 +102,25 @@ def sign(secret, message):
     return R + ((r + h * a) % L).to_bytes(32, "little")
 
 
+def decode(encoded):
+    """The point of 32 bytes that have no other encoding."""
+    y = int.from_bytes(encoded, "little")
+    sign, y = y >> 255, y & 2**255 - 1
+    square = (y**2 - 1) * pow(D * y**2 + 1, P - 2, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    require(y < P and (x * x - square) % P == 0 and not (x == 0 and sign), "no point of the curve")
+    return (x if x % 2 == sign else P - x), y
+
+
+def verify(key, message, signature):
+    A, R, s = decode(key), decode(signature[:32]), int.from_bytes(signature[32:], "little")
+    require(s < L and multiply(8, A) != (0, 1) and multiply(8, R) != (0, 1), "a weak signature")
+    h = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    require(multiply(s, base()) == add(R, multiply(h, A)), "the signature does not hold")
+
+
 # ---- AES-256 (FIPS 197) in Galois/Counter mode (SP 800-38D) --------------------------------------
 
 
@@ -154,18 +184,33 @@ def gmul(x, y):
     return z
 
 
-def seal(key, salt, counter, aad, plain):
-    keys = round_keys(key)
-    nonce = salt + struct.pack("<Q", counter)
-    stream = b"".join(aes(keys, nonce + struct.pack(">I", i + 2)) for i in range(len(plain) // 16 + 1))
-    sealed = bytes(a ^ b for a, b in zip(plain, stream))
+def mask(keys, nonce, text):
+    blocks = range(2, len(text) // 16 + 3)
+    stream = b"".join(aes(keys, nonce + struct.pack(">I", number)) for number in blocks)
+    return bytes(a ^ b for a, b in zip(text, stream))
+
+
+def tag_of(keys, nonce, aad, sealed):
     h, tag = int.from_bytes(aes(keys, bytes(16)), "big"), 0
     padded = lambda part: part + bytes(-len(part) % 16)
     hashed = padded(aad) + padded(sealed) + struct.pack(">QQ", 8 * len(aad), 8 * len(sealed))
     for i in range(0, len(hashed), 16):
         tag = gmul(tag ^ int.from_bytes(hashed[i : i + 16], "big"), h)
-    mask = int.from_bytes(aes(keys, nonce + struct.pack(">I", 1)), "big")
-    return sealed + (tag ^ mask).to_bytes(16, "big")
+    first = int.from_bytes(aes(keys, nonce + struct.pack(">I", 1)), "big")
+    return (tag ^ first).to_bytes(16, "big")
+
+
+def seal(key, salt, counter, aad, plain):
+    keys, nonce = round_keys(key), salt + struct.pack("<Q", counter)
+    sealed = mask(keys, nonce, plain)
+    return sealed + tag_of(keys, nonce, aad, sealed)
+
+
+def unseal(key, salt, counter, aad, sealed):
+    """What was sealed; None where it was not."""
+    keys, nonce = round_keys(key), salt + struct.pack("<Q", counter)
+    sealed, tag = sealed[:-16], sealed[-16:]
+    return mask(keys, nonce, sealed) if tag_of(keys, nonce, aad, sealed) == tag else None
 
 
 # ---- Keys (RFC 5869) -----------------------------------------------------------------------------
@@ -254,7 +299,320 @@ def packets(prk, th3):
         compare(f"packets.txt: {line[:20]}", made.hex(), sealed)
 
 
+# ---- LZ4 blocks ----------------------------------------------------------------------------------
+
+
+def decompress(message, most):
+    (size,) = struct.unpack("<I", message[:4])
+    block = message[4:]
+    require(size <= min(most, 255 * len(block)), "an original size that cannot be")
+    out, at = bytearray(), 0
+
+    def length(nibble):
+        nonlocal at
+        total = nibble
+        while nibble == 15 or nibble == 255:
+            nibble, at = block[at], at + 1
+            total += nibble
+        return total
+
+    while True:
+        token, at = block[at], at + 1
+        literals = length(token >> 4)
+        require(at + literals <= len(block), "literals behind the end")
+        out += block[at : at + literals]
+        at += literals
+        if at == len(block):
+            require(len(out) == size, "another size than was said")
+            return bytes(out)
+        offset, at = int.from_bytes(block[at : at + 2], "little"), at + 2
+        require(1 <= offset <= len(out), "a match before the beginning")
+        for _ in range(length(token & 15) + 4):
+            out.append(out[-offset])
+
+
+# ---- The recorded session ------------------------------------------------------------------------
+
+DATA, CONTROL, KEEPALIVE, CLOSE, ERROR = range(1, 6)
+COMPRESSED, ENCRYPTED, FRAGMENTED, KEY_PHASE = 1, 2, 4, 8
+ENCRYPT, COMPRESS = 1, 2
+PACKET_MAX, MESSAGE_MAX, TEXT_MAX = 16384, 1 << 20, 256
+OTHER = {"i": "r", "r": "i"}
+
+
+class Way:
+    """One direction of a channel: what its receiver knows."""
+
+    def __init__(self, secret, following):
+        self.secret, self.epoch, self.next = secret, 0, following
+        self.limit = 0
+        self.begun = None
+        self.last = None
+        # The last key that its sender was told of: it may go one further.
+        self.told_epoch = 0
+
+    def open(self, header, flags, number, sealed):
+        require(len(sealed) >= 16, "no tag")
+        secret, epoch = self.secret, self.epoch
+        if (flags & KEY_PHASE != 0) != (epoch & 1 == 1):
+            require(self.told_epoch == epoch, "a key before the last one was told")
+            secret, epoch = expand(secret, b"next"), epoch + 1
+        plain = unseal(expand(secret, b"key"), expand(secret, b"salt", 4), number, header, sealed)
+        require(plain is not None, "forged")
+        self.secret, self.epoch = secret, epoch
+        return plain
+
+
+class Channel:
+    def __init__(self, opener, incarnation, may_compress, ways):
+        self.opener, self.incarnation, self.may_compress = opener, incarnation, may_compress
+        self.ways, self.opening = ways, True
+
+
+def nearest(near, low):
+    """The 64-bit number next to `near` whose lower half is `low`."""
+    distance = (low - near) % 2**32
+    return near + distance - (2**32 if distance >= 2**31 else 0)
+
+
+class Session:
+    """Both ends' view of a session that is read packet by packet."""
+
+    def __init__(self, ephemeral_secret):
+        self.ephemeral_secret = ephemeral_secret
+        self.parts = []
+        self.keys = None
+        self.zero = {"i": Way(None, 0), "r": Way(None, 0)}
+        self.traffic = {}
+        self.channels = {}
+        self.incarnations = {"i": set(), "r": set()}
+        self.pings = {}
+        self.closed = set()
+
+    def packet(self, end, bytes_):
+        header, payload = bytes_[:12], bytes_[12:]
+        size, kind, seq_id, ch, flags = struct.unpack("<IBIHB", header)
+        require(size == len(payload) and size <= PACKET_MAX - 12, "size")
+        require(DATA <= kind <= ERROR and (kind == DATA) == (ch != 0), "type and channel")
+        require(flags < 16, "flags")
+        require(kind == DATA or not flags & (COMPRESSED | FRAGMENTED), "flags of DATA")
+        require(flags & ENCRYPTED or not flags & KEY_PHASE, "a phase of no key")
+        if kind == DATA:
+            require(ch in self.channels and not self.channels[ch].opening, "unknown channel")
+            way = self.channels[ch].ways[end]
+        else:
+            way = self.zero[end]
+        ahead = (seq_id - way.next) % 2**32
+        require(ahead == 0, "nothing is lost or old on this byte stream")
+        number = way.next + ahead
+        if len(self.parts) < 4:
+            require(kind == CONTROL and flags == 0 and end == "irir"[len(self.parts)], "order")
+            words = self.handshake(payload)
+        else:
+            require(bool(flags & ENCRYPTED) == bool(self.features & ENCRYPT), "not as agreed on")
+            if flags & ENCRYPTED:
+                payload = way.open(header, flags, number, payload)
+            if kind == DATA:
+                words = self.data(end, ch, way, number, flags, payload)
+            elif kind == CONTROL:
+                words = self.control(end, payload)
+            elif kind == KEEPALIVE:
+                words = self.keepalive(end, payload)
+            else:
+                words = self.notice(end, kind, payload)
+        way.next = number + 1
+        return f"{end} channel {ch} epoch {way.epoch}: {words}"
+
+    # The handshake
+
+    def handshake(self, part):
+        name = ("HELLO", "REPLY", "AUTH", "READY")[len(self.parts)]
+        require(part[0] == len(self.parts) + 1, "op")
+        require(len(part) == {"HELLO": 256, "REPLY": 183, "AUTH": 113, "READY": 33}[name], "length")
+        self.parts.append(part)
+        if name == "HELLO":
+            self.offer = struct.unpack("<HHII", part[1:13])
+            require(self.offer[0] <= self.offer[1] and not any(part[109:]), "HELLO")
+            return name
+        if name == "REPLY":
+            hello = self.parts[0]
+            version, self.features = struct.unpack("<HI", part[1:7])
+            least, most, offers, requires = self.offer
+            require(least <= version <= most, "version")
+            require(not requires & ~self.features and not self.features & ~offers, "features")
+            secret = x25519(self.ephemeral_secret, part[39:71])
+            require(any(secret), "a weak ephemeral")
+            self.prk = extract(sha256(b"ringway stream 1"), secret)
+            self.th1, self.th2 = sha256(hello, part[:71]), sha256(hello, part)
+            return f"REPLY node {self.proof('r', self.th1, self.th1, b'responder', part[71:])}"
+        if name == "AUTH":
+            return f"AUTH node {self.proof('i', self.th2, self.th2, b'initiator', part[1:])}"
+        th3 = sha256(*self.parts[:3])
+        session_id = self.unseal("r", 1, th3, part[1:])
+        for end in "ir":
+            self.traffic[end] = expand(self.prk, b"traffic" + end.encode() + th3)
+            # Numbers go on over the handshake: this READY is still to be counted.
+            self.zero[end].secret = self.channel_secret(end, 0, 0)
+        return f"READY session {session_id.hex()}"
+
+    def unseal(self, end, counter, aad, sealed):
+        info = end.encode() + self.th1
+        key = expand(self.prk, b"handshake key" + info)
+        salt = expand(self.prk, b"handshake salt" + info, 4)
+        plain = unseal(key, salt, counter, aad, sealed)
+        require(plain is not None, "a sealed part that does not open")
+        return plain
+
+    def proof(self, end, aad, th, name, sealed):
+        plain = self.unseal(end, 0, aad, sealed)
+        identity, signature = plain[:32], plain[32:]
+        verify(identity, b"ringway stream 1 " + name + b"\0" + th + identity, signature)
+        return sha256(b"ringway node 1", identity)[:16].hex()
+
+    def channel_secret(self, end, ch, incarnation):
+        return expand(self.traffic[end], b"channel" + struct.pack("<HI", ch, incarnation))
+
+    # Messages
+
+    def data(self, end, ch, way, number, flags, payload):
+        require(end not in self.closed, "DATA behind CLOSE")
+        require(number < way.limit, "past the credit")
+        require(way.last is None or number < way.last, "DATA behind SHUT")
+        compressed = bool(flags & COMPRESSED)
+        allowed = self.features & COMPRESS and self.channels[ch].may_compress
+        require(not compressed or allowed, "may not be compressed")
+        words = "DATA compressed" if compressed else "DATA"
+        if flags & FRAGMENTED:
+            size, offset, full = struct.unpack("<III", payload[:12])
+            payload = payload[12:]
+            require(0 < size == len(payload) and offset + size <= full <= MESSAGE_MAX, "fragment")
+            words += f" {offset}+{size} of {full}"
+            if offset == 0:
+                require(way.begun is None, "a message in another")
+                way.begun = (full, compressed, b"")
+            require(way.begun is not None, "no message has begun")
+            before, dress, message = way.begun
+            require((before, dress, len(message)) == (full, compressed, offset), "another piece")
+            message += payload
+            way.begun = (full, compressed, message)
+            if len(message) < full:
+                return words
+        else:
+            require(way.begun is None, "a message in another")
+            message = payload
+        way.begun = None
+        if compressed:
+            require(len(message) >= 4, "no original size")
+            message = decompress(message, MESSAGE_MAX)
+        require(len(message) <= MESSAGE_MAX, "message")
+        return f"{words}, message {len(message)} bytes {sha256(message).hex()}"
+
+    # Words about channels
+
+    def control(self, end, payload):
+        op, ch, incarnation = struct.unpack("<BHI", payload[:7])
+        require(ch != 0, "a word about channel 0")
+        names = ("OPEN", "OPENED", "REFUSED", "SHUT", "GONE", "CREDIT", "BLOCKED")
+        require(0x10 <= op <= 0x16, "op")
+        name = names[op - 0x10]
+        forms = {"OPEN": "<BBI", "REFUSED": "<H", "GONE": "<", "CREDIT": "<II"}
+        form = forms.get(name, "<I")
+        require(len(payload) == 7 + struct.calcsize(form), "length")
+        fields = struct.unpack(form, payload[7:])
+        said = f"{name} {ch}.{incarnation}"
+        if name == "OPEN":
+            return said + self.open(end, ch, incarnation, *fields)
+        channel = self.channels.get(ch)
+        require(channel is not None and channel.incarnation == incarnation, "no such channel")
+        return said + getattr(self, name.lower())(end, ch, channel, *fields)
+
+    def open(self, end, ch, incarnation, kind, flags, credit):
+        require(flags <= 1 and end not in self.closed, "OPEN")
+        require(ch % 2 == (1 if end == "i" else 0) and ch not in self.channels, "its number")
+        require(incarnation > 0 and incarnation not in self.incarnations[end], "incarnation")
+        self.incarnations[end].add(incarnation)
+        ways = {d: Way(self.channel_secret(d, ch, incarnation), 0) for d in "ir"}
+        ways[OTHER[end]].limit = credit
+        self.channels[ch] = Channel(end, incarnation, bool(flags & 1), ways)
+        return f" type {kind} flags {flags} credit {credit}"
+
+    def opened(self, end, ch, channel, credit):
+        require(channel.opening and channel.opener != end, "OPENED")
+        channel.opening, channel.ways[OTHER[end]].limit = False, credit
+        return f" credit {credit}"
+
+    def refused(self, end, ch, channel, code):
+        require(channel.opening and channel.opener != end, "REFUSED")
+        del self.channels[ch]
+        return f" code {code}"
+
+    def shut(self, end, ch, channel, last):
+        way = channel.ways[end]
+        require(not channel.opening and way.last is None, "SHUT")
+        way.last = nearest(way.next, last)
+        require(way.last == way.next, "last")
+        if channel.ways[OTHER[end]].last is not None:
+            del self.channels[ch]
+        return f" last {last}"
+
+    def credit(self, end, ch, channel, limit, epoch):
+        way = channel.ways[OTHER[end]]
+        require(not channel.opening and epoch == way.epoch, "CREDIT")
+        way.limit, way.told_epoch = max(way.limit, nearest(way.limit, limit)), epoch
+        return f" limit {limit} epoch {epoch}"
+
+    def blocked(self, end, ch, channel, limit):
+        require(nearest(channel.ways[end].limit, limit) == channel.ways[end].limit, "BLOCKED")
+        return f" limit {limit}"
+
+    # Keepalive and the end
+
+    def keepalive(self, end, payload):
+        require(len(payload) == 13, "length")
+        op, token, epoch = struct.unpack("<BQI", payload)
+        way = self.zero[OTHER[end]]
+        require(op <= 1 and epoch == way.epoch, "KEEPALIVE")
+        way.told_epoch = epoch
+        if op == 0:
+            self.pings[end] = token
+        else:
+            require(self.pings.pop(OTHER[end]) == token, "the token of the ping")
+        return f"{'PONG' if op else 'PING'} token {token} epoch {epoch}"
+
+    def notice(self, end, kind, payload):
+        require(kind == CLOSE, "no ERROR is in the session")
+        (code,) = struct.unpack("<H", payload[:2])
+        require(len(payload) <= 2 + TEXT_MAX and end not in self.closed, "CLOSE")
+        self.closed.add(end)
+        return f"CLOSE code {code} \"{payload[2:].decode()}\""
+
+
+def session():
+    lines = [line.split() for line in (HERE / "session.txt").read_text().splitlines()]
+    record = [(end, bytes.fromhex(packet)) for end, packet in lines]
+    nine = (9).to_bytes(32, "little")
+    hello, reply = record[0][1][12:], record[1][1][12:]
+    compare("the initiator's ephemeral", hello[45:77], x25519(count(0x60), nine))
+    compare("the responder's ephemeral", reply[39:71], x25519(count(0xA0), nine))
+    compare("both nonces", (hello[13:45], reply[7:39]), (count(0x40), count(0x80)))
+    # Both ends come to the same secret; the session is read with the initiator's.
+    shared = x25519(count(0xA0), hello[45:77])
+    compare("the shared secret", shared, x25519(count(0x60), reply[39:71]))
+    reader, said = Session(count(0x60)), ""
+    for index, (end, packet) in enumerate(record):
+        try:
+            line = f"{index} {reader.packet(end, packet)}\n"
+        except (Fault, IndexError, struct.error) as fault:
+            FAULTS.append(f"session.txt, packet {index} of {end}: {fault}")
+            break
+        said += line
+    print(said, end="")
+    compare("both have closed", reader.closed, {"i", "r"})
+    compare("session_said.txt", said, (HERE / "session_said.txt").read_text())
+
+
 packets(*handshake())
+session()
 for fault in FAULTS:
     print(fault, file=sys.stderr)
 sys.exit(bool(FAULTS))

@@ -130,7 +130,7 @@ impl Stream {
             match out.put(session, channel, buf) {
                 Ok(()) => return Ok(()),
                 Err(Unsent::Stalled(buf))
-                    if session.lanes.get_mut(channel).is_none_or(|l| l.sent == 0) =>
+                    if session.lanes.get_mut(channel).is_none_or(|lane| !lane.has_begun()) =>
                 {
                     return Err(buf);
                 }
@@ -138,7 +138,7 @@ impl Stream {
                     session.lanes.push_front(&mut self.waiting, channel, buf)
                 }
                 Err(Unsent::Stalled(buf)) => {
-                    // Some of it is out: the rest waits where what is out is known.
+                    // Some of it is out, or it is compressed: it waits where that is known.
                     let kept = session.lanes.push_front(&mut self.waiting, channel, buf);
                     if kept.is_ok() {
                         session.transmitting = true;
@@ -230,7 +230,7 @@ impl Out<'_> {
         if self.output.room() < ROOM_PIECE {
             return Err(Unsent::Stalled(buf));
         }
-        let begun = session.lanes.get_mut(channel).filter(|lane| lane.sent > 0);
+        let begun = session.lanes.get_mut(channel).filter(|lane| lane.has_begun());
         let (buf, compressed) = match begun.map(|lane| lane.compressed) {
             Some(compressed) => (buf, compressed),
             None => self.compress(session, channel, buf),
@@ -240,7 +240,11 @@ impl Out<'_> {
             return self.put_pieces(session, channel, buf, compressed);
         }
         let piece = pieces.next().expect("a message is one piece at least");
-        self.put_whole(session, channel, piece, buf, compressed)
+        self.put_whole(session, channel, piece, buf, compressed)?;
+        if compressed && let Some(lane) = session.lanes.get_mut(channel) {
+            lane.finish();
+        }
+        Ok(())
     }
 
     /// The message as it goes out.
@@ -257,7 +261,8 @@ impl Out<'_> {
             let to = to.get_mut(..room)?;
             lane.compressor.compress(tables, &buf, to, || clock.now())
         });
-        if written.is_some() { (out, true) } else { (buf, false) }
+        lane.compressed = written.is_some();
+        if lane.compressed { (out, true) } else { (buf, false) }
     }
 
     /// Sends a message that fits a packet.
@@ -316,7 +321,7 @@ impl Out<'_> {
             let lane = session.lanes.of(channel);
             (lane.sent, lane.compressed) = (piece.offset + piece.len, compressed);
         }
-        session.lanes.of(channel).sent = 0;
+        session.lanes.of(channel).finish();
         Ok(())
     }
 

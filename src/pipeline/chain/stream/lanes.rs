@@ -11,7 +11,7 @@ pub(super) struct Lane {
     /// Messages that wait, oldest first, of which so many bytes of the first are out.
     pub list: BufList,
     pub sent: u32,
-    /// The first of them is compressed.
+    /// The first of them is compressed, and waits as it will be sent.
     pub compressed: bool,
     /// Packets that were handed on, and that the peer has no credit for yet.
     owed: u32,
@@ -141,6 +141,16 @@ fn empty(store: &mut BufStore, list: &mut BufList, mut drop: impl FnMut(Buf)) ->
 }
 
 impl Lane {
+    /// Whether the first that waits is no longer as the handler gave it, or not all there.
+    pub fn has_begun(&self) -> bool {
+        self.sent > 0 || self.compressed
+    }
+
+    /// A message is out.
+    pub fn finish(&mut self) {
+        (self.sent, self.compressed) = (0, false);
+    }
+
     fn new(channel: u16) -> Self {
         Self {
             channel,

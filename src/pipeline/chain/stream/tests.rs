@@ -463,3 +463,32 @@ fn a_stream_may_begin_as_http_and_goes_on_with_what_came_behind_the_request_d_19
         harness.finish();
     }
 }
+
+#[test]
+fn a_message_that_found_no_slot_behind_its_compression_arrives_as_it_was() {
+    let config = config(Mode::Stream, ENCRYPT | COMPRESS);
+    let message = vec![b'x'; 600];
+    for free in 1..6 {
+        let mut harness = harness(config);
+        let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+        let channel = peer.open(&mut harness);
+        let (now, piece) = (harness.cx.now, Piece::whole(message.len() as u32));
+        let mut packets = Vec::new();
+        // Plain, and two in a slot, so that none comes back while the first is on its way out.
+        for _ in 0..2 {
+            let mut room = [&[0; HEADROOM_BYTES][..], &message, &[0; TAILROOM_BYTES]].concat();
+            let payload = HEADROOM_BYTES..HEADROOM_BYTES + message.len();
+            let packet = peer.connection.seal(now, channel, piece, false, &mut room, payload);
+            packets.extend(&room[packet.unwrap()]);
+        }
+        let cx = &harness.cx;
+        let mut held: Vec<_> = std::iter::from_fn(|| cx.alloc(1, peer.conn)).collect();
+        held.truncate(held.len() - free);
+        peer.say(&mut harness, &packets);
+        drop(held);
+        peer.pump(&mut harness);
+        let twice = [(channel, message.clone()), (channel, message.clone())];
+        assert!(peer.heard == twice, "{free} free: {:?}", peer.heard);
+        harness.finish();
+    }
+}

@@ -122,7 +122,8 @@ impl Connection {
             return;
         }
         let at = session.ready_at(now).max(channel.pace.ready_at(now));
-        channel.paced = at > now && channel.window.is_due();
+        // A word that is due for another reason, such as a new key, gives no credit meanwhile either.
+        channel.paced = at > now && (channel.wants.credit || channel.window.is_due());
         if channel.paced {
             self.pace_at = Some(self.pace_at.map_or(at, |before| before.min(at)));
         } else {

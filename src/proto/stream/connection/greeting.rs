@@ -209,12 +209,14 @@ impl Connection {
         let State::Greeting(greeting) = &mut self.state else {
             return self.unproved(Fault::Control);
         };
+        if header.flags != Flags::NONE {
+            // Over datagrams what a responder says on the open stream may overtake its READY, however much
+            // that is; it costs no more than this look.
+            return self.unproved(Fault::HandshakeOrder);
+        }
         greeting.received_bytes += HEADER_BYTES + body.len();
         if greeting.received_bytes > greeting.bytes_max {
             return Err(Fault::HandshakeTooLong);
-        }
-        if header.flags != Flags::NONE {
-            return self.unproved(Fault::HandshakeOrder);
         }
         if !is_datagram && header.seq_id != self.receive.next() as u32 {
             return Err(Fault::HandshakeOrder);

@@ -138,3 +138,20 @@ fn bytes_pace_as_packets_do() {
     let arrived = pair.ends[1].messages(channel).len();
     assert!((45..=65).contains(&arrived), "{arrived} KB in 5 s");
 }
+
+#[test]
+fn a_new_key_with_each_packet_is_no_way_past_a_rate() {
+    for mode in MODES {
+        let mut settings = config(mode);
+        settings.channel_rate = Rate { packets: 10, bytes: 0 };
+        let (mut pair, channel) = Pair::with_channel(settings);
+        for round in 0..1_000u32 {
+            pair.ends[0].connection.rekey(channel).unwrap();
+            pair.say(0, channel, &round.to_le_bytes());
+            pair.run_ms(30);
+        }
+        // 30 s: the rate, a second's worth at once, and two windows.
+        let arrived = pair.ends[1].messages(channel).len();
+        assert!((250..=31 * 10 + 2 * 64).contains(&arrived), "{mode:?}: {arrived}");
+    }
+}

@@ -210,3 +210,19 @@ fn an_initiator_that_is_sent_a_cookie_says_hello_again_with_it() {
     pair.run_ms(200);
     assert!(pair.ends.iter().all(|end| end.has(Event::Connected)));
 }
+
+#[test]
+fn what_overtakes_a_ready_that_was_lost_does_not_end_the_handshake() {
+    let mut pair = Pair::new([config(Mode::Datagram); 2], GOOD, 0);
+    pair.run_ms(25);
+    pair.cut = true;
+    pair.run_ms(10);
+    pair.cut = false;
+    assert!(pair.ends[1].has(Event::Connected) && !pair.ends[0].has(Event::Connected));
+    let channels: Vec<u16> = (0..200).map(|_| pair.open(1, 0x10)).collect();
+    pair.flush(1);
+    assert!(pair.ends[1].sent_bytes > 2 * STREAM_HANDSHAKE_DATAGRAM_BYTES_MAX);
+    pair.run_ms(2_000);
+    assert_eq!(pair.ends[0].cause(), None);
+    assert_eq!(pair.ends[1].writable(), channels);
+}
