@@ -99,11 +99,7 @@ impl Stream {
                 return if buf.is_empty() { Ok(()) } else { Err(buf) };
             }
         }
-        let rest = match take_packets(cx, session, is_datagram, buf, output) {
-            Ok(rest) => rest,
-            Err(left) => return Err(left),
-        };
-        match rest {
+        match take_packets(cx, session, is_datagram, buf, output)? {
             Some(rest) if self.stashes.has_room() => session.stash = self.stashes.put(cx, rest),
             Some(rest) => return give_up(cx, session, rest, output),
             None => {}
