@@ -4,16 +4,20 @@
 //! Steps up, over each buf: deframe and decrypt where it lies, cut into messages, decompress. Down: compress,
 //! cut into pieces, frame and encrypt.
 
+mod dump;
 mod egress;
 mod ingress;
 mod lanes;
 mod messages;
 mod session;
+mod trace;
 
+pub use dump::{ChannelState, NoTrace, SessionDump, TraceDump};
 pub use messages::{
     CLOSING, CONNECTED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, OPENED, REFUSED, SHUT,
     SHUT_CHANNEL, TORN, TRANSMIT, WRITABLE, alloc,
 };
+pub use trace::{Outcome, Trace, TraceLine, Traced};
 
 use std::collections::VecDeque;
 
@@ -73,6 +77,8 @@ pub struct Stream {
     ticked: Option<u32>,
     /// Slots below it have been asked to close.
     drained: u32,
+    /// Sessions that are traced.
+    traced: usize,
 }
 
 impl Stream {
@@ -88,6 +94,7 @@ impl Stream {
             news: VecDeque::new(),
             ticked: None,
             drained: 0,
+            traced: 0,
         }
     }
 
@@ -111,6 +118,7 @@ impl Stream {
     /// Forgets the session of a connection, and what waits on it.
     fn close(&mut self, cx: &Cx, conn: ConnId) {
         let Some(mut session) = self.sessions.close(conn) else { return };
+        self.traced -= usize::from(session.trace.is_some());
         self.stashes.take(&mut session.stash);
         session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Unsent));
     }
