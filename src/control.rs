@@ -2,7 +2,8 @@
 //! are and what they tell. What they tell about is handed in; how lines travel is `ipc`'s.
 //!
 //! It runs on threads of its own, on no lcore's core where there is another, and reads numbers that
-//! are counted anyway: an lcore does not notice that it is looked at.
+//! are counted anyway: an lcore does not notice that it is looked at. The commands about what only an
+//! lcore knows are the dataplane's, and ask it by mail.
 //!
 //! `ringway run` has one unless its configuration says otherwise, a program where it asks:
 //!

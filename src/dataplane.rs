@@ -1,12 +1,14 @@
 //! Builds a dataplane from a configuration, starts its lcores, stops them, and accounts for every
 //! buf at the end.
 
+mod asking;
 mod attaching;
 mod pools;
 mod ports;
 mod protocols;
 mod report;
 mod serve;
+mod sessions;
 mod sockets;
 mod steering;
 mod streams;
@@ -33,6 +35,7 @@ use crate::lcore::{Handle, Mail};
 use crate::limits::{ADOPTED_MAX, PORT_CONNECTIONS_MAX};
 use crate::sys::topology::Topology;
 use crate::time::Clock;
+use asking::{Asked, Lcores};
 use sockets::{Sockets, UnixFiles};
 use steering::Steering;
 use worker::{Job, Worker};
@@ -264,6 +267,7 @@ impl Dataplane {
         config: &Config,
     ) -> Result<()> {
         attaching::add_commands(self.ports.clone(), control.commands());
+        sessions::add_commands(self.lcores_to_ask(), self.addresses.clone(), control.commands());
         let steering = self.steering.clone();
         let instance = Instance {
             prefix,
@@ -277,6 +281,13 @@ impl Dataplane {
         };
         self.control = Some(control.serve(instance)?);
         Ok(())
+    }
+
+    fn lcores_to_ask(&self) -> Lcores {
+        let of = |worker: &Running| {
+            Asked::new(worker.lcore_id, worker.handle.clone(), worker.life.clone())
+        };
+        Lcores::new(self.workers.iter().map(of))
     }
 
     /// Where its control socket is, if it has one.

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::limits::{COMPLETIONS_PER_TURN, LISTENERS_MAX, MAILBOX_SLOTS, PROTOCOL_TICK_NS};
 use crate::mailbox::Mailbox;
 use crate::mem::Batch;
-use crate::pipeline::Cx;
+use crate::pipeline::{Cx, Pipeline};
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 use crate::time::{Clock, Instant};
@@ -118,6 +118,18 @@ impl Lcore {
     /// Lends itself to a transport that is being built.
     pub fn io(&mut self) -> &mut Io {
         &mut self.io
+    }
+
+    /// What its listeners' bytes mean, each with the listener's index: for a call from another thread that looks
+    /// into their sessions.
+    pub fn pipelines(&mut self) -> impl Iterator<Item = (u8, &mut Pipeline)> {
+        let listeners = self.listeners.iter_mut().enumerate();
+        listeners.filter_map(|(index, l)| Some((index as u8, &mut l.as_deref_mut()?.pipeline)))
+    }
+
+    /// When its present pass began.
+    pub fn now(&self) -> Instant {
+        self.io.now
     }
 
     /// Begins to serve a listener under `index`.

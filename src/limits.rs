@@ -470,6 +470,26 @@ pub const STREAM_GREETINGS_HIGH: usize = 64;
 /// Messages in pieces that an echo of streams puts together at a time.
 pub const STREAM_ECHOES_MAX: usize = 64;
 
+/// Sessions of streams that an lcore tells of in one call: it looks at each, which may be a cache miss or
+/// ten, and serves nobody meanwhile.
+pub const STREAM_SESSIONS_A_CALL: usize = 64;
+
+/// Sessions that one answer lists, over all lcores: as many lines as a person looks through.
+pub const STREAM_SESSIONS_LISTED_MAX: usize = 1024;
+
+/// Channels that one answer lists.
+pub const STREAM_CHANNELS_DUMPED_MAX: usize = STREAM_CHANNELS_MAX;
+
+/// Packets and events that are kept of a session that is traced.
+pub const STREAM_TRACE_LINES: usize = 256;
+
+/// Sessions of one listener on one lcore that are traced at a time: each has some 15 KiB of the heap.
+pub const STREAM_TRACES_MAX: usize = 16;
+
+/// How long an lcore may take to answer what the control socket asks, in nanoseconds, before it is said to be
+/// busy. A pass takes microseconds, and a handler that computes milliseconds.
+pub const LCORE_ANSWER_NS: u64 = 1_000_000_000;
+
 /// Longest command of the line protocol, with the newline that ends it.
 pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
 

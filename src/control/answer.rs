@@ -15,6 +15,10 @@ pub(crate) enum Answer {
     Fields(Vec<(String, Value)>),
     /// The same names for each of several.
     Table(Table),
+    /// Several, each with its name: in text without their names, and with a blank line in between.
+    Parts(Vec<(String, Answer)>),
+    /// A value for programs, and what it means for people: nothing, where the text is empty.
+    Note(Value, String),
 }
 
 /// Rows under their columns.
@@ -33,18 +37,7 @@ impl Answer {
     }
 
     fn to_json(&self) -> String {
-        let text = match self {
-            Self::Fields(fields) => serde_json::to_string(&Object(fields)),
-            Self::Table(table) => {
-                let named = |row: &Vec<Value>| {
-                    let columns = table.columns.iter().cloned();
-                    columns.zip(row.iter().cloned()).collect::<Vec<_>>()
-                };
-                let rows: Vec<_> = table.rows.iter().map(named).collect();
-                serde_json::to_string(&rows.iter().map(|row| Object(row)).collect::<Vec<_>>())
-            }
-        };
-        text.expect("names and plain values") + "\n"
+        serde_json::to_string(self).expect("names and plain values") + "\n"
     }
 
     fn to_text(&self) -> String {
@@ -54,6 +47,25 @@ impl Answer {
                 aligned(&fields.iter().map(line).collect::<Vec<_>>(), 1)
             }
             Self::Table(table) => table.to_text(),
+            Self::Parts(parts) => {
+                let texts = parts.iter().map(|(_, part)| part.to_text());
+                texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+            }
+            Self::Note(_, text) if text.is_empty() => String::new(),
+            Self::Note(_, text) => format!("{text}\n"),
+        }
+    }
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fields(fields) => Object(fields).serialize(serializer),
+            Self::Table(table) => {
+                serializer.collect_seq(table.rows.iter().map(|row| Row(&table.columns, row)))
+            }
+            Self::Parts(parts) => Object(parts).serialize(serializer),
+            Self::Note(value, _) => value.serialize(serializer),
         }
     }
 }
@@ -72,11 +84,20 @@ impl Table {
 }
 
 /// An object whose keys keep their order.
-struct Object<'a>(&'a [(String, Value)]);
+struct Object<'a, V>(&'a [(String, V)]);
 
-impl Serialize for Object<'_> {
+impl<V: Serialize> Serialize for Object<'_, V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// A row of a table as an object.
+struct Row<'a>(&'a [String], &'a [Value]);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().zip(self.1))
     }
 }
 
@@ -85,6 +106,10 @@ pub(crate) fn shown(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
+        // So that those of a column have their points below each other.
+        Value::Number(number) if number.is_f64() => {
+            format!("{:.3}", number.as_f64().unwrap_or(0.0))
+        }
         other => other.to_string(),
     }
 }
@@ -95,7 +120,7 @@ fn aligned(lines: &[Vec<String>], left_from: usize) -> String {
     let width =
         |column: usize| lines.iter().map(|line: &Vec<String>| line[column].chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
-    let number = |cell: &str| cell.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let number = |cell: &str| cell.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'-' | b'.'));
     let right: Vec<bool> = (0..columns)
         .map(|column| column < left_from && lines[1..].iter().all(|line| number(&line[column])))
         .collect();
@@ -151,6 +176,21 @@ mod tests {
                     count           7  12345678\n\
                     limit           -         9\n";
         assert_eq!(table(true).to_text(), text);
+    }
+
+    #[test]
+    fn parts_stand_apart_in_text_and_have_names_in_json() {
+        let fields = Answer::Fields(vec![("ms".into(), 0.25.into())]);
+        let part = |name: &str, answer| (name.to_owned(), answer);
+        let parts = Answer::Parts(vec![
+            part("one", fields),
+            part("nothing", Answer::Note(0.into(), String::new())),
+            part("more", Answer::Note(7.into(), "and 7 more".into())),
+            part("none", Answer::Table(none())),
+        ]);
+        assert_eq!(parts.to_text(), "ms  0.250\n\nand 7 more\n\nname\n");
+        let json = "{\"one\":{\"ms\":0.25},\"nothing\":0,\"more\":7,\"none\":[]}\n";
+        assert_eq!(parts.to_json(), json);
     }
 
     #[test]

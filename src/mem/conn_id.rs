@@ -1,6 +1,7 @@
 //! The name of one connection. What it is, only its transport and its session know.
 
 use std::fmt;
+use std::str::FromStr;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -55,5 +56,40 @@ impl fmt::Debug for ConnId {
 impl fmt::Display for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The text is not that of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoConnId;
+
+impl FromStr for ConnId {
+    type Err = NoConnId;
+
+    fn from_str(text: &str) -> Result<Self, NoConnId> {
+        fn number<T: FromStr>(text: &str) -> Result<T, NoConnId> {
+            // Without this, `+1` would be a number.
+            let begins = text.starts_with(|c: char| c.is_ascii_digit());
+            text.parse().ok().filter(|_| begins).ok_or(NoConnId)
+        }
+        let (lcore, rest) = text.split_once(':').ok_or(NoConnId)?;
+        let (slot, generation) = rest.split_once('.').ok_or(NoConnId)?;
+        let (lcore, slot, generation) = (number(lcore)?, number(slot)?, number(generation)?);
+        if slot >= Self::SLOTS_MAX { Err(NoConnId) } else { Ok(Self::new(lcore, slot, generation)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_found_again_by_its_text_and_nothing_else_is_one() {
+        for conn in [ConnId::new(0, 0, 0), ConnId::new(255, ConnId::SLOTS_MAX - 1, u32::MAX)] {
+            assert_eq!(conn.to_string().parse(), Ok(conn));
+        }
+        for text in ["", "1", "1:2", "1.2", "1:2.", ":2.3", "256:0.0", "0:16777216.0", "0:+1.0"] {
+            assert_eq!(text.parse::<ConnId>(), Err(NoConnId), "{text}");
+        }
     }
 }

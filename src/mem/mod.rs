@@ -49,7 +49,7 @@ pub use self::{
     buf::{Buf, kind},
     buf_store::{BufList, BufStore},
     cache_index::CacheClaim,
-    conn_id::ConnId,
+    conn_id::{ConnId, NoConnId},
     ledger::{Ledger, LoanFault, Taken, Terms},
     mempool::{ClassSize, Mempool},
     message_id::MessageId,

@@ -46,7 +46,8 @@ fn help_lists_every_command_and_each_of_them_is_there() {
             "config",
             "stop",
             "ports",
-            "attach"
+            "attach",
+            "streams"
         ]
     );
     let plain = |name: &&String| !["stop", "config", "attach"].contains(&name.as_str());

@@ -67,6 +67,8 @@ fn help_needs_no_manual() {
         "/run/ringway/NAME/control.sock",
         "stats [lcores]",
         "config get [KEY]",
+        "streams CONN",
+        "streams trace CONN on|off",
         "Examples:",
         "Exit codes:",
         "  3  nobody listens",

@@ -10,3 +10,4 @@ mod exits;
 mod instances;
 mod program;
 mod stopping;
+mod streams;

@@ -270,6 +270,11 @@ Commands of every instance:
   lcores            cores, load and connections of each lcore
   config get [KEY]  the configuration in force
   ports             ports, and the processes at them
+  streams           sessions of streams: peers, traffic, losses, what waits, round trips
+  streams CONN      one of them, by its connection (as 0:256.1) or the 32 digits of its session:
+                    channels, histogram of round trips, and what was traced
+  streams trace CONN on|off
+                    note the last 256 packets and events of a session, until it ends
   stop              drain and end, as SIGTERM does, and wait until it is gone; given twice, what
                     is left is cut
 
@@ -278,6 +283,8 @@ Examples:
   ringway ctl --file-prefix blue lcores        another instance
   ringway ctl --json pools | jq '.[].in_use'
   ringway ctl config get dataplane.idle
+  ringway ctl streams | less -S                wide: a line a session
+  ringway ctl --json streams | jq '.sessions[] | select(.waiting_bufs > 0) | .conn'
   ringway ctl stop && ringway run              the ports and the memory are free by then
   echo stats | socat - UNIX-CONNECT:/run/ringway/ringway/control.sock
                                                the same from any program; j/stats gives JSON

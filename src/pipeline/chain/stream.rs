@@ -4,18 +4,22 @@
 //! Steps up, over each buf: deframe and decrypt where it lies, cut into messages, decompress. Down: compress,
 //! cut into pieces, frame and encrypt.
 
+mod dump;
 mod egress;
 mod guard;
 mod ingress;
 mod lanes;
 mod messages;
 mod session;
+mod trace;
 mod upgrade;
 
+pub use dump::{ChannelState, NoTrace, SessionDump, TraceDump};
 pub use messages::{
     CLOSING, CONNECTED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, OPENED, REFUSED, SHUT,
     SHUT_CHANNEL, TORN, TRANSMIT, WRITABLE, alloc,
 };
+pub use trace::{Outcome, Trace, TraceLine, Traced};
 
 use std::collections::VecDeque;
 
@@ -81,6 +85,8 @@ pub struct Stream {
     ticked: Option<u32>,
     /// Slots below it have been asked to close.
     drained: u32,
+    /// Sessions that are traced.
+    traced: usize,
 }
 
 impl Settings {
@@ -106,6 +112,7 @@ impl Stream {
             news: VecDeque::new(),
             ticked: None,
             drained: 0,
+            traced: 0,
         }
     }
 
@@ -116,7 +123,7 @@ impl Stream {
     /// Begins the session of a connection.
     fn open(&mut self, cx: &Cx, conn: ConnId) {
         let connection = self.settings.connection(cx.now, None);
-        let mut session = Session::new(conn, connection);
+        let mut session = Session::new(cx.now, conn, connection);
         session.awaits_upgrade = self.settings.upgrade;
         self.sessions.open(conn, Box::new(session));
         self.guard.greeting += 1;
@@ -130,6 +137,7 @@ impl Stream {
     fn close(&mut self, cx: &Cx, conn: ConnId) {
         let Some(mut session) = self.sessions.close(conn) else { return };
         self.guard.greeting -= usize::from(!session.greeted);
+        self.traced -= usize::from(session.trace.is_some());
         self.stashes.take(&mut session.stash);
         session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Unsent));
     }

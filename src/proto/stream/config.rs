@@ -48,6 +48,18 @@ pub mod channel_type {
     pub const MEDIA: u8 = 0x04;
     /// The first of those that an application defines.
     pub const CUSTOM: u8 = 0x10;
+
+    /// What a type is called, if it is one of these.
+    pub const fn name(channel_type: u8) -> Option<&'static str> {
+        match channel_type {
+            CONTROL => Some("control"),
+            FILE => Some("file"),
+            SERVICE => Some("service"),
+            SECURITY => Some("security"),
+            MEDIA => Some("media"),
+            _ => None,
+        }
+    }
 }
 
 /// The channel types that a peer may open.

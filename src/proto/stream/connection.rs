@@ -29,7 +29,7 @@ mod timers;
 mod transmit;
 mod words;
 
-pub use dump::ChannelDump;
+pub use dump::{ChannelDump, Phase};
 pub use send::{HEADROOM_BYTES, TAILROOM_BYTES};
 pub use transmit::TRANSMIT_BYTES_MAX;
 

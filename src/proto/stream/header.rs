@@ -37,6 +37,17 @@ pub enum PacketType {
 }
 
 impl PacketType {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Control => "control",
+            Self::Keepalive => "keepalive",
+            Self::Close => "close",
+            Self::Error => "error",
+        }
+    }
+
     const fn from_wire(byte: u8) -> Option<Self> {
         match byte {
             1 => Some(Self::Data),

@@ -64,6 +64,16 @@ impl Keepalive {
         self.sent = now;
     }
 
+    /// When the peer was heard last.
+    pub const fn received(&self) -> Instant {
+        self.received
+    }
+
+    /// When something was sent last.
+    pub const fn sent(&self) -> Instant {
+        self.sent
+    }
+
     /// When to look again.
     pub fn next_at(&self) -> Option<Instant> {
         if self.period_ns == 0 || self.due {

@@ -38,7 +38,7 @@ mod wire;
 
 pub use config::{ChannelTypes, Config, Mode, Role, VERSION, channel_type};
 pub use connection::{
-    ChannelDump, Connection, HEADROOM_BYTES, SharedTrust, TAILROOM_BYTES, TRANSMIT_BYTES_MAX,
+    ChannelDump, Connection, HEADROOM_BYTES, Phase, SharedTrust, TAILROOM_BYTES, TRANSMIT_BYTES_MAX,
 };
 pub use control::{Control, Word, op};
 pub use event::{Cause, Data, Dropped, Event, Received, Refused};

@@ -47,6 +47,15 @@ struct Begun {
 }
 
 impl Part {
+    /// Bytes of the message that it has.
+    #[inline]
+    pub const fn bytes(self) -> u32 {
+        match self {
+            Self::Whole(size) => size,
+            Self::Piece(fragment) => fragment.frag_size,
+        }
+    }
+
     /// Bytes of the message.
     #[inline]
     pub const fn message_bytes(self) -> u32 {

@@ -51,6 +51,24 @@ impl Rtt {
         self.last_ns
     }
 
+    /// Less than how many nanoseconds the quickest `percent` of them took, as far as the histogram tells: a
+    /// power of two of a microsecond. `None`: there were none, or some of these are in the last bucket.
+    pub fn quantile_ns(&self, percent: u64) -> Option<u64> {
+        let all: u64 = self.buckets.iter().map(|&count| u64::from(count)).sum();
+        let (wanted, mut seen) = ((all * percent).div_ceil(100).max(1), 0);
+        let reaches = |&count: &u32| {
+            seen += u64::from(count);
+            seen >= wanted
+        };
+        let bucket = self.buckets.iter().position(reaches)?;
+        Self::bound_ns(bucket)
+    }
+
+    /// Less than how many nanoseconds those in a bucket took; the last one has no bound.
+    pub const fn bound_ns(bucket: usize) -> Option<u64> {
+        if bucket < STREAM_RTT_BUCKETS - 1 { Some(1000 << bucket) } else { None }
+    }
+
     /// How many took less than 1 µs, then less than 2 µs, than 4 µs and so on; the last bucket has all that
     /// took longer.
     pub const fn histogram(&self) -> &[u32; STREAM_RTT_BUCKETS] {
@@ -78,6 +96,19 @@ mod tests {
         assert_eq!((bucket(0), bucket(999), bucket(1000), bucket(1999)), (0, 0, 1, 1));
         assert_eq!((bucket(2000), bucket(3999), bucket(4000)), (2, 2, 3));
         assert_eq!((bucket(1000 << 29), bucket(1000 << 30), bucket(u64::MAX)), (30, 31, 31));
+    }
+
+    #[test]
+    fn a_quantile_is_the_bound_of_the_bucket_that_it_falls_into() {
+        let mut rtt = Rtt::new();
+        assert_eq!(rtt.quantile_ns(50), None);
+        (0..98).for_each(|_| rtt.add(1500));
+        assert_eq!((rtt.quantile_ns(0), rtt.quantile_ns(100)), (Some(2000), Some(2000)));
+        rtt.add(5_000_000);
+        rtt.add(u64::MAX);
+        assert_eq!((rtt.quantile_ns(50), rtt.quantile_ns(98)), (Some(2000), Some(2000)));
+        assert_eq!(rtt.quantile_ns(99), Some(8_192_000));
+        assert_eq!(rtt.quantile_ns(100), None, "the last bucket has no bound");
     }
 
     #[test]

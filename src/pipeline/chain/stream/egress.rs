@@ -291,6 +291,7 @@ impl Out<'_> {
         let packet =
             session.connection.seal(self.cx.now, channel, piece, compressed, room, payload);
         let packet = packet.expect("there is credit");
+        session.note_out(self.cx.now, &room[packet.clone()]);
         buf.truncate(packet.end);
         buf.set_kind(kind::DATA, 0);
         self.pack.flush(self.output);
@@ -345,6 +346,7 @@ impl Out<'_> {
                 session.connection.seal(self.cx.now, channel, piece, compressed, spare, payload);
             let packet = packet.expect("there is credit");
             debug_assert!(packet.start == 0, "nothing lies between packets");
+            session.note_out(self.cx.now, &spare[packet.clone()]);
             Some(packet.end)
         });
         self.cx.counters.add(Counter::CopiedBytes, bytes.len() as u64);
@@ -390,7 +392,12 @@ impl Out<'_> {
             let pack =
                 self.pack.reserve(self.cx, conn, TRANSMIT_BYTES_MAX, self.output).ok_or(())?;
             let now = self.cx.now;
-            if pack.fill(|spare| session.connection.poll_transmit(now, spare)).is_none() {
+            let said = pack.fill(|spare| {
+                let len = session.connection.poll_transmit(now, spare)?;
+                session.note_out(now, &spare[..len]);
+                Some(len)
+            });
+            if said.is_none() {
                 return Ok(());
             }
             if self.is_datagram {

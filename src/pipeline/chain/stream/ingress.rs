@@ -324,7 +324,11 @@ fn take_packet(
     items: &mut Batch<Item>,
 ) -> Result<(), Fault> {
     let mut taken = Ok(());
-    match session.connection.handle_packet(cx.now, packet) {
+    let received = session.connection.handle_packet(cx.now, packet);
+    if let Some(trace) = &mut session.trace {
+        trace.note_in(cx.now, packet, &received);
+    }
+    match received {
         Ok(Received::Data(data)) => {
             if let Some(item) = message(cx, session, conn, packet, at, data, hand) {
                 keep(items, item);
@@ -457,6 +461,9 @@ fn tell(
     hand: &mut Hand,
     output: &mut Burst,
 ) {
+    if let Some(trace) = &mut session.trace {
+        trace.note_event(cx.now, event);
+    }
     let word = match event {
         Event::Connected => {
             let Some(mut card) = hand.card.take() else { return };

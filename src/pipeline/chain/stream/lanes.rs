@@ -10,6 +10,7 @@ pub(super) struct Lane {
     channel: u16,
     /// Messages that wait, oldest first, of which so many bytes of the first are out.
     pub list: BufList,
+    bufs: u32,
     pub sent: u32,
     /// The first of them is compressed, and waits as it will be sent.
     pub compressed: bool,
@@ -32,6 +33,12 @@ impl Lanes {
     /// Bufs that wait, over all channels.
     pub fn waiting(&self) -> u32 {
         self.waiting
+    }
+
+    /// Of a channel: bufs that wait, and packets that the peer gets credit for later.
+    pub fn of_channel(&self, channel: u16) -> (u32, u32) {
+        let index = self.lanes.binary_search_by_key(&channel, |lane| lane.channel);
+        index.map_or((0, 0), |index| (self.lanes[index].bufs, self.lanes[index].owed))
     }
 
     /// The lane of a channel, if it has one.
@@ -65,6 +72,7 @@ impl Lanes {
     pub fn push(&mut self, store: &mut BufStore, channel: u16, message: Buf) -> Result<(), Buf> {
         let lane = self.of(channel);
         store.push(&mut lane.list, message)?;
+        lane.bufs += 1;
         self.waiting += 1;
         Ok(())
     }
@@ -78,13 +86,16 @@ impl Lanes {
     ) -> Result<(), Buf> {
         let lane = self.of(channel);
         store.push_front(&mut lane.list, message)?;
+        lane.bufs += 1;
         self.waiting += 1;
         Ok(())
     }
 
     /// Takes the oldest message that waits on a channel.
     pub fn pop(&mut self, store: &mut BufStore, channel: u16) -> Option<Buf> {
-        let message = store.pop(&mut self.get_mut(channel)?.list)?;
+        let lane = self.get_mut(channel)?;
+        let message = store.pop(&mut lane.list)?;
+        lane.bufs -= 1;
         self.waiting -= 1;
         Some(message)
     }
@@ -155,6 +166,7 @@ impl Lane {
         Self {
             channel,
             list: BufList::EMPTY,
+            bufs: 0,
             sent: 0,
             compressed: false,
             owed: 0,
@@ -190,6 +202,7 @@ mod tests {
         let slots: Vec<_> =
             std::iter::from_fn(|| lanes.pop(&mut store, 7)).map(|b| b.conn().slot()).collect();
         assert_eq!(slots, [0, 2]);
+        assert_eq!((lanes.of_channel(7), lanes.of_channel(2)), ((0, 0), (2, 0)));
         assert!(lanes.waits(2) && !lanes.waits(7));
         let mut dropped = 0;
         lanes.end(&mut store, 2, |_| dropped += 1);
@@ -202,6 +215,7 @@ mod tests {
         for channel in [3, 3, 1] {
             lanes.owe(channel);
         }
+        assert_eq!(lanes.of_channel(3), (0, 2));
         let mut given = Vec::new();
         lanes.pay(|channel, packets| given.push((channel, packets)));
         lanes.pay(|channel, packets| given.push((channel, packets)));

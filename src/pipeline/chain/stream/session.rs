@@ -2,6 +2,7 @@
 
 use super::guard::RETRY_PACKET_BYTES;
 use super::lanes::Lanes;
+use super::trace::Trace;
 use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_BACKLOG_HIGH_BUFS};
 use crate::mem::ConnId;
 use crate::pipeline::chain::stash::StashId;
@@ -11,6 +12,9 @@ use crate::time::Instant;
 pub(super) struct Session {
     pub connection: Connection,
     pub conn: ConnId,
+    pub created: Instant,
+    /// Somebody looks: what passes is noted.
+    pub trace: Option<Box<Trace>>,
     /// A packet whose end has not come.
     pub stash: StashId,
     /// Its channels, as far as something of theirs waits here.
@@ -40,10 +44,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn new(conn: ConnId, connection: Connection) -> Self {
+    pub fn new(now: Instant, conn: ConnId, connection: Connection) -> Self {
         Self {
             connection,
             conn,
+            created: now,
+            trace: None,
             stash: StashId::NONE,
             lanes: Lanes::default(),
             awaits_upgrade: false,
@@ -68,6 +74,14 @@ impl Session {
     /// Whether no more may wait.
     pub fn is_full(&self) -> bool {
         self.lanes.waiting() >= STREAM_BACKLOG_BUFS_MAX
+    }
+
+    /// A packet was sent.
+    #[inline]
+    pub fn note_out(&mut self, now: Instant, packet: &[u8]) {
+        if let Some(trace) = &mut self.trace {
+            trace.note_out(now, packet);
+        }
     }
 
     /// A packet of a channel was handed on: the peer gets credit for it, now, or when less waits.

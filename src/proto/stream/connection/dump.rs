@@ -1,8 +1,34 @@
 //! How a stream and its channels stand, for whoever looks into it (D-16, D-17).
 
-use super::Connection;
+use super::{Connection, State};
 use crate::proto::stream::channel::{Channel, Shut};
 use crate::proto::stream::statistics::{ChannelStatistics, Statistics};
+use crate::time::Instant;
+
+/// How far a stream is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// The handshake is not whole.
+    Greeting,
+    /// Connected.
+    Open,
+    /// One end has said that it closes.
+    Closing,
+    /// It has ended.
+    Over,
+}
+
+impl Phase {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Greeting => "greeting",
+            Self::Open => "open",
+            Self::Closing => "closing",
+            Self::Over => "over",
+        }
+    }
+}
 
 /// How a channel stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +95,22 @@ impl ChannelDump {
 }
 
 impl Connection {
+    /// How far it is.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Greeting(_) => Phase::Greeting,
+            State::Open(_) if self.ending.is_asked() || self.ending.is_heard() => Phase::Closing,
+            State::Open(_) => Phase::Open,
+            State::Over => Phase::Over,
+        }
+    }
+
+    /// When the peer was heard last, and when it was said something last; before it is connected, when that
+    /// began.
+    pub fn last_activity(&self) -> (Instant, Instant) {
+        (self.keepalive.received(), self.keepalive.sent())
+    }
+
     /// What was counted.
     pub fn statistics(&self) -> Statistics {
         let rtt = self.keepalive.rtt;

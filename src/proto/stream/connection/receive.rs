@@ -140,14 +140,14 @@ impl Connection {
         let step = channel.reassembly.take(part, compressed, lost > 0);
         channel.window.receive(number, step.place.is_some());
         channel.pace.take(now, opened.len as u32);
-        channel.statistics.received.add(opened.len);
+        channel.statistics.received.add(part.bytes() as usize);
         channel.statistics.lost += lost;
         channel.statistics.torn += u64::from(step.torn);
         channel.wants.credit |= opened.turned;
         let is_due = channel.wants.credit || channel.window.is_due();
 
         self.pace.take(now, opened.len as u32);
-        self.statistics.received.add(opened.len);
+        self.statistics.received.add(part.bytes() as usize);
         self.statistics.lost += lost;
         self.statistics.torn += u64::from(step.torn);
         self.on_proved(now);

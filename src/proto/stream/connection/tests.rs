@@ -43,5 +43,9 @@ fn a_large_message_goes_in_pieces() {
         pair.say(0, channel, &message);
         pair.run_ms(500);
         assert!(pair.ends[1].messages(channel) == [message]);
+        let [sent, received] =
+            [0, 1].map(|end| pair.ends[end].connection.channel(channel).unwrap().statistics);
+        assert_eq!(sent.sent.bytes, 200_000);
+        assert_eq!(sent.sent, received.received, "headers of pieces are not counted");
     }
 }
