@@ -18,7 +18,9 @@ use crate::pipeline::{Pipeline, chain};
 use crate::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
 use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey, Trust};
 use crate::proto::stream::secure::trust::KnownNodes;
-use crate::proto::stream::{ChannelTypes, Config, Mode, Rate, SharedTrust};
+use crate::proto::stream::{
+    ChannelTypes, Config, HEADROOM_BYTES, Mode, Rate, SharedTrust, TAILROOM_BYTES,
+};
 use crate::sys::{random, secret_file};
 use crate::time::Clock;
 
@@ -101,7 +103,9 @@ impl ProtocolContext<'_> {
         let number = |name, least, most: u64| bounded("stream", self.settings, name, least, most);
         // A compressed message has to be in one piece. Before the start there is no pool yet: it may have blocks.
         let largest = if self.slot_bytes_max == 0 { BLOCK_BYTES } else { self.slot_bytes_max };
-        let message_max = largest.max(STREAM_PACKET_BYTES_MAX as u32);
+        // What is put around one, or it could not be sent back from the slot that it came in.
+        let around = (HEADROOM_BYTES + TAILROOM_BYTES) as u32;
+        let message_max = largest.max(STREAM_PACKET_BYTES_MAX as u32) - around;
         config.message_bytes_max = number("max_message_bytes", 1, message_max.into())?
             .map_or(message_max, |bytes| bytes as u32);
         config.types = (0..=255).fold(ChannelTypes::NONE, ChannelTypes::with);
@@ -291,10 +295,10 @@ mod tests {
     #[test]
     fn a_message_is_as_large_as_the_largest_slot_which_is_not_known_before_the_start() {
         let large = "max_message_bytes = 100000";
-        assert_eq!(message_bytes_max("", 16_384), Some(16_384));
+        assert_eq!(message_bytes_max("", 16_384), Some(16_344));
         assert_eq!(message_bytes_max(large, 16_384), None);
         assert_eq!(message_bytes_max(large, BLOCK_BYTES), Some(100_000));
         assert_eq!(message_bytes_max(large, 0), Some(100_000));
-        assert_eq!(message_bytes_max("max_message_bytes = 4194305", 0), None);
+        assert_eq!(message_bytes_max("max_message_bytes = 4194265", 0), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::thread;
 
-use ringway::stream::ChannelOptions;
+use ringway::stream::{Cause, ChannelOptions, Code, Why};
 
 use crate::bed::{Bed, TYPE};
 use crate::common::pattern;
@@ -112,6 +112,28 @@ fn keys_change_in_the_middle_of_traffic() {
         let dump = channel.dump().unwrap().expect("it is open");
         assert!(dump.send_epoch > 0, "{address}: {dump:?}");
         stream.close().unwrap();
+    }
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
+
+#[test]
+fn a_message_at_the_limit_comes_back_and_one_past_it_ends_the_stream() {
+    // The largest slot, which is there for datagrams, less what is put around a message.
+    const MOST: usize = 131_072 - 40;
+    let bed = Bed::start("streams-limit", "");
+    let [tcp, ..] = bed.addresses();
+    for compress in [false, true] {
+        let (stream, channel) = bed.connect(&tcp, true, compress);
+        for message in [pattern(4, MOST), text(MOST)] {
+            channel.send(message.clone()).unwrap();
+            assert!(channel.recv().unwrap().expect("it goes on") == message);
+        }
+        channel.send(pattern(5, MOST + 1)).unwrap();
+        let ended = channel.recv().expect_err("it is too large");
+        let why = ended.end().map(|end| end.why.clone());
+        assert_eq!(why, Some(Why::Cause(Cause::Peer(Code::TooLarge))), "{ended}");
+        drop(stream);
     }
     bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
     bed.instance.ended_well();
