@@ -15,6 +15,7 @@ use crate::proto::stream::Mode;
 pub(super) mod connect;
 pub(super) mod hub;
 mod port;
+mod upgrade;
 
 pub(super) use hub::HubLink;
 pub(super) use port::PortLink;

@@ -256,6 +256,12 @@ fn bind(address: &Address) -> Result<(Socket, Address), Error> {
             let socket = UnixListener::bind(path, UNIX_MODE)?;
             Ok((Socket::Unix(socket), address.clone()))
         }
+        Address::Http { .. } => Err(crate::error::Error::new(
+            format!("listen at {address}"),
+            "what answers HTTP is a dataplane",
+            "listen at tcp:, udp: or unix:, or give a listener of the dataplane upgrade = true",
+        )
+        .into()),
         Address::Port(_) => Err(crate::error::Error::new(
             format!("listen at {address}"),
             "a process at a port connects, and its dataplane listens",

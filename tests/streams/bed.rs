@@ -53,20 +53,29 @@ impl Bed {
         let listener = |(address, transport): (String, &str)| {
             format!("[[listener]]\naddress = \"{address}\"\ntransport = \"{transport}\"\n{config}")
         };
-        let toml: String = places.into_iter().map(listener).collect();
+        let mut toml: String = places.into_iter().map(listener).collect();
+        let over_http = config.replace("config = { ", "config = { upgrade = true, ");
+        toml += "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\n";
+        toml += &over_http;
         let instance = Running::start(prefix, 1, &toml);
         let ports = instance.addresses.iter().map(|address| address.port()).collect();
         Self { instance, dir, ports, prefix: prefix.to_owned() }
     }
 
     /// Where the listeners are, as a client writes it.
-    pub fn addresses(&self) -> [String; 4] {
+    pub fn addresses(&self) -> [String; 5] {
         [
             format!("tcp:127.0.0.1:{}", self.ports[0]),
             format!("udp:127.0.0.1:{}", self.ports[1]),
             format!("unix:{}", self.dir.path().join("s.sock").display()),
             "port:feed".to_owned(),
+            format!("http://127.0.0.1:{}/stream", self.ports[2]),
         ]
+    }
+
+    /// The last of them, for clients of HTTP.
+    pub fn http(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[2])
     }
 
     pub fn tcp(&self) -> String {

@@ -131,3 +131,29 @@ fn channels_past_the_bound_are_refused_and_the_others_go_on() {
     bed.instance.signal(Signal::SIGTERM);
     bed.instance.ended_well();
 }
+
+#[test]
+fn a_stream_that_begins_as_http_has_the_name_that_was_asked_for_d_19() {
+    let bed = Bed::start("streams-http", "");
+    let name = "00112233445566778899aabbccddeeff";
+    let (stream, channel) =
+        bed.connect(&format!("http://{}/?session={name}", bed.http()), true, true);
+    assert_eq!(stream.session().id.to_string(), name);
+    channel.send("over HTTP").unwrap();
+    assert_eq!(channel.recv().unwrap().as_deref(), Some(&b"over HTTP"[..]));
+    stream.close().unwrap();
+    for (request, status) in
+        [("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "426"), ("nonsense\r\n\r\n", "400")]
+    {
+        let mut socket = TcpStream::connect(bed.http()).unwrap();
+        socket.set_read_timeout(crate::common::patience()).unwrap();
+        socket.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    let plain = bed.client(2, true, true).connect(&format!("tcp:{}", bed.http()));
+    assert!(plain.is_err(), "no stream begins there without HTTP");
+    bed.instance.signal(Signal::SIGTERM);
+    bed.instance.ended_well();
+}

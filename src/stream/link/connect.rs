@@ -4,6 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::time::{Duration, Instant};
 
+use super::upgrade::upgrade;
 use super::{Link, PortLink};
 use crate::stream::{Address, Error, Options};
 use crate::sys::unix_stream;
@@ -15,6 +16,11 @@ pub(in crate::stream) fn connect(address: &Address, options: &Options) -> Result
     let fail = |why: io::Error| Error::setup(address, why, REMEDY);
     match address {
         Address::Tcp(at) => tcp(at, options.connect_timeout).and_then(Link::tcp).map_err(fail),
+        Address::Http { at, target } => {
+            let timeout = options.connect_timeout;
+            let switched = tcp(at, timeout).and_then(|socket| upgrade(socket, at, target, timeout));
+            switched.and_then(Link::tcp).map_err(fail)
+        }
         Address::Udp(at) => udp(at).map(Link::Udp).map_err(fail),
         Address::Unix(path) => {
             let socket = unix_stream::connect(path, options.connect_timeout);
