@@ -12,13 +12,15 @@
 #   selfloop      one echo and one GET on one thread beside a bare io_uring server, in ns
 #   udp           one datagram echoed, on one thread and on two, beside recvmmsg and sendmmsg, and beside GRO
 #                 and GSO by hand
+#   stream        messages of streams in memory beside a loop by hand, the cipher and the compressor alone;
+#                 then the cipher, the handshake and the compressor by themselves
 #   instructions  user-space instructions of one GET by stage, under valgrind; no noise, no kernel
 #   memory        what 10,000 idle connections cost `ringway run`
 #   ring          rings beside rtrb and crossbeam, ns per element
 #   mempool       allocation beside a free list and the heap, ns per buf
 #   all           all of these, in this order (default)
 #
-#   --rounds N    interleaved rounds of what has rounds (http, port, echo, modes, ring 9; selfloop, udp 400);
+#   --rounds N    interleaved rounds of what has rounds (http, port, echo, modes, ring 9; selfloop, udp, stream 400);
 #                 short ones of port, twenty for each
 #   --seconds S   of one turn of one server in http and port (1)
 #   --rows N      the functions that cost most, beside the stages of instructions (0)
@@ -38,7 +40,7 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-KINDS=(http port echo modes selfloop udp instructions memory ring mempool)
+KINDS=(http port echo modes selfloop udp stream instructions memory ring mempool)
 
 # ---- What has to be there ------------------------------------------------------------------------
 
@@ -102,6 +104,11 @@ measure_port() {
 measure_echo() { bench loopback latency idle "${ROUNDS:-9}"; }
 measure_modes() { bench loopback modes "${ROUNDS:-9}"; }
 measure_selfloop() { bench selfloop "${ROUNDS:-400}"; }
+measure_stream() {
+    bench stream "${ROUNDS:-400}"
+    bench aead
+    bench compress
+}
 measure_udp() {
     bench udp "${ROUNDS:-400}"
     bench udp two 9
