@@ -18,6 +18,7 @@ use ringway::pipeline::Extensions;
 use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
 use ringway::proto::stream::secure::aead::{Opener, Sealer};
 use ringway::proto::stream::{HEADROOM_BYTES, TAILROOM_BYTES};
+use ringway::stream::{Anyone, ChannelOptions, Client as StreamClient, Identity, Options};
 use ringway::sync::AtomicU64;
 use ringway::time::Instant;
 
@@ -452,6 +453,38 @@ fn messages_are_compressed_and_decompressed_without_an_allocation() {
     }
     assert_eq!(ALLOCATIONS.get(), before);
     assert!(back == message);
+}
+
+#[test]
+fn messages_of_streams_allocate_nothing_on_an_lcore() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("identity");
+    std::fs::write(&path, &*Identity::from_secret(&[1; 32]).to_text()).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, mode).unwrap();
+    let settings =
+        format!("identity = \"{}\", trust = \"anyone\", encrypt = \"offered\"", path.display());
+    for (encrypt, compress) in [(false, false), (true, false), (true, true)] {
+        let server = Start::new().listener("stream", &settings).start();
+        let options = Options { encrypt, compress, ..Options::default() };
+        let client = StreamClient::new(Identity::from_secret(&[2; 32]), Anyone).options(options);
+        let stream = client.connect(&format!("tcp:{}", server.address(0))).unwrap();
+        let channel = stream.open(2, ChannelOptions::default()).unwrap();
+        let messages = [pattern(1, 64), vec![b'x'; 1400], pattern(2, 9000), vec![b'y'; 9000]];
+        let exchange = || {
+            for message in &messages {
+                channel.send(message.clone()).unwrap();
+                assert!(channel.recv().unwrap().as_ref() == Some(message));
+            }
+        };
+        (0..300).for_each(|_| exchange());
+        let (asking, before) = (cost_of_asking(&server), allocations(&server));
+        (0..2000).for_each(|_| exchange());
+        let allocated = allocations(&server) - before - asking;
+        assert_eq!(allocated, 0, "encrypted {encrypt}, compressed {compress}");
+        drop((channel, stream));
+        server.stop();
+    }
 }
 
 #[test]
