@@ -5,6 +5,8 @@ mod common;
 
 mod stream_client {
     mod ends;
+    mod files;
     mod messages;
+    mod pool;
     mod rig;
 }

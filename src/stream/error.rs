@@ -169,7 +169,7 @@ impl fmt::Display for Error {
             Self::TimedOut(time) => {
                 write!(f, "cannot wait any longer: not done in {time:?}; try again, or wait longer")
             }
-            Self::Full => f.write_str("cannot send now: there is no room; try again later"),
+            Self::Full => f.write_str("cannot do it now: there is no room; try again later"),
             Self::TooSmall { needed } => write!(
                 f,
                 "cannot read the message: it has {needed} bytes, and there is less room; give more"

@@ -61,6 +61,11 @@ impl Stream {
         &self.address
     }
 
+    /// Whether it is over datagrams, of which some may be lost.
+    pub fn is_datagram(&self) -> bool {
+        self.address.starts_with("udp:")
+    }
+
     /// Whether it goes on: messages can be sent and channels opened.
     pub fn is_active(&self) -> bool {
         let state = self.shared.lock();

@@ -2,6 +2,7 @@
 //! dataplane is decided above.
 
 pub mod affinity;
+pub mod directory;
 pub mod host;
 pub mod mapping;
 pub mod passed_fds;
