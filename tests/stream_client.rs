@@ -8,5 +8,6 @@ mod stream_client {
     mod files;
     mod messages;
     mod pool;
+    mod ports;
     mod rig;
 }
