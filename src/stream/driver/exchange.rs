@@ -113,7 +113,13 @@ impl Driver {
                 let channel = state.channel(key);
                 (channel.is_open, channel.number) = (true, number);
             }
-            News::Refused { key, code } => state.channel(key).refused = Some(code),
+            News::Refused { key, code } => {
+                let channel = state.channel(key);
+                channel.refused = Some(code);
+                if channel.is_dropped {
+                    state.channels.remove(&key);
+                }
+            }
             News::Offered { key, number, channel_type } => {
                 let channel = state.channel(key);
                 (channel.is_open, channel.number) = (true, number);
@@ -140,12 +146,14 @@ impl Driver {
                 state.channels.entry(key).and_modify(|channel| channel.is_shut = true);
             }
             News::Closed { key } => {
-                if let Some(channel) = state.channels.get_mut(&key) {
-                    (channel.is_shut, channel.is_over) = (true, true);
-                    if channel.is_dropped {
-                        state.channels.remove(&key);
-                    }
+                let Some(channel) = state.channels.get_mut(&key) else { return };
+                (channel.is_shut, channel.is_over) = (true, true);
+                // One that was never accepted has ended because its peer is done with it.
+                let is_unaccepted = state.unaccepted.iter().position(|other| *other == key);
+                if channel.is_dropped || is_unaccepted.is_some() {
+                    state.channels.remove(&key);
                 }
+                is_unaccepted.and_then(|at| state.unaccepted.remove(at));
             }
             News::Closing => state.closing = true,
             News::Connected(session) => state.session = Some(*session),

@@ -2,14 +2,17 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use ringway::stream::file::Store;
-use ringway::stream::{Channel, Error, Listener, Stream, channel_type};
+use ringway::stream::{Channel, Code, Error, Listener, Stream, channel_type};
 
 use super::args::RecvArgs;
 use super::node::{Node, describe};
 use super::{not_written, note};
+
+/// Streams at a time, each with some threads: further peers are told to come later.
+const STREAMS_MAX: usize = 256;
 
 /// What all streams share.
 struct Desk {
@@ -25,6 +28,7 @@ pub fn recv(args: &RecvArgs) -> Result<(), Error> {
     let (identity, policy) = (node.identity.clone(), node.policy.clone());
     let listener = Listener::with(&args.listen, identity, policy, node.options.clone())?;
     note(format_args!("listening at {} as node {}", listener.address(), listener.node()));
+    let mut threads: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let stream = match listener.accept() {
             Ok(stream) => Arc::new(stream),
@@ -39,12 +43,17 @@ pub fn recv(args: &RecvArgs) -> Result<(), Error> {
             listener.stop();
             return desk.serve(&stream);
         }
+        threads.retain(|thread| !thread.is_finished());
+        if threads.len() >= STREAMS_MAX {
+            stream.begin_to_close(Code::Limit, "as many streams as there may be");
+            continue;
+        }
         let desk = desk.clone();
-        thread::spawn(move || {
+        threads.push(thread::spawn(move || {
             if let Err(error) = desk.serve(&stream) {
                 note(error);
             }
-        });
+        }));
     }
 }
 
