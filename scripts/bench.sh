@@ -10,13 +10,15 @@
 #   echo          round trip of one connection beside an epoll server, and what an idle lcore takes
 #   modes         the ways of using io_uring, each beside the default
 #   selfloop      one echo and one GET on one thread beside a bare io_uring server, in ns
+#   udp           one datagram echoed, on one thread and on two, beside recvmmsg and sendmmsg, and beside GRO
+#                 and GSO by hand
 #   instructions  user-space instructions of one GET by stage, under valgrind; no noise, no kernel
 #   memory        what 10,000 idle connections cost `ringway run`
 #   ring          rings beside rtrb and crossbeam, ns per element
 #   mempool       allocation beside a free list and the heap, ns per buf
 #   all           all of these, in this order (default)
 #
-#   --rounds N    interleaved rounds of what has rounds (http, port, echo, modes, ring 9; selfloop 400);
+#   --rounds N    interleaved rounds of what has rounds (http, port, echo, modes, ring 9; selfloop, udp 400);
 #                 short ones of port, twenty for each
 #   --seconds S   of one turn of one server in http and port (1)
 #   --rows N      the functions that cost most, beside the stages of instructions (0)
@@ -36,7 +38,7 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-KINDS=(http port echo modes selfloop instructions memory ring mempool)
+KINDS=(http port echo modes selfloop udp instructions memory ring mempool)
 
 # ---- What has to be there ------------------------------------------------------------------------
 
@@ -100,6 +102,10 @@ measure_port() {
 measure_echo() { bench loopback latency idle "${ROUNDS:-9}"; }
 measure_modes() { bench loopback modes "${ROUNDS:-9}"; }
 measure_selfloop() { bench selfloop "${ROUNDS:-400}"; }
+measure_udp() {
+    bench udp "${ROUNDS:-400}"
+    bench udp two 9
+}
 measure_memory() { bench memory 10000; }
 measure_ring() { bench ring_paired "${ROUNDS:-9}"; }
 measure_mempool() { bench mempool; }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::limits::STALL_SWEEPS_MAX;
+use crate::limits::{PEER_IDLE_TIMEOUT_NS, STALL_SWEEPS_MAX};
 
 pub use address::{Access, Address};
 pub use control::ControlConfig;
@@ -53,6 +53,8 @@ pub struct ListenerConfig {
     pub protocol: String,
     /// How long a peer may take nothing of what is sent to it; whole seconds.
     pub write_timeout: Duration,
+    /// How long nothing may pass with a peer that sends datagrams before it is forgotten; whole seconds.
+    pub idle_timeout: Duration,
     /// Most connections that one address may have open on one lcore; `None`: no bound of its own.
     pub connections_per_address: Option<u32>,
     /// The port whose process handles its messages; `None`: the protocol's own handler does.
@@ -70,6 +72,11 @@ impl ListenerConfig {
     pub fn tcp(address: SocketAddr, protocol: &str, origin: &str) -> Self {
         let address = Address::Ip(address);
         Self::on(address, TransportKind::Tcp, protocol, origin)
+    }
+
+    /// The same for datagrams.
+    pub fn udp(address: SocketAddr, protocol: &str, origin: &str) -> Self {
+        Self::on(Address::Ip(address), TransportKind::Udp, protocol, origin)
     }
 
     /// The same on the Unix socket `path`, for everybody.
@@ -98,6 +105,7 @@ impl ListenerConfig {
             transport,
             protocol: protocol.to_owned(),
             write_timeout: Duration::from_secs(STALL_SWEEPS_MAX.into()),
+            idle_timeout: Duration::from_nanos(PEER_IDLE_TIMEOUT_NS),
             connections_per_address: None,
             port: None,
             isolated: false,
@@ -127,6 +135,8 @@ pub enum TransportKind {
     Unix,
     /// A process that attaches to a port, over rings in shared memory.
     Shm,
+    /// Datagrams through the kernel's stack, over io_uring.
+    Udp,
 }
 
 impl TransportKind {
@@ -136,6 +146,7 @@ impl TransportKind {
             Self::Tcp => "tcp",
             Self::Unix => "unix",
             Self::Shm => "shm",
+            Self::Udp => "udp",
         }
     }
 }

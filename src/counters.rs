@@ -73,11 +73,15 @@ pub enum Counter {
     PortUnattended,
     /// Attached processes that were cut off because they broke a rule or took nothing.
     PortFaults,
+    /// Peers forgotten because nothing had passed with them for too long.
+    PeersExpired,
+    /// Datagrams that the kernel lost because we were behind.
+    RxLost,
 }
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 30] = [
+    pub const ALL: [(Self, &'static str); 32] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -108,6 +112,8 @@ impl Counter {
         (Self::Mails, "mails"),
         (Self::PortUnattended, "port_unattended"),
         (Self::PortFaults, "port_faults"),
+        (Self::PeersExpired, "peers_expired"),
+        (Self::RxLost, "rx_lost"),
     ];
 }
 
@@ -131,11 +137,23 @@ pub enum Reason {
     NotWanted,
     /// Was under way when the lcore stopped.
     Shutdown,
+    /// A datagram that was longer than there was room.
+    Truncated,
+    /// A datagram without bytes.
+    EmptyDatagram,
+    /// Came from a peer for which there was no room, or when no new ones were taken any more.
+    PeerRefused,
+    /// Came from a peer that the handler did not hear, and was more than is kept.
+    PeerHeld,
+    /// A datagram longer than its way takes.
+    DatagramTooLong,
+    /// A datagram that the system refused to send, for want of a way or of room.
+    SendRefused,
 }
 
 impl Reason {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 8] = [
+    pub const ALL: [(Self, &'static str); 14] = [
         (Self::StaleConnection, "stale_connection"),
         (Self::AfterClose, "after_close"),
         (Self::Unsent, "unsent"),
@@ -144,6 +162,12 @@ impl Reason {
         (Self::Protocol, "protocol"),
         (Self::NotWanted, "not_wanted"),
         (Self::Shutdown, "shutdown"),
+        (Self::Truncated, "truncated"),
+        (Self::EmptyDatagram, "empty_datagram"),
+        (Self::PeerRefused, "peer_refused"),
+        (Self::PeerHeld, "peer_held"),
+        (Self::DatagramTooLong, "datagram_too_long"),
+        (Self::SendRefused, "send_refused"),
     ];
 }
 

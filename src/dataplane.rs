@@ -9,6 +9,7 @@ mod report;
 mod serve;
 mod sockets;
 mod steering;
+mod streams;
 mod worker;
 
 use std::path::Path;
@@ -22,7 +23,9 @@ pub use report::Report;
 pub use serve::StopSignals;
 pub use worker::Tuning;
 
-use crate::config::{Address, Config, CoreMap, FilePrefix, IdleMode, MemoryOptions};
+use crate::config::{
+    Address, Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions, TransportKind,
+};
 use crate::control::{self, Control, Instance};
 use crate::counters::{LcoreCounters, Totals};
 use crate::error::{Error, Result};
@@ -116,6 +119,8 @@ impl Builder {
         let wanted = self.config.dataplane.max_connections;
         let has_peers = self.config.listeners.iter().any(|listener| listener.peer().is_some());
         let peers_max = if has_peers { wanted.min(PORT_CONNECTIONS_MAX) } else { 0 };
+        let is_udp = |listener: &ListenerConfig| listener.transport == TransportKind::Udp;
+        let has_datagrams = self.config.listeners.iter().any(is_udp);
         let connections_max = connections_limit(wanted, ADOPTED_MAX + peers_max)?;
         let mut sockets = Sockets::bind(&self.config.listeners, lcores)?;
         let topology = Topology::discover()?;
@@ -123,6 +128,7 @@ impl Builder {
             &topology,
             &self.cores,
             &self.config.mempool,
+            has_datagrams,
             &self.memory,
             &self.prefix,
         )?;
@@ -139,6 +145,7 @@ impl Builder {
             tuning: self.tuning,
             connections_max,
             peers_max,
+            datagram_peers_max: if has_datagrams { connections_max } else { 0 },
         });
         let mut dataplane = Dataplane {
             workers: Vec::new(),

@@ -140,6 +140,9 @@ pub const RX_SLOTS: u16 = 256;
 /// Part of a pool's slots that are never lent to receive into: one in so many, for the replies.
 pub const RX_RESERVE_SHARE: usize = 8;
 
+/// Part of what may be lent to receive into that is lent at a time: one in so many.
+pub const RX_LENT_SHARE: usize = 4;
+
 /// Slots of 16 KiB that the kernel holds to receive into, per lcore, for connections whose peers
 /// send more than a small slot at a time.
 pub const RX_LARGE_SLOTS: u16 = 32;
@@ -149,6 +152,12 @@ pub const RX_FULL_MAX: u8 = 2;
 
 /// Receives in a row that a small slot would have held before it goes back to those.
 pub const RX_SPARSE_MAX: u8 = 16;
+
+/// A pool is short of slots of a size when less than one in so many is left: more than what is never
+/// lent to receive into, so that those who hold much are held back before others find none.
+pub const POOL_SHORT_SHARE: u32 = 2;
+
+const _: () = assert!((POOL_SHORT_SHARE as usize) < RX_RESERVE_SHARE);
 
 /// Bytes of a small slot: one that the kernel receives into.
 pub const SMALL_SLOT_BYTES: u32 = 2048;
@@ -173,6 +182,79 @@ pub const LARGE_SLOTS_MIN: u32 = 8;
 
 /// Large slots per lcore.
 pub const LARGE_SLOTS: u32 = 256;
+
+/// Bytes of a slot that datagrams are received into: the kernel puts up to 64 KiB of them, of one peer, into
+/// one, with its own words before them.
+pub const TRAIN_SLOT_BYTES: u32 = 128 * 1024;
+
+/// Most bytes of the datagrams in one such slot: what the length in a UDP header says.
+pub const TRAIN_BYTES_MAX: usize = u16::MAX as usize;
+
+/// Most datagrams of one size that the kernel takes in one send: UDP_MAX_SEGMENTS, which is 128 since Linux
+/// 6.9, and was as much as this before.
+pub const TRAIN_DATAGRAMS_MAX: usize = GATHER_MAX;
+
+/// Slots that the kernel holds to receive datagrams into, per lcore, while each holds one or few.
+pub const RX_TRAIN_SLOTS: u16 = 64;
+
+/// The same while they come filled: as much as the core's L2 cache holds.
+pub const RX_TRAIN_SLOTS_FULL: u16 = 4;
+
+/// Bytes in one such slot from which it counts as filled.
+pub const RX_TRAIN_FULL_BYTES: usize = 8 * 1024;
+
+/// Slots for datagrams per lcore that has a listener for them: one line per holder.
+pub const TRAIN_SLOTS: u32 = RX_TRAIN_SLOTS as u32 // lent to the kernel
+    + 2 * RX_TRAIN_SLOTS as u32                    // received and not handled
+    + RX_TRAIN_SLOTS as u32; //                       with handlers, and in send queues
+
+/// Bytes that the kernel says before the datagrams in a slot: a head of 16, room for an address, and
+/// [`DATAGRAM_CONTROL_BYTES`].
+pub const DATAGRAM_HEAD_BYTES: usize = 16 + DATAGRAM_NAME_BYTES + DATAGRAM_CONTROL_BYTES;
+
+/// Room for the address of a datagram's sender: a `sockaddr_in6` of 28, rounded up.
+pub const DATAGRAM_NAME_BYTES: usize = 32;
+
+/// Room for what is said of a datagram: where it was sent to (40), its ECN (24), the size of those in a
+/// train (24) and how many were lost (24), and some to spare.
+pub const DATAGRAM_CONTROL_BYTES: usize = 144;
+
+const _: () = assert!(DATAGRAM_HEAD_BYTES + TRAIN_BYTES_MAX < TRAIN_SLOT_BYTES as usize);
+
+/// Datagrams received and not handled, per listener, past which we stop receiving.
+pub const RX_DATAGRAMS_HIGH: usize = 16 * BURST_MAX;
+
+/// Slots of such, past which we do the same.
+pub const RX_TRAINS_HIGH: usize = 2 * RX_TRAIN_SLOTS as usize;
+
+/// Bytes of datagrams that the kernel is asked to keep for a listener while it is not received from; it gives
+/// what net.core.rmem_max allows.
+pub const DATAGRAM_RX_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// The same for what is sent, up to net.core.wmem_max.
+pub const DATAGRAM_TX_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Sends to different peers that go to the kernel in one call.
+pub const DATAGRAM_SENDS_MAX: usize = 64;
+
+/// How long nothing may pass between a listener and a peer before it is forgotten, in nanoseconds, unless the
+/// configuration says otherwise: what routers give a UDP mapping at least (RFC 4787 asks for two minutes,
+/// many give half of one).
+pub const PEER_IDLE_TIMEOUT_NS: u64 = 30_000_000_000;
+
+/// Longest such timeout that a configuration may ask for, in milliseconds: a day.
+pub const PEER_IDLE_TIMEOUT_MS_MAX: u64 = 86_400_000;
+
+/// Peers that are forgotten at a time, before others get their turn: each is told of in the rx queue.
+pub const PEER_EXPIRIES_MAX: usize = 256;
+
+const _: () = assert!(PEER_EXPIRIES_MAX < RX_DATAGRAMS_HIGH);
+
+/// Datagrams of one peer that wait while its handler does not hear it; past it they are dropped.
+pub const PEER_HELD_DATAGRAMS: u16 = 16;
+
+/// The same of all peers of a listener: each may hold a slot.
+pub const PEERS_HELD_DATAGRAMS: usize = RX_TRAIN_SLOTS as usize;
 
 /// Bytes of a block: a message of megabytes that has to be in one piece. Nothing is received into blocks;
 /// handlers and attached processes write them.
@@ -293,9 +375,10 @@ pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
 /// Descriptors in each ring of a port: a power of two.
 pub const PORT_RING_SLOTS: usize = 1024;
 
-/// Slots of each size that one queue of a port may hold, messages and supplies together: what it
-/// keeps from others when its process stops, and the slots of an isolated queue, which has no blocks.
-pub const PORT_LOANS: [u32; 3] = [448, 40, 8];
+/// Slots of each size (small, large, those of datagrams, blocks) that one queue of a port may hold, messages
+/// and supplies together: what it keeps from others when its process stops, and the slots of an isolated
+/// queue, which has none of the last two.
+pub const PORT_LOANS: [u32; 4] = [448, 40, 16, 8];
 
 /// The same as a part of the pool's: one in so many, where that is more than [`PORT_LOANS_MIN`].
 pub const PORT_LOANS_SHARE: u32 = 4;
@@ -304,15 +387,26 @@ pub const PORT_LOANS_SHARE: u32 = 4;
 /// stop keep the rest from nobody.
 pub const PORT_LOANS_SUM_SHARE: u32 = 2;
 
+/// What waits of or for the process at one port may hold one in so many of an lcore's slots, over all
+/// ports together, while the pool is short of them: at each of three places (for the process, of it, and
+/// for its peers), so that what ports hold, loans too, leaves others an eighth.
+pub const PORT_WAITING_SHARE: u32 = 8;
+
+const _: () = assert!(
+    1.0 / PORT_LOANS_SUM_SHARE as f32 + 3.0 / PORT_WAITING_SHARE as f32
+        <= 1.0 - 1.0 / RX_RESERVE_SHARE as f32
+);
+
 /// Slots of a size that a queue may hold however few there are: one with a message, and an empty one.
 pub const PORT_LOANS_MIN: u32 = 2;
 
 /// Empty slots of each size that are kept with the attached process, for what it has to say.
-pub const PORT_SUPPLIES: [u32; 3] = [64, 8, 2];
+pub const PORT_SUPPLIES: [u32; 4] = [64, 8, 0, 2];
 
 // A marker for each message still finds room behind all that has slots.
-const _: () =
-    assert!(2 * (PORT_LOANS[0] + PORT_LOANS[1] + PORT_LOANS[2]) <= PORT_RING_SLOTS as u32);
+const _: () = assert!(
+    2 * (PORT_LOANS[0] + PORT_LOANS[1] + PORT_LOANS[2] + PORT_LOANS[3]) <= PORT_RING_SLOTS as u32
+);
 
 /// Descriptors of one queue that an lcore looks at before others get their turn: what an attached
 /// process says for nobody must not hold them up.
@@ -352,6 +446,29 @@ pub const PORT_PARKED_BUFS: usize = 4096;
 /// How long an attached process may take nothing while something waits for it, in nanoseconds, unless
 /// the configuration says otherwise: many times what a process is ever kept from running.
 pub const PORT_STALL_NS: u64 = 10_000_000_000;
+
+/// Messages of one listener's streams that wait for credit of their peers.
+pub const STREAM_WAITING_BUFS: usize = 8192;
+
+/// The same of one stream from which on its peer gets no credit itself.
+pub const STREAM_BACKLOG_HIGH_BUFS: u32 = 32;
+
+/// The same of one stream past which it is cut off: its handler says more than the peer hears.
+pub const STREAM_BACKLOG_BUFS_MAX: u32 = 1024;
+
+/// Longest message that is put together with others in one slot: to copy so many bytes costs less than a buf
+/// of their own on the way to the kernel.
+pub const STREAM_PACK_BYTES_MAX: usize = 256;
+
+/// Longest request for a stream that begins as HTTP: it has to fit a small slot.
+pub const STREAM_UPGRADE_BYTES_MAX: usize = SMALL_SLOT_BYTES as usize;
+
+/// Streams of one listener over datagrams that may be in the middle of their handshake before others are
+/// asked to show that they are where they say.
+pub const STREAM_GREETINGS_HIGH: usize = 64;
+
+/// Messages in pieces that an echo of streams puts together at a time.
+pub const STREAM_ECHOES_MAX: usize = 64;
 
 /// Longest command of the line protocol, with the newline that ends it.
 pub const IPC_COMMAND_BYTES_MAX: usize = 4096;
@@ -565,6 +682,9 @@ pub const STREAM_PINS_MAX: usize = 65_536;
 
 /// Longest such name in bytes: a host name (RFC 1035 §2.3.4) and a port.
 pub const STREAM_PIN_NAME_BYTES_MAX: usize = 261;
+
+/// Longest list of known nodes in a file: some ten thousand.
+pub const STREAM_LIST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Longest identity file: two lines, and some that people add.
 pub const STREAM_IDENTITY_FILE_BYTES_MAX: usize = 4096;

@@ -6,6 +6,8 @@ mod accepting;
 mod bed;
 #[path = "conformance/claims.rs"]
 mod claims;
+#[path = "conformance/datagrams.rs"]
+mod datagrams;
 #[path = "conformance/network.rs"]
 mod network;
 #[path = "conformance/port.rs"]
@@ -15,5 +17,7 @@ mod receiving;
 mod rig;
 #[path = "conformance/sending.rs"]
 mod sending;
+#[path = "conformance/udp.rs"]
+mod udp;
 #[path = "conformance/unix.rs"]
 mod unix;

@@ -20,6 +20,8 @@ mod ipc_line;
 mod port_peer;
 #[path = "../fuzz/bodies/port_up.rs"]
 mod port_up;
+#[path = "../fuzz/bodies/recvmsg_out.rs"]
+mod recvmsg_out;
 #[path = "../fuzz/bodies/stream_handshake.rs"]
 mod stream_handshake;
 #[path = "../fuzz/bodies/stream_header.rs"]
@@ -81,16 +83,6 @@ fn every_list_of_what_a_peer_does_holds() {
 }
 
 #[test]
-fn every_list_of_handshake_messages_holds() {
-    replay("stream_handshake", stream_handshake::check);
-}
-
-#[test]
-fn every_compressed_message_of_the_corpus_holds() {
-    replay("stream_lz4", stream_lz4::check);
-}
-
-#[test]
 fn every_packet_of_the_corpus_holds() {
     replay("stream_header", stream_header::check);
 }
@@ -103,6 +95,21 @@ fn every_list_of_pieces_of_the_corpus_holds() {
 #[test]
 fn every_list_of_what_the_ends_of_a_stream_do_holds() {
     replay("stream_session", stream_session::check);
+}
+
+#[test]
+fn every_list_of_handshake_messages_holds() {
+    replay("stream_handshake", stream_handshake::check);
+}
+
+#[test]
+fn every_compressed_message_of_the_corpus_holds() {
+    replay("stream_lz4", stream_lz4::check);
+}
+
+#[test]
+fn every_receive_of_datagrams_of_the_corpus_holds() {
+    replay("recvmsg_out", recvmsg_out::check);
 }
 
 /// Request lines with the first of their fields.
@@ -219,6 +226,20 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// What the kernel leaves in a slot, of pieces.
+fn receives() -> impl Strategy<Value = Vec<u8>> {
+    let files =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/recvmsg_out"));
+    let files = files.expect("the corpus is part of the repository");
+    let read = |entry: std::io::Result<fs::DirEntry>| fs::read(entry.unwrap().path()).unwrap();
+    let whole: Vec<Vec<u8>> = files.map(read).collect();
+    let message = prop::collection::vec(prop_oneof![Just(0u8), 0u8..42, any::<u8>()], 0..144);
+    (prop::sample::select(whole), message).prop_map(|(mut bytes, message)| {
+        bytes[48..48 + message.len()].copy_from_slice(&message);
+        bytes
+    })
+}
+
 /// The same with one byte changed.
 fn with_a_byte_changed(bytes: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     (bytes, any::<prop::sample::Index>(), any::<u8>()).prop_map(|(mut bytes, at, byte)| {
@@ -249,6 +270,11 @@ proptest! {
     #[test]
     fn command_lines_of_random_pieces_hold(bytes in lines()) {
         ipc_line::check(&bytes);
+    }
+
+    #[test]
+    fn receives_of_datagrams_with_any_control_data_hold(bytes in with_a_byte_changed(receives())) {
+        recvmsg_out::check(&bytes);
     }
 
     #[test]
@@ -321,6 +347,17 @@ proptest! {
     }
 
     #[test]
+    fn lists_of_what_the_ends_of_a_stream_do_hold(
+        first in 0u8..32,
+        operations in prop::collection::vec(
+            prop_oneof![0u8..0x20, 0x20u8..0x30, 0x40u8..0xa0, 0xa0u8..0xc0, 0xc0u8..0xd0, Just(0xe0u8)],
+            0..120,
+        ),
+    ) {
+        stream_session::check(&[&[first], &operations[..]].concat());
+    }
+
+    #[test]
     fn lists_of_random_handshake_messages_hold(
         steps in prop::collection::vec(prop_oneof![0u8..0x20, 0x20u8..0x40, any::<u8>()], 0..60),
     ) {
@@ -336,16 +373,5 @@ proptest! {
         ),
     ) {
         stream_lz4::check(&[size.to_le_bytes().to_vec(), pieces.concat()].concat());
-    }
-
-    #[test]
-    fn lists_of_what_the_ends_of_a_stream_do_hold(
-        first in 0u8..32,
-        operations in prop::collection::vec(
-            prop_oneof![0u8..0x20, 0x20u8..0x30, 0x40u8..0xa0, 0xa0u8..0xc0, 0xc0u8..0xd0, Just(0xe0u8)],
-            0..120,
-        ),
-    ) {
-        stream_session::check(&[&[first], &operations[..]].concat());
     }
 }

@@ -3,9 +3,11 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
+use std::net::UdpSocket;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ringway::attach::{Attachment, Queue};
 use ringway::counters::Counter;
@@ -162,6 +164,44 @@ fn tcp_echo_allocates_and_copies_nothing_a_15() {
             assert!(client.send(&message).receive(message.len()) == message);
         });
     }
+    server.stop();
+}
+
+#[test]
+fn datagrams_allocate_and_copy_nothing_a_15() {
+    let server = Start::new().listener("echo", "").datagrams("echo", "127.0.0.1:0").start();
+    let address = server.address(1);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut room = vec![0; 4096];
+    for bytes in [1, 1400, 4000] {
+        let datagram = pattern(bytes, bytes as usize);
+        serves_without_allocating(&server, &format!("a datagram of {bytes} bytes"), |_| {
+            socket.send_to(&datagram, address).unwrap();
+            let received = socket.recv(&mut room).unwrap();
+            assert!(room[..received] == datagram);
+        });
+    }
+    server.stop();
+}
+
+#[test]
+fn peers_that_come_and_are_forgotten_allocate_nothing_a_15() {
+    let idle = "idle_timeout_ms = 1000";
+    let start = Start::new().listener("echo", "").datagrams("echo", "127.0.0.1:0").limited(idle);
+    let server = start.start();
+    let address = server.address(1);
+    // Their table has room for 1024; who finds it full asks until it has.
+    serves_without_allocating(&server, "a peer", |_| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        loop {
+            socket.send_to(b"hello", address).unwrap();
+            if socket.recv(&mut [0; 8]).is_ok() {
+                break;
+            }
+        }
+    });
+    assert!(server.count(Counter::PeersExpired) > 500);
     server.stop();
 }
 

@@ -19,6 +19,7 @@ use ringway::handler::{Echo, Http};
 use ringway::lcore::{Lcore, Listener, Parts};
 use ringway::limits::{
     CQ_ENTRIES, LARGE_SLOT_BYTES, LARGE_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS, SQ_ENTRIES,
+    TRAIN_SLOT_BYTES, TRAIN_SLOTS,
 };
 use ringway::mailbox::Mailbox;
 use ringway::mem::{CacheClaim, ClassSize, Mempool, UringIo};
@@ -27,9 +28,10 @@ use ringway::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
 use ringway::port::PortTable;
 use ringway::sys::mapping::Request;
 use ringway::sys::socket::TcpListener;
+use ringway::sys::udp_socket::UdpSocket;
 use ringway::sys::uring::Options;
 use ringway::time::{Clock, TimerWheel};
-use ringway::transport::{Io, Tcp};
+use ringway::transport::{Io, Tcp, Udp};
 
 /// Connections that a bench lcore can have.
 pub const SLOTS: u32 = 2048;
@@ -57,6 +59,30 @@ pub fn lcore(
     let address = socket.address();
     let (pipeline, handler) = protocol(SLOTS);
     let transport = Box::new(Tcp::new(socket, 0, SLOTS));
+    lcore.register(0, Box::new(Listener::new(transport, pipeline, handler))).expect("a free index");
+    (lcore, address, counters)
+}
+
+/// An lcore on the calling thread that echoes datagrams, to be driven by `poll_once`.
+pub fn udp_lcore(tuning: Tuning) -> (Lcore, SocketAddr, Arc<LcoreCounters>) {
+    let pool = pool_with(&[ClassSize { slot_bytes: TRAIN_SLOT_BYTES, slots: TRAIN_SLOTS }]);
+    let options = Options {
+        sq_entries: SQ_ENTRIES,
+        cq_entries: CQ_ENTRIES,
+        files: 16,
+        files_reserved: 8,
+        mode: tuning.mode,
+    };
+    let uring = UringIo::create(&options, tuning.rx, &pool).expect("an io_uring");
+    let mut parts = parts(pool, Some(uring), Clock::start());
+    parts.io.datagram_slots = (16..SLOTS).rev().collect();
+    let counters = parts.io.counters.clone();
+    let mut lcore = Lcore::new(parts);
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let socket = UdpSocket::bind_group(any, 1).expect("a port").remove(0);
+    let address = socket.address();
+    let (pipeline, handler) = echo(SLOTS);
+    let transport = Box::new(Udp::new(socket, 0, 16..SLOTS));
     lcore.register(0, Box::new(Listener::new(transport, pipeline, handler))).expect("a free index");
     (lcore, address, counters)
 }
@@ -94,6 +120,7 @@ pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
         adoptable: Vec::new(),
         ports: PortTable::default(),
         peer_slots: Vec::new(),
+        datagram_slots: Vec::new(),
         connections: 0,
         connections_max: SLOTS - 8,
     };
@@ -102,6 +129,7 @@ pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
         now,
         unix_seconds: 0,
         draining: false,
+        backlogged: false,
         extensions: Extensions::new(SLOTS),
         ports: PortTable::default(),
         counters,

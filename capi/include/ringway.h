@@ -27,6 +27,9 @@
 // A bug of ringway.
 #define RINGWAY_EBUG -6
 
+// Enough of a response waits for those to the requests before it: answer these first.
+#define RINGWAY_ETURN -7
+
 // Bytes of an error's text, with the zero that ends it.
 #define RINGWAY_ERROR_TEXT_BYTES 512
 
@@ -176,6 +179,18 @@ int ringway_alloc(struct ringway_port *port,
                   uint64_t conn,
                   uint32_t bytes,
                   struct ringway_msg *msg);
+
+// The same for a part of the response to a request: `asked` is a message of that request, or zeroes but for
+// `conn` and `request`. What is written to `*msg` is of kind `RINGWAY_BODY` and of that request.
+//
+// Parts of a response wait in the program while requests before it on its connection are not answered: once
+// enough do, the answer is `RINGWAY_ETURN`, until those are. `RINGWAY_EAGAIN` as for `ringway_alloc`, and while
+// the peer is slow to take what it was sent.
+int ringway_alloc_part(struct ringway_port *port,
+                       uint32_t queue,
+                       const struct ringway_msg *asked,
+                       uint32_t bytes,
+                       struct ringway_msg *msg);
 
 // Sends `n` messages, in order with those before them on their connections; returns how many were
 // taken. All are, unless one is not right (a slot that was released or sent before, a range outside of

@@ -16,6 +16,8 @@ pub const RINGWAY_EATTACH: c_int = -4;
 pub const RINGWAY_EMSGSIZE: c_int = -5;
 /// A bug of ringway.
 pub const RINGWAY_EBUG: c_int = -6;
+/// Enough of a response waits for those to the requests before it: answer these first.
+pub const RINGWAY_ETURN: c_int = -7;
 
 /// Bytes of an error's text, with the zero that ends it.
 pub const RINGWAY_ERROR_TEXT_BYTES: usize = 512;
@@ -56,6 +58,9 @@ fn sentence(code: c_int) -> &'static std::ffi::CStr {
         0.. => c"nothing failed",
         RINGWAY_EINVAL => {
             c"cannot take this argument: it is null, no queue of the port, or a message that was released or sent before; look at the call"
+        }
+        RINGWAY_ETURN => {
+            c"enough of this response waits for its turn: requests before it on its connection are not answered; answer those first"
         }
         RINGWAY_EAGAIN => {
             c"cannot get a slot: the dataplane has lent none right now; flush, receive, and try again"

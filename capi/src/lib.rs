@@ -175,10 +175,23 @@ pub unsafe extern "C" fn ringway_alloc(
     bytes: u32,
     msg: *mut Msg,
 ) -> c_int {
+    // SAFETY: promised by the caller.
+    unsafe { make(port, msg, |port| port.alloc(queue, conn, bytes)) }
+}
+
+/// Writes what `alloc` makes to `*msg`.
+///
+/// # Safety
+/// As for `ringway_alloc`.
+unsafe fn make(
+    port: *mut Port,
+    msg: *mut Msg,
+    alloc: impl FnOnce(&mut Port) -> Result<Msg, c_int>,
+) -> c_int {
     if msg.is_null() {
         return RINGWAY_EINVAL;
     }
-    let alloc = |port: &mut Port| match port.alloc(queue, conn, bytes) {
+    let made = |port: &mut Port| match alloc(port) {
         Ok(made) => {
             // SAFETY: `msg` has room for a message, as the caller promised.
             unsafe { msg.write(made) };
@@ -187,7 +200,30 @@ pub unsafe extern "C" fn ringway_alloc(
         Err(code) => code,
     };
     // SAFETY: promised by the caller.
-    unsafe { with_port(port, alloc) }
+    unsafe { with_port(port, made) }
+}
+
+/// The same for a part of the response to a request: `asked` is a message of that request, or zeroes but for
+/// `conn` and `request`. What is written to `*msg` is of kind `RINGWAY_BODY` and of that request.
+///
+/// Parts of a response wait in the program while requests before it on its connection are not answered: once
+/// enough do, the answer is `RINGWAY_ETURN`, until those are. `RINGWAY_EAGAIN` as for `ringway_alloc`, and while
+/// the peer is slow to take what it was sent.
+///
+/// # Safety
+/// See `ringway_attach`; `asked` is null or points to a message, and `msg` has room for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_alloc_part(
+    port: *mut Port,
+    queue: u32,
+    asked: *const Msg,
+    bytes: u32,
+    msg: *mut Msg,
+) -> c_int {
+    // SAFETY: promised by the caller.
+    let Some(asked) = (unsafe { asked.as_ref() }) else { return RINGWAY_EINVAL };
+    // SAFETY: promised by the caller.
+    unsafe { make(port, msg, |port| port.alloc_part(queue, asked, bytes)) }
 }
 
 /// Sends `n` messages, in order with those before them on their connections; returns how many were

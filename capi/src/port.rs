@@ -10,9 +10,14 @@ use dataplane::mem::Trust;
 use dataplane::port::Role;
 
 use crate::convert::{Msg, conn_of};
-use crate::errors::{RINGWAY_EAGAIN, RINGWAY_EGONE, RINGWAY_EINVAL, RINGWAY_EMSGSIZE};
+use crate::errors::{
+    RINGWAY_EAGAIN, RINGWAY_EGONE, RINGWAY_EINVAL, RINGWAY_EMSGSIZE, RINGWAY_ETURN,
+};
 use crate::held::{Handle, Held};
-use crate::kinds::{RINGWAY_TRUST_DEFAULT, RINGWAY_TRUST_ISOLATED, RINGWAY_TRUST_SHARED};
+use crate::kinds::{
+    RINGWAY_BODY, RINGWAY_REQUEST, RINGWAY_TRUST_DEFAULT, RINGWAY_TRUST_ISOLATED,
+    RINGWAY_TRUST_SHARED,
+};
 
 /// A port that the program is attached to.
 pub struct Port {
@@ -83,6 +88,28 @@ impl Port {
         let mut message = queue.alloc(conn_of(conn), bytes as usize).ok_or(RINGWAY_EAGAIN)?;
         let mut msg = Msg::allocated(&mut message);
         msg.handle = self.held.put(index, true, message).0;
+        Ok(msg)
+    }
+
+    pub(crate) fn alloc_part(
+        &mut self,
+        index: u32,
+        asked: &Msg,
+        bytes: u32,
+    ) -> std::result::Result<Msg, c_int> {
+        let queue = self.queue(index)?;
+        if bytes as usize > queue.slot_bytes_max() {
+            return Err(RINGWAY_EMSGSIZE);
+        }
+        let mut request = Message::marker(conn_of(asked.conn), RINGWAY_REQUEST);
+        request.number = asked.request;
+        let Some(mut part) = queue.alloc_for(&request, bytes as usize) else {
+            let waits = queue.room_for(&request) == 0 && !queue.is_turn(&request);
+            return Err(if waits { RINGWAY_ETURN } else { RINGWAY_EAGAIN });
+        };
+        (part.kind, part.number) = (RINGWAY_BODY, asked.request);
+        let mut msg = Msg::allocated(&mut part);
+        msg.handle = self.held.put(index, true, part).0;
         Ok(msg)
     }
 

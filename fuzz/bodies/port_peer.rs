@@ -79,6 +79,7 @@ impl Bed {
             adoptable: Vec::new(),
             ports,
             peer_slots: (0..CONNS).collect(),
+            datagram_slots: Vec::new(),
             generation: 0,
             connections: 0,
             connections_max: CONNS - 1,

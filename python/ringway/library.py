@@ -11,6 +11,7 @@ from pathlib import Path
 EAGAIN = -2
 EGONE = -3
 EMSGSIZE = -5
+ETURN = -7
 FIELDS_BYTES_MAX = 8191
 RESPOND_BYTES_MAX = 131072
 SLOT_BYTES_MAX = 16384
@@ -59,6 +60,7 @@ _FUNCTIONS = {
     "rx_burst": (c_int, [c_void_p, c_uint32, POINTER(Msg), c_uint32]),
     "connect": (c_int, [c_void_p, c_uint32, POINTER(c_uint32)]),
     "alloc": (c_int, [c_void_p, c_uint32, c_uint64, c_uint32, POINTER(Msg)]),
+    "alloc_part": (c_int, [c_void_p, c_uint32, POINTER(Msg), c_uint32, POINTER(Msg)]),
     "tx_burst": (c_int, [c_void_p, c_uint32, POINTER(Msg), c_uint32]),
     "release": (c_int, [c_void_p, POINTER(Msg)]),
     "flush": (c_int, [c_void_p]),

@@ -8,7 +8,7 @@ from ctypes import byref, c_uint32, c_void_p, memmove
 from typing import AsyncIterator, Iterator, Union
 
 from . import library
-from .library import BURST, EAGAIN, EGONE, EMSGSIZE, Error, Msg, RingwayError
+from .library import BURST, EAGAIN, EGONE, EMSGSIZE, ETURN, Error, Msg, RingwayError
 from .library import FIELDS_BYTES_MAX, RESPOND_BYTES_MAX, SLOT_BYTES_MAX
 from .message import Connection, Fields, Kind, Message, Request, field_lines
 
@@ -202,33 +202,44 @@ class Port:
         self._run(self._begin(asked, status, field_lines(fields)))
 
     def part(self, asked: Asked, body: Body, last: bool = False) -> None:
-        """The next part of the body that ``begin`` began."""
+        """The next part of the body that ``begin`` began. While requests before it on its connection are
+        not answered a few parts wait; one more raises an error, since nobody but the program can answer
+        those. With asyncio, ``apart`` waits for them."""
         self._run(self._part(asked, _bytes(body), last))
 
     async def arespond(self, asked: Asked, status: int, body: Body = b"", fields: Fields = ()) -> None:
         """``respond`` for asyncio: while no slot is lent, other tasks run."""
         await self._arun(self._respond(asked, status, _bytes(body), field_lines(fields)))
 
+    async def apart(self, asked: Asked, body: Body, last: bool = False) -> None:
+        """``part`` for asyncio: it also waits while requests before it are not answered."""
+        await self._arun(self._part(asked, _bytes(body), last))
+
     async def awrite(self, connection: Connection, data: Body) -> None:
         """``write`` for asyncio."""
         await self._arun(self._write(connection, Kind.DATA, 0, _bytes(data)))
 
-    # What sends is a generator that yields while it needs a slot and none is lent.
+    # What sends is a generator that yields why it cannot go on: EAGAIN while no slot is lent, ETURN while
+    # other requests have to be answered first.
 
-    def _run(self, steps: Iterator[None]) -> None:
-        for _ in steps:
+    def _run(self, steps: Iterator[int]) -> None:
+        for code in steps:
+            if code == ETURN:
+                self._library.check(code)
             self._wait(-1)
         self._library.flush(self._port())
 
-    async def _arun(self, steps: Iterator[None]) -> None:
+    async def _arun(self, steps: Iterator[int]) -> None:
         for _ in steps:
             if self._gone:
                 raise self._ended()
             await self._news()
             self._pump()
         self._library.flush(self._port())
+        # It may have been the turn that others wait for.
+        self._call_ready_soon()
 
-    def _respond(self, asked: Asked, status: int, body: bytes, lines: bytes) -> Iterator[None]:
+    def _respond(self, asked: Asked, status: int, body: bytes, lines: bytes) -> Iterator[int]:
         if len(lines) + len(body) > RESPOND_BYTES_MAX:
             yield from self._begin(asked, status, lines)
             yield from self._part(asked, body, True)
@@ -237,35 +248,38 @@ class Port:
         request.conn = conn
         answer = byref(request), status, lines, body, len(body)
         while (code := self._library.respond(self._port(), queue, *answer)) == EAGAIN:
-            yield
+            yield code
         self._library.check(code)
 
-    def _begin(self, asked: Asked, status: int, lines: bytes) -> Iterator[None]:
+    def _begin(self, asked: Asked, status: int, lines: bytes) -> Iterator[int]:
         if len(lines) > FIELDS_BYTES_MAX:
             self._library.check(EMSGSIZE)
         meta = self._library.response_meta(status, len(lines), 0)
         yield from self._write(asked.connection, Kind.RESPONSE, asked.number, lines, meta)
 
-    def _part(self, asked: Asked, body: bytes, last: bool) -> Iterator[None]:
+    def _part(self, asked: Asked, body: bytes, last: bool) -> Iterator[int]:
         yield from self._write(asked.connection, Kind.BODY, asked.number, body)
         if last:
             self._mark(asked.connection, Kind.BODY, asked.number, 1)
 
     def _write(
         self, connection: Connection, kind: Kind, number: int, data: bytes, meta: int = 0
-    ) -> Iterator[None]:
+    ) -> Iterator[int]:
         queue, conn = connection
         # The beginning of a response may have no fields, and is one message all the same.
         for at in range(0, len(data) or (kind == Kind.RESPONSE), SLOT_BYTES_MAX):
             chunk, msg = data[at : at + SLOT_BYTES_MAX], Msg()
-            while (code := self._alloc(queue, conn, len(chunk), msg)) == EAGAIN:
-                yield
+            while (code := self._alloc(queue, conn, kind, number, len(chunk), msg)) in (EAGAIN, ETURN):
+                yield code
             self._library.check(code)
             memmove(msg.data, chunk, len(chunk))
             msg.len, msg.kind, msg.request, msg.meta = len(chunk), kind, number, meta
             self._tx(queue, msg)
 
-    def _alloc(self, queue: int, conn: int, size: int, msg: Msg) -> int:
+    def _alloc(self, queue: int, conn: int, kind: Kind, number: int, size: int, msg: Msg) -> int:
+        if kind == Kind.BODY:
+            asked = Msg(conn=conn, request=number)
+            return self._library.alloc_part(self._port(), queue, byref(asked), size, byref(msg))
         return self._library.alloc(self._port(), queue, conn, size, byref(msg))
 
     def _mark(self, connection: Connection, kind: Kind, number: int = 0, meta: int = 0) -> None:

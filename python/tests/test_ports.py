@@ -1,6 +1,7 @@
 """The package: ports as a program sees them. The dataplane is another process, the client a thread."""
 
 import asyncio
+import socket
 import threading
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,62 @@ class Ports(unittest.TestCase):
             self.assertEqual(heard, sent)
         with self.attach("echo") as port:
             self.assertRaises(RingwayError, port.connect)
+        self.plane.end()
+
+    def pipelined(self) -> socket.socket:
+        """A client with two requests under way, and no more."""
+        client = socket.create_connection(("127.0.0.1", self.plane.http))
+        self.addCleanup(client.close)
+        client.settimeout(PATIENCE_SECONDS)
+        client.sendall(b"GET /0 HTTP/1.1\r\nHost: a\r\n\r\nGET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        return client
+
+    def test_parts_before_their_turn_wait_up_to_a_bound(self) -> None:
+        with self.attach() as port:
+            client, requests = self.pipelined(), port.requests()
+            first, second = next(requests), next(requests)
+            port.begin(second, 200)
+            sent = 0
+            with self.assertRaisesRegex(RingwayError, "answer those first"):
+                while True:
+                    port.part(second, b"%03d" % sent)
+                    sent += 1
+            self.assertGreater(sent, 1)
+            port.respond(first, 200, "first")
+            port.part(second, b"end", last=True)
+            answers = b""
+            while part := client.recv(4096):
+                answers += part
+            port.wait(0)
+        body = b"".join(b"%03d" % n for n in range(sent)) + b"end"
+        chunks = answers.partition(b"first")[2].partition(b"\r\n\r\n")[2]
+        self.assertEqual(b"".join(chunks.split(b"\r\n")[1::2]), body)
+        self.plane.end()
+
+    def test_a_task_waits_for_the_turn_of_its_response(self) -> None:
+        async def stream(port: Port, request) -> None:
+            port.begin(request, 200)
+            for _ in range(100):
+                await port.apart(request, b"part")
+            await port.apart(request, b"", last=True)
+
+        async def serve(port: Port) -> None:
+            requests = port.arequests()
+            first, second = await anext(requests), await anext(requests)
+            streaming = asyncio.create_task(stream(port, second))
+            await asyncio.sleep(0.05)
+            self.assertFalse(streaming.done())
+            await port.arespond(first, 200, "first")
+            await streaming
+
+        with self.attach() as port:
+            client = self.pipelined()
+            asyncio.run(serve(port))
+            answers = b""
+            while part := client.recv(4096):
+                answers += part
+                port.wait(0)
+        self.assertEqual(answers.count(b"part"), 100)
         self.plane.end()
 
     def test_responses_of_all_sizes_arrive_whole(self) -> None:

@@ -132,6 +132,11 @@ impl Flow {
         self.turns.iter().position(|turn| turn.number == number)
     }
 
+    /// Whether the request of this number is the first that is not answered.
+    pub fn is_turn(&self, number: u32) -> bool {
+        self.turn_of(number).is_none_or(|index| index == 0)
+    }
+
     /// A request is answered, or given up. What there was to say of it is for nobody.
     pub fn end(&mut self, number: u32) {
         let Some(index) = self.turn_of(number) else { return };

@@ -191,13 +191,24 @@ impl Queue {
     /// The same for a part of the response to `request`. While requests before it on its connection are not
     /// answered, parts are copied and wait; `None` also when enough of them do.
     pub fn alloc_for(&mut self, request: &Message, bytes: usize) -> Option<Message> {
-        if self.flows.get(request.conn).is_some_and(|flow| flow.room_of(request.number) == 0) {
+        if self.room_for(request) == 0 {
             return None;
         }
         self.alloc_any(request.conn, bytes)
     }
 
-    /// The same, however much waits on the connection.
+    /// Parts of the response to `request` that may be sent before [`alloc_for`](Self::alloc_for) gives none.
+    pub fn room_for(&self, request: &Message) -> usize {
+        let flow = self.flows.get(request.conn);
+        flow.map_or(PORT_WINDOW_BUFS as usize, |flow| flow.room_of(request.number))
+    }
+
+    /// Whether all requests before this one on its connection are answered.
+    pub fn is_turn(&self, request: &Message) -> bool {
+        self.flows.get(request.conn).is_none_or(|flow| flow.is_turn(request.number))
+    }
+
+    /// An empty message, however much waits on the connection.
     #[inline]
     pub(super) fn alloc_any(&mut self, conn: ConnId, bytes: usize) -> Option<Message> {
         // Of blocks there are few: no message that a smaller slot holds takes one.

@@ -3,6 +3,7 @@
 
 mod control;
 mod port;
+mod udp;
 mod unix;
 
 use std::collections::HashMap;
@@ -40,6 +41,7 @@ struct RawListener {
     transport: TransportKind,
     protocol: Spanned<String>,
     write_timeout_ms: Option<Spanned<u64>>,
+    idle_timeout_ms: Option<Spanned<u64>>,
     max_connections_per_address: Option<Spanned<u32>>,
     mode: Option<Spanned<String>>,
     allow_uids: Option<Spanned<Vec<u32>>>,
@@ -142,17 +144,19 @@ fn listeners(source: &Source, raw: Vec<Spanned<RawListener>>) -> Result<Vec<List
 fn one_listener(
     source: &Source,
     raw: Spanned<RawListener>,
-    lines: &mut HashMap<Address, String>,
+    lines: &mut HashMap<(Address, bool), String>,
 ) -> Result<ListenerConfig> {
     let origin = source.line(raw.span().start);
     let raw = raw.into_inner();
     let address = match raw.transport {
-        TransportKind::Tcp => Address::Ip(ip_address(source, &raw.address)?),
+        TransportKind::Tcp | TransportKind::Udp => Address::Ip(ip_address(source, &raw.address)?),
         TransportKind::Unix => unix::address(source, &raw.address)?,
         TransportKind::Shm => port::address(source, &raw.address)?,
     };
     // Port 0 asks the kernel for any free port, so two of them are two ports.
-    if let Some(first) = lines.insert(address.clone(), source.line(raw.address.span().start))
+    // And those of UDP are others than those of TCP.
+    let key = (address.clone(), raw.transport == TransportKind::Udp);
+    if let Some(first) = lines.insert(key, source.line(raw.address.span().start))
         && address.ip().is_none_or(|ip| ip.port() != 0)
     {
         return Err(source.refuse(
@@ -175,7 +179,11 @@ fn one_listener(
         address,
         transport: raw.transport,
         protocol: raw.protocol.into_inner(),
-        write_timeout: write_timeout(source, raw.write_timeout_ms)?,
+        write_timeout: write_timeout(
+            source,
+            udp::no_write_timeout(source, raw.transport, raw.write_timeout_ms)?,
+        )?,
+        idle_timeout: udp::idle_timeout(source, raw.transport, raw.idle_timeout_ms)?,
         isolated: port::isolated(source, raw.transport, &raw.handler, raw.isolated)?,
         port: port::handler(source, raw.handler, raw.unattended)?,
         config: raw.config,

@@ -39,7 +39,11 @@ fn of_listener(prefix: &str, listener: &ListenerConfig, settings: &mut Settings)
     put("address", listener.address.to_string().into());
     put("transport", listener.transport.name().into());
     put("protocol", listener.protocol.clone().into());
-    put("write_timeout_ms", (listener.write_timeout.as_millis() as u64).into());
+    if listener.transport == TransportKind::Udp {
+        put("idle_timeout_ms", (listener.idle_timeout.as_millis() as u64).into());
+    } else {
+        put("write_timeout_ms", (listener.write_timeout.as_millis() as u64).into());
+    }
     put("max_connections_per_address", listener.connections_per_address.unwrap_or(0).into());
     if listener.transport == TransportKind::Unix {
         let access = &listener.access;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::ListenerConfig;
+use super::streams;
+use crate::config::{ListenerConfig, TransportKind};
 use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
 use crate::limits::{HTTP_TIMEOUT_MS_MAX, PORT_ANSWER_TIMEOUT_NS, PORT_STALL_NS};
+use crate::mem::Share;
 use crate::pipeline::chain::http1::Settings;
 use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
@@ -22,6 +24,12 @@ pub struct ProtocolContext<'a> {
     pub small_slots: u32,
     /// The lcore's share of the pool's large slots.
     pub large_slots: u32,
+    /// Bytes of the pool's largest slot.
+    pub slot_bytes_max: u32,
+    /// Its transport carries datagrams, each a message of its own.
+    pub datagrams: bool,
+    /// What may wait in one place for a port, or of it, while the pool is short of slots.
+    pub share: Share,
     /// What the dataplane counts.
     pub status: &'a Totals,
     /// Where the protocol registers the kinds of values that it hangs on connections.
@@ -45,13 +53,14 @@ type Make = Box<dyn Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sy
 pub struct Protocols(BTreeMap<String, Make>);
 
 impl Protocols {
-    /// Those that ringway brings along: `http`, `echo` and `ipc`.
+    /// Those that ringway brings along: `http`, `echo`, `raw`, `ipc` and `stream`.
     pub fn builtin() -> Self {
         let mut protocols = Self(BTreeMap::new());
         protocols.register("http", make_http);
         protocols.register("echo", make_echo);
         protocols.register("raw", make_raw);
         protocols.register("ipc", make_ipc);
+        protocols.register("stream", streams::make);
         protocols
     }
 
@@ -74,11 +83,15 @@ impl Protocols {
                 slots: 0,
                 small_slots: 0,
                 large_slots: 0,
+                slot_bytes_max: 0,
+                datagrams: false,
+                share: Share::WHOLE,
                 status: &status,
                 extensions: &mut extensions,
                 port: port_of(listener, &mut ports, index)?,
             };
-            self.make(listener, &mut context)?;
+            let protocol = self.make(listener, &mut context)?;
+            check_datagrams(listener, &protocol)?;
             // Peers and handlers have one space of names.
             peer_of(listener, &mut ports, index)?;
         }
@@ -101,6 +114,18 @@ impl Protocols {
         })?;
         make(context)
     }
+}
+
+/// Refuses a protocol over datagrams that needs a stream of bytes.
+fn check_datagrams(listener: &ListenerConfig, protocol: &Protocol) -> Result<()> {
+    if listener.transport != TransportKind::Udp || protocol.pipeline.takes_datagrams() {
+        return Ok(());
+    }
+    Err(Error::new(
+        format!("serve protocol `{}` over udp ({})", listener.protocol, listener.origin),
+        "it needs a stream of bytes, and datagrams are none: they get lost and overtake each other",
+        "say transport = \"tcp\" or \"unix\", or use protocol echo or raw",
+    ))
 }
 
 /// The port of `listener`'s handler, added to the lcore's.
@@ -135,7 +160,7 @@ fn add_port(
 }
 
 /// Refuses a port before a protocol that no process can handle.
-fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<()> {
+pub(super) fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<()> {
     match context.port {
         None => Ok(()),
         Some(_) => Err(Error::new(
@@ -165,7 +190,11 @@ fn make_raw(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
 }
 
 /// Refuses settings that a protocol does not have.
-fn no_other_settings(protocol: &str, settings: &toml::Table, known: &[&str]) -> Result<()> {
+pub(super) fn no_other_settings(
+    protocol: &str,
+    settings: &toml::Table,
+    known: &[&str],
+) -> Result<()> {
     match settings.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(()),
         Some(key) => {
@@ -295,7 +324,8 @@ fn make_http(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
             ));
         }
         let (timeout_ns, stall_ns) = (context.answer_timeout_ns()?, context.stall_ns("http")?);
-        let service = http::PortService::new(context.slots, port, timeout_ns, stall_ns);
+        let service = http::PortService::new(context.slots, port, timeout_ns, stall_ns)
+            .with_share(context.share);
         return Protocol::http(context, service);
     }
     Protocol::http(context, Builtin::new(context.status.clone()))
@@ -307,7 +337,7 @@ fn make_ipc(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
 }
 
 /// The setting `name` of `protocol`, if it is there, within its bounds.
-fn bounded(
+pub(super) fn bounded(
     protocol: &str,
     settings: &toml::Table,
     name: &str,

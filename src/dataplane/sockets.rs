@@ -4,16 +4,27 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::Dataplane;
-use crate::config::{Access, Address, ListenerConfig};
+use crate::config::{Access, Address, ListenerConfig, TransportKind};
 use crate::error::Result;
 use crate::lcore::{Lcore, Mail};
 use crate::sys::socket::{StreamListener, TcpListener};
+use crate::sys::udp_socket::UdpSocket;
 use crate::sys::unix_socket::UnixListener;
+
+/// What a listener has on an lcore.
+pub(super) enum Socket {
+    /// Connections are accepted from it.
+    Stream(StreamListener),
+    /// Datagrams come and go over it.
+    Datagram(UdpSocket),
+    /// Its peer attaches.
+    None,
+}
 
 /// A socket for each lcore, of each listener in the order of the configuration; none of one whose peer
 /// attaches.
 pub(super) struct Sockets {
-    groups: Vec<Vec<Option<StreamListener>>>,
+    groups: Vec<Vec<Socket>>,
     addresses: Vec<Address>,
     unix: Vec<UnixFile>,
 }
@@ -38,12 +49,16 @@ impl Sockets {
         let mut sockets = Self { groups: Vec::new(), addresses: Vec::new(), unix: Vec::new() };
         for (index, listener) in listeners.iter().enumerate() {
             match &listener.address {
+                Address::Ip(address) if listener.transport == TransportKind::Udp => {
+                    let group = UdpSocket::bind_group(*address, lcores)?;
+                    sockets.addresses.push(group[0].address().into());
+                    sockets.groups.push(group.into_iter().map(Socket::Datagram).collect());
+                }
                 Address::Ip(address) => {
                     let group = TcpListener::bind_group(*address, lcores)?;
                     sockets.addresses.push(group[0].address().into());
-                    sockets.groups.push(
-                        group.into_iter().map(|one| Some(StreamListener::Tcp(one))).collect(),
-                    );
+                    let stream = |one| Socket::Stream(StreamListener::Tcp(one));
+                    sockets.groups.push(group.into_iter().map(stream).collect());
                 }
                 Address::Unix(path) => {
                     let access = listener.access.clone();
@@ -51,12 +66,12 @@ impl Sockets {
                     let (index, listener) = (index as u8, Arc::downgrade(&socket));
                     sockets.unix.push(UnixFile { index, listener, access, complained: false });
                     sockets.addresses.push(Address::Unix(socket.path().to_owned()));
-                    let one = |_| Some(StreamListener::Unix(socket.clone()));
+                    let one = |_| Socket::Stream(StreamListener::Unix(socket.clone()));
                     sockets.groups.push((0..lcores).map(one).collect());
                 }
                 Address::Port(_) => {
                     sockets.addresses.push(listener.address.clone());
-                    sockets.groups.push((0..lcores).map(|_| None).collect());
+                    sockets.groups.push((0..lcores).map(|_| Socket::None).collect());
                 }
             }
         }
@@ -72,7 +87,7 @@ impl Sockets {
     }
 
     /// One of each listener, for an lcore.
-    pub fn take_one_of_each(&mut self) -> Vec<Option<StreamListener>> {
+    pub fn take_one_of_each(&mut self) -> Vec<Socket> {
         self.groups.iter_mut().filter_map(Vec::pop).collect()
     }
 }

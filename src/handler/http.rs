@@ -24,7 +24,7 @@ pub use service::Service;
 
 use crate::counters::Reason;
 use crate::limits::HTTP_HELD_BUFS;
-use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
 use crate::pipeline::chain::http1::{BODY, DRAIN, FAULT, HEAD, TRAILERS};
 use crate::pipeline::{Cx, Handler};
 use crate::proto::http1::Encoder;
@@ -288,6 +288,10 @@ impl<S: Service> Handler for Http<S> {
         more
     }
 
+    fn waiting(&self) -> SlotCounts {
+        *self.held.slots()
+    }
+
     fn is_polled(&self) -> bool {
         self.service.is_polled()
     }
@@ -321,6 +325,7 @@ mod tests {
             now: Clock::start().now(),
             unix_seconds: 0,
             draining: false,
+            backlogged: false,
             extensions: Extensions::new(1),
             ports: crate::port::PortTable::default(),
             counters: Arc::new(LcoreCounters::default()),

@@ -6,6 +6,7 @@ pub mod http;
 pub mod ipc;
 mod remote;
 mod status;
+pub mod stream;
 
 pub use builtin::Builtin;
 pub use echo::Echo;

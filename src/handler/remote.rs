@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use crate::counters::{Counter, Reason};
 use crate::limits::{PORT_PARKED_BUFS, PORT_WINDOW_BUFS};
-use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, kind};
+use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, SlotCounts, kind};
 use crate::pipeline::{Cx, Handler};
 use crate::port::{self, Fault, PortIndex, Received, Stall};
 
@@ -359,7 +359,7 @@ impl Remote {
 
     /// Takes what the process says, as far as there is room.
     fn listen(&mut self, cx: &mut Cx, output: &mut Burst) {
-        while output.room() >= ROOM {
+        while output.room() >= ROOM && !cx.backlogged {
             let Some(queue) = cx.ports.queue(self.port) else { return };
             let fault = match queue.receive() {
                 Received::Nothing => return,
@@ -405,6 +405,10 @@ impl Handler for Remote {
             cx.counters.add(Counter::CopiedBytes, queue.flush());
         }
         self.told.is_some() || output.room() < ROOM
+    }
+
+    fn waiting(&self) -> SlotCounts {
+        *self.parked.slots()
     }
 
     fn is_polled(&self) -> bool {

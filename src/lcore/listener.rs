@@ -3,7 +3,7 @@
 use super::wakes::Wakes;
 use crate::counters::Reason;
 use crate::limits::BURSTS_PER_TURN;
-use crate::mem::{Buf, Burst, ConnId, kind};
+use crate::mem::{Buf, Burst, ConnId, Share, kind};
 use crate::pipeline::{Cx, Handler, Pipeline};
 use crate::transport::{Io, Transport};
 
@@ -33,6 +33,10 @@ pub struct Listener {
     polled_again: bool,
     /// Connections that other threads have something for.
     wakes: Wakes,
+    /// What its messages may hold in each place where they wait, while the pool is short of slots.
+    share: Share,
+    /// They hold more, and nothing is received.
+    held_back: bool,
 }
 
 impl Listener {
@@ -58,7 +62,16 @@ impl Listener {
             ticking: false,
             tick_overdue: false,
             wakes: Wakes::default(),
+            share: Share::WHOLE,
+            held_back: false,
         }
+    }
+
+    /// The same, whose messages hold no more than this in each place where they wait, while the pool is
+    /// short of slots.
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = share;
+        self
     }
 
     pub(super) fn start(&mut self, io: &mut Io) {
@@ -85,6 +98,9 @@ impl Listener {
                 self.tick_overdue &= self.ticking;
             }
             let sent = self.move_through(io, cx);
+            if self.polls {
+                self.balance(io);
+            }
             moved += received + sent;
             // A burst that was not filled was the last there is.
             let is_last = received < room && self.is_clear() && !self.ticking;
@@ -94,6 +110,18 @@ impl Listener {
         }
         self.transport.flush(io);
         moved
+    }
+
+    /// Receives nothing while what waits for its process is more than its share.
+    #[inline]
+    fn balance(&mut self, io: &mut Io) {
+        let mut waiting = self.handler.waiting();
+        waiting.iter_mut().zip(self.pipeline.waiting()).for_each(|(sum, slots)| *sum += slots);
+        let exceeds = self.share.is_exceeded(&io.pool, &waiting);
+        if exceeds != self.held_back {
+            self.held_back = exceeds;
+            self.transport.hold_back(io, exceeds);
+        }
     }
 
     /// Another thread has something for `conn`, which its handler hears in the next turn with room.
@@ -119,6 +147,9 @@ impl Listener {
     fn move_through(&mut self, io: &mut Io, cx: &mut Cx) -> usize {
         if !self.rx.is_empty() {
             self.pipeline.ingress(cx, &mut self.rx, &mut self.messages);
+        }
+        if self.polls {
+            cx.backlogged = self.share.is_exceeded(&cx.pool, &self.transport.unsent());
         }
         if self.polled_again {
             // Before what comes from peers, which may fill each burst: it had no room behind that.

@@ -269,6 +269,22 @@ impl Buf {
         self.span.advance(bytes);
     }
 
+    /// Bytes of the slot before the range.
+    #[inline]
+    pub fn headroom(&self) -> usize {
+        self.offset()
+    }
+
+    /// Takes `bytes` before the range in: what lies there is to be written over.
+    ///
+    /// # Panics
+    /// When there are fewer than that before the range.
+    #[inline]
+    pub fn retreat(&mut self, bytes: usize) {
+        assert!(bytes <= self.headroom(), "a buf cannot begin before its slot");
+        self.span.retreat(bytes);
+    }
+
     /// Shortens the range to its first `bytes`; longer is no change.
     #[inline]
     pub fn truncate(&mut self, bytes: usize) {
@@ -304,6 +320,18 @@ impl Buf {
         let front = self.slice(0, bytes);
         self.advance(bytes);
         front
+    }
+
+    /// Where the slot's class stands among its pool's, smallest slots first; `None` for a marker.
+    #[inline]
+    pub fn size_class(&self) -> Option<usize> {
+        self.class().map(Class::index)
+    }
+
+    /// Whether both lie in one slot.
+    #[inline]
+    pub fn is_in_slot_of(&self, other: &Self) -> bool {
+        self.class.is_some() && self.class == other.class && self.slot() == other.slot()
     }
 
     /// The class that the slot belongs to; `None` for a marker.

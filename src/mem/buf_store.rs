@@ -1,6 +1,7 @@
 //! Many short queues of bufs in one fixed store: what waits for each connection.
 
-use super::{Buf, ConnId};
+use super::{Buf, ConnId, SlotCounts};
+use crate::limits::CLASSES_MAX;
 
 const NIL: u32 = u32::MAX;
 
@@ -9,6 +10,8 @@ pub struct BufStore {
     nodes: Box<[Node]>,
     free: u32,
     held: u32,
+    /// Slots that its bufs lie in. Those of one slot that stand side by side in a queue count once.
+    slots: SlotCounts,
 }
 
 struct Node {
@@ -44,7 +47,14 @@ impl BufStore {
         let last = capacity as u32 - 1;
         let next = |index| if index == last { NIL } else { index + 1 };
         let nodes = (0..=last).map(|index| Node { buf: nothing(), next: next(index) }).collect();
-        Self { nodes, free: 0, held: 0 }
+        Self { nodes, free: 0, held: 0, slots: [0; CLASSES_MAX] }
+    }
+
+    /// How many slots of each size its bufs hold: of one slot that bufs of several queues share, as
+    /// many as there are queues.
+    #[inline]
+    pub fn slots(&self) -> &SlotCounts {
+        &self.slots
     }
 
     /// Whether nothing is in any of its queues.
@@ -65,6 +75,9 @@ impl BufStore {
             NIL => list.head = index,
             tail => self.nodes[tail as usize].next = index,
         }
+        if let Some(class) = self.own_class(index, list.tail) {
+            self.slots[class] += 1;
+        }
         list.tail = index;
         Ok(())
     }
@@ -76,6 +89,9 @@ impl BufStore {
         self.free = node.next;
         self.held += 1;
         *node = Node { buf, next: list.head };
+        if let Some(class) = self.own_class(index, list.head) {
+            self.slots[class] += 1;
+        }
         list.head = index;
         if list.tail == NIL {
             list.tail = index;
@@ -87,6 +103,10 @@ impl BufStore {
     #[inline]
     pub fn pop(&mut self, list: &mut BufList) -> Option<Buf> {
         let index = list.head;
+        let next = self.nodes.get(index as usize)?.next;
+        if let Some(class) = self.own_class(index, next) {
+            self.slots[class] -= 1;
+        }
         let node = self.nodes.get_mut(index as usize)?;
         let buf = std::mem::replace(&mut node.buf, nothing());
         list.head = node.next;
@@ -97,6 +117,16 @@ impl BufStore {
         self.free = index;
         self.held -= 1;
         Some(buf)
+    }
+
+    /// The class of the slot that a buf brings, or takes along: none where its neighbour lies in it too.
+    #[inline]
+    fn own_class(&self, index: u32, neighbour: u32) -> Option<usize> {
+        let buf = &self.nodes[index as usize].buf;
+        let class = buf.size_class()?;
+        let shared =
+            self.nodes.get(neighbour as usize).is_some_and(|node| node.buf.is_in_slot_of(buf));
+        (!shared).then_some(class)
     }
 
     /// The oldest of a queue.
@@ -113,7 +143,7 @@ impl BufStore {
 
     /// The bufs of a queue, oldest first.
     #[inline]
-    pub fn iter(&self, list: &BufList) -> impl Iterator<Item = &Buf> {
+    pub fn iter(&self, list: &BufList) -> impl Iterator<Item = &Buf> + Clone {
         let mut index = list.head;
         std::iter::from_fn(move || {
             let node = self.nodes.get(index as usize)?;

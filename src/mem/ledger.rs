@@ -8,7 +8,8 @@ use super::conn_id::ConnId;
 use super::mempool::{ClassSize, Mempool};
 use super::port_segment::{Descriptor, PortClass, PortSegment};
 use crate::limits::{
-    PORT_LOANS, PORT_LOANS_MIN, PORT_LOANS_SHARE, PORT_LOANS_SUM_SHARE, PORT_SUPPLIES,
+    LARGE_SLOT_BYTES, PORT_LOANS, PORT_LOANS_MIN, PORT_LOANS_SHARE, PORT_LOANS_SUM_SHARE,
+    PORT_SUPPLIES, SMALL_SLOT_BYTES, TRAIN_SLOT_BYTES,
 };
 
 /// Numbers of loans before they come round: what is left of a word beside the class.
@@ -107,6 +108,16 @@ enum Slots {
 
 /// Classes that a queue lends slots of.
 const CLASSES: usize = PORT_LOANS.len();
+
+/// Slots of this size that a queue lends at most, and those of them that are empty.
+fn bounds(slot_bytes: u32) -> (u32, u32) {
+    let index = match slot_bytes {
+        TRAIN_SLOT_BYTES => 2,
+        large if large > LARGE_SLOT_BYTES => 3,
+        bytes => usize::from(bytes > SMALL_SLOT_BYTES),
+    };
+    (PORT_LOANS[index], PORT_SUPPLIES[index])
+}
 
 /// The book of one queue. What is lent when it is dropped comes home.
 pub struct Ledger {
@@ -208,12 +219,12 @@ impl Ledger {
     /// of it; but two.
     pub fn of_pool(pool: Mempool, queues: u32) -> Self {
         let part = queues.saturating_mul(PORT_LOANS_SUM_SHARE).max(PORT_LOANS_SHARE);
-        let bounded = |(size, (most, supplies)): (ClassSize, (u32, u32))| {
+        let bounded = |size: ClassSize| {
+            let (most, supplies) = bounds(size.slot_bytes);
             let share = (size.slots / part).max(PORT_LOANS_MIN);
             Class::new(size.slot_bytes, size.slots, most.min(share), supplies)
         };
-        let bounds = PORT_LOANS.into_iter().zip(PORT_SUPPLIES);
-        let classes = pool.sizes().into_iter().zip(bounds).map(bounded).collect();
+        let classes = pool.sizes().into_iter().map(bounded).collect();
         Self { pool, slots: Slots::Pool, classes, by_conn: Vec::new(), copied_bytes: 0 }
     }
 

@@ -15,7 +15,8 @@ use super::slots::{SlotStats, SlotTable};
 use super::span::Span;
 use crate::error::{Error, Result};
 use crate::limits::{
-    BURST_MAX, CLASS_BYTES_MAX, CLASS_SLOTS_MAX, CLASSES_MAX, SLOT_BYTES_MAX, SLOT_BYTES_MIN,
+    BURST_MAX, CLASS_BYTES_MAX, CLASS_SLOTS_MAX, CLASSES_MAX, POOL_SHORT_SHARE, SLOT_BYTES_MAX,
+    SLOT_BYTES_MIN,
 };
 use crate::ring::mpmc;
 use crate::sys::mapping::{Pages, Request};
@@ -37,9 +38,16 @@ pub(super) struct Class {
     /// Of a [`Span`] of this class, to its slot's number.
     slot_shift: u32,
     node: Option<u32>,
+    /// Which of its pool's classes it is.
+    index: u8,
 }
 
 impl Class {
+    #[inline]
+    pub(super) fn index(&self) -> usize {
+        self.index.into()
+    }
+
     #[inline]
     pub(super) fn table(&self) -> &SlotTable {
         &self.table
@@ -273,6 +281,15 @@ impl Mempool {
         self.inner().classes.get(index).map(|class| class.table.stats())
     }
 
+    /// Whether few slots of the class at `index` are left: who lets others wait is to take no more
+    /// than its share.
+    pub fn is_short(&self, index: usize) -> bool {
+        self.inner().classes.get(index).is_some_and(|class| {
+            let (all, out) = (class.table.slot_count(), class.table.missing());
+            (all - out) * POOL_SHORT_SHARE < all
+        })
+    }
+
     /// Slots of all classes that are out. Exact while no thread allocates or frees; after a
     /// shutdown it is 0, or something was lost.
     pub fn missing(&self) -> u32 {
@@ -325,7 +342,7 @@ fn class(segment: &Segment, index: usize, node: Option<u32>) -> Class {
     // SAFETY: the segment laid out `slot_count` counts there, for this table alone, and outlives it.
     let table = unsafe { SlotTable::new(layout.counts.cast(), layout.slot_count, free) };
     let (slot_bytes, slot_shift) = (layout.slot_bytes, Span::slot_shift(layout.slot_bytes));
-    Class { table, first: layout.slots, slot_bytes, slot_shift, node }
+    Class { table, first: layout.slots, slot_bytes, slot_shift, node, index: index as u8 }
 }
 
 /// Entries of the free ring: it must be able to hold every slot.

@@ -21,6 +21,8 @@ mod message_id;
 #[cfg(not(loom))]
 mod object_pool;
 #[cfg(not(loom))]
+mod outbox;
+#[cfg(not(loom))]
 mod peer_memory;
 #[cfg(not(loom))]
 mod port_segment;
@@ -28,6 +30,8 @@ mod port_segment;
 mod prefetch;
 #[cfg(not(loom))]
 mod segment;
+#[cfg(not(loom))]
+mod share;
 #[cfg(loom)]
 pub mod slots;
 #[cfg(not(loom))]
@@ -50,12 +54,14 @@ pub use self::{
     mempool::{ClassSize, Mempool},
     message_id::MessageId,
     object_pool::ObjectPool,
+    outbox::Outbox,
     peer_memory::{Lent, PeerMemory},
     port_segment::{
         Descriptor, PORT_MAGIC, PORT_STATE_OFFSET, PORT_VERSION, PortClass, PortHeader,
         PortSegment, QueueEnds, Side, Trust,
     },
     segment::{ClassRecord, Header, MAGIC, Placement, Segment, VERSION},
+    share::{Share, SlotCounts},
     slots::SlotStats,
     uring_io::{RxOptions, UringIo},
 };

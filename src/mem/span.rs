@@ -75,6 +75,12 @@ impl Span {
         self.0 = self.0 - bytes as u64 + ((step as u64) << LEN_BITS);
     }
 
+    /// Takes so many bytes before the range in, which the slot has.
+    #[inline]
+    pub fn retreat(&mut self, bytes: usize) {
+        self.0 = self.0 - ((bytes as u64) << LEN_BITS) + bytes as u64;
+    }
+
     /// Keeps the first `len` bytes; longer is no change.
     #[inline]
     pub fn truncate(&mut self, len: usize) {

@@ -1,23 +1,24 @@
-//! What passes between a mempool and the kernel: the ring of buffers lent for receiving, and sends
+//! What passes between a mempool and the kernel: the rings of buffers lent for receiving, and sends
 //! from bufs. The one owner of an lcore's io_uring.
 
+mod rx_ring;
+
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use io_uring::types::{BufRingEntry, Fixed};
+use io_uring::types::{Fd, Fixed};
 use io_uring::{opcode, squeue};
+use rx_ring::{Group, RxRing};
 
 use super::buf::Buf;
-use super::cache_index;
-use super::mempool::{Class, Mempool};
-use crate::error::{Error, Result};
-use crate::limits::{GATHER_MAX, RX_RESERVE_SHARE, SQ_ENTRIES};
-use crate::sync::{AtomicU16, Ordering};
-use crate::sys::mapping::{Mapping, Request};
+use super::mempool::Mempool;
+use crate::error::Result;
+use crate::limits::{
+    BLOCK_BYTES, DATAGRAM_CONTROL_BYTES, DATAGRAM_HEAD_BYTES, DATAGRAM_NAME_BYTES, GATHER_MAX,
+    RX_TRAIN_SLOTS, SQ_ENTRIES, TRAIN_BYTES_MAX,
+};
 use crate::sys::uring::{Cqe, Options, Uring};
 
-/// The ids of buffers in the large ring have this bit, so that a completion tells its ring.
-const LARGE_ID: u16 = 1 << 15;
-const PBUF_RING_INC: u16 = 2;
 const CQE_F_BUF_MORE: u32 = 1 << 4;
 const SEND_FLAGS: i32 = libc::MSG_NOSIGNAL;
 
@@ -39,6 +40,8 @@ pub struct UringIo {
     ring: Uring,
     /// Buffer groups 0 and 1: slots of the pool's first and second class.
     rx: [RxRing; 2],
+    /// Buffer group 2: what datagrams are received into, once there is a listener for them.
+    trains: Option<RxRing>,
     arena: Arena,
     options: RxOptions,
 }
@@ -47,13 +50,15 @@ impl UringIo {
     /// Sets up the ring of the calling thread and lends it slots of `pool`'s two smallest classes.
     pub fn create(options: &Options, rx: RxOptions, pool: &Mempool) -> Result<Self> {
         let mut ring = Uring::create(options)?;
-        let mut rings =
-            [RxRing::create(0, rx.slots, pool)?, RxRing::create(1, rx.large_slots, pool)?];
+        let mut rings = [
+            RxRing::create(Group::Small, 0, rx.slots, pool)?,
+            RxRing::create(Group::Large, 1, rx.large_slots, pool)?,
+        ];
         for rx_ring in &mut rings {
             rx_ring.register(&mut ring, rx.incremental)?;
             rx_ring.replenish();
         }
-        Ok(Self { ring, rx: rings, arena: Arena::new(), options: rx })
+        Ok(Self { ring, rx: rings, trains: None, arena: Arena::new(), options: rx })
     }
 
     /// The ring, for operations that touch no memory.
@@ -76,18 +81,21 @@ impl UringIo {
     /// Bytes of a slot that is received into.
     #[inline]
     pub fn rx_slot_bytes(&self, large: bool) -> usize {
-        self.rx[usize::from(large)].slot_bytes
+        self.rx[usize::from(large)].entry_bytes()
     }
 
     /// Turns a receive completion into bufs, in order; each goes to `each`.
     #[inline]
     pub fn take_received(&mut self, cqe: &Cqe, mut each: impl FnMut(Buf)) {
-        let (Some(mut id), Ok(mut bytes)) = (cqe.buffer_id(), usize::try_from(cqe.result)) else {
+        let (Some(id), Ok(mut bytes)) = (cqe.buffer_id(), usize::try_from(cqe.result)) else {
             return;
         };
         let more = cqe.flags & CQE_F_BUF_MORE != 0;
-        let rx = &mut self.rx[usize::from(id & LARGE_ID != 0)];
-        id &= !LARGE_ID;
+        let (group, mut id) = Group::of_id(id);
+        let rx = match group {
+            Group::Trains => return self.take_datagrams(cqe).into_iter().for_each(each),
+            of_stream => &mut self.rx[of_stream as usize],
+        };
         while bytes > 0 {
             let room = rx.room(id);
             let taken = bytes.min(room);
@@ -97,15 +105,72 @@ impl UringIo {
         }
     }
 
+    /// Lends slots for datagrams from here on: the smallest that hold as much as the kernel puts together
+    /// at most, or, in a pool without such, the largest that are no blocks. A second call does nothing.
+    pub fn lend_for_datagrams(&mut self, pool: &Mempool) -> Result<()> {
+        if self.trains.is_some() {
+            return Ok(());
+        }
+        let sizes = pool.sizes();
+        let sizes = sizes.iter().filter(|size| size.slot_bytes < BLOCK_BYTES);
+        let holds_all = |bytes: u32| bytes as usize >= DATAGRAM_HEAD_BYTES + TRAIN_BYTES_MAX;
+        let fitting = sizes.clone().position(|size| holds_all(size.slot_bytes));
+        let class = fitting.unwrap_or(sizes.clone().count().saturating_sub(1));
+        let quarter = sizes.map(|size| size.slots / 4).nth(class).unwrap_or(1).max(1);
+        let slots = (1 << quarter.ilog2()).min(RX_TRAIN_SLOTS.into()) as u16;
+        let mut ring = RxRing::create(Group::Trains, class, slots, pool)?;
+        ring.register(&mut self.ring, false)?;
+        ring.replenish();
+        self.trains = Some(ring);
+        Ok(())
+    }
+
+    /// Most bytes of datagrams that are received into one slot; 0 before
+    /// [`lend_for_datagrams`](Self::lend_for_datagrams).
+    pub fn train_bytes(&self) -> usize {
+        let room = self.trains.as_ref().map_or(0, RxRing::entry_bytes);
+        room.saturating_sub(DATAGRAM_HEAD_BYTES)
+    }
+
+    /// Slots for datagrams that the kernel holds: at 0, receives end with `ENOBUFS` until bufs are freed.
+    #[inline]
+    pub fn trains_lent(&self) -> usize {
+        self.trains.as_ref().map_or(0, RxRing::lent)
+    }
+
+    /// Receives datagrams into lent slots until it ends or is cancelled.
+    pub fn recv_datagrams(&mut self, socket: BorrowedFd<'_>, user_data: u64) {
+        let header = std::ptr::from_ref(&*self.arena.receive);
+        let group = Group::Trains as u16;
+        let entry = opcode::RecvMsgMulti::new(Fd(socket.as_raw_fd()), header, group).build();
+        // SAFETY: the header says how much room there is for address and control data, points to nothing,
+        // and stays for as long as the ring.
+        unsafe { self.ring.push(entry.user_data(user_data)) }
+    }
+
+    /// Turns a receive of datagrams into a buf of all that the kernel has written, its own words included
+    /// ([`sys::datagram`](crate::sys::datagram)).
+    #[inline]
+    pub fn take_datagrams(&mut self, cqe: &Cqe) -> Option<Buf> {
+        let (id, bytes) = (cqe.buffer_id()?, usize::try_from(cqe.result).ok()?);
+        let (group, id) = Group::of_id(id);
+        let ring = self.trains.as_mut().filter(|_| group == Group::Trains)?;
+        ring.fit(bytes);
+        Some(ring.take(id, bytes, false))
+    }
+
     /// Lends the kernel fresh slots for those that came back filled.
     #[inline]
     pub fn replenish(&mut self) {
         self.rx.iter_mut().for_each(RxRing::replenish);
+        if let Some(trains) = &mut self.trains {
+            trains.replenish();
+        }
     }
 
     /// Small slots that the kernel holds: at 0, receives end with `ENOBUFS` until bufs are freed.
     pub fn rx_lent(&self) -> usize {
-        self.rx[0].lent
+        self.rx[0].lent()
     }
 
     /// Sends the bytes of `bufs` (at most [`GATHER_MAX`] of them) in one operation, whose
@@ -160,168 +225,14 @@ impl Drop for UringIo {
     fn drop(&mut self) {
         // A slot that is filled meanwhile stays with its ring, which gives it back below.
         let quiet = self.ring.quiesce(Duration::from_secs(2), |_| ());
-        for rx in &mut self.rx {
-            if quiet && self.ring.unregister_buffers(rx.group).is_ok() {
+        for rx in self.rx.iter_mut().chain(&mut self.trains) {
+            if quiet && self.ring.unregister_buffers(rx.group()).is_ok() {
                 rx.take_back();
             } else {
                 // The kernel may still write: the slots stay out, and so the pool stays mapped.
                 tracing::error!("io_uring did not let go of its buffers; their slots stay lent");
             }
         }
-    }
-}
-
-/// The ring of provided buffers (io_uring_register(2), IORING_REGISTER_PBUF_RING) and which slot
-/// stands behind each buffer id. The id of a buffer is its place in the ring.
-struct RxRing {
-    /// The buffer group, which is the index of the pool's class too.
-    group: u16,
-    /// The entries that the kernel reads: one page-aligned array.
-    entries: Mapping,
-    slots: Box<[Lent]>,
-    tail: u16,
-    /// Slots in the kernel's hands.
-    lent: usize,
-    pool: Mempool,
-    slot_bytes: usize,
-    /// Free slots that are not lent.
-    reserve: usize,
-}
-
-/// A slot lent to the kernel and how far it is filled.
-#[derive(Clone, Copy, Default)]
-struct Lent {
-    slot: Option<u32>,
-    used: u32,
-}
-
-impl RxRing {
-    fn create(group: u16, slots: u16, pool: &Mempool) -> Result<Self> {
-        assert!(slots.is_power_of_two() && slots < LARGE_ID);
-        let bytes = usize::from(slots) * size_of::<BufRingEntry>();
-        let request = Request { no_huge: true, ..Request::new("ringway-rx-ring", bytes) };
-        Ok(Self {
-            group,
-            entries: Mapping::create(&request, |_| ())?,
-            slots: vec![Lent::default(); slots.into()].into(),
-            tail: 0,
-            lent: 0,
-            pool: pool.clone(),
-            slot_bytes: pool.class(group.into()).slot_bytes(),
-            reserve: pool.class(group.into()).table().slot_count() as usize / RX_RESERVE_SHARE,
-        })
-    }
-
-    fn register(&mut self, ring: &mut Uring, incremental: bool) -> Result<()> {
-        let flags = if incremental { PBUF_RING_INC } else { 0 };
-        let (memory, entries) = (self.entries.as_mut_ptr(), self.slots.len() as u16);
-        // SAFETY: the entries are page-aligned and `UringIo` unregisters them before they go; the
-        // slots put into them are lent until then.
-        let registered = unsafe { ring.register_buffers(memory, entries, self.group, flags) };
-        registered.map_err(|why| {
-            Error::new("register the receive buffers", why, "use Linux 6.1 or newer")
-        })
-    }
-
-    #[inline]
-    fn class(&self) -> &Class {
-        self.pool.class(self.group.into())
-    }
-
-    #[inline]
-    fn mask(&self) -> u16 {
-        (self.slots.len() - 1) as u16
-    }
-
-    #[inline]
-    fn next(&self, id: u16) -> u16 {
-        id.wrapping_add(1) & self.mask()
-    }
-
-    /// Bytes of the slot behind `id` that are not filled yet.
-    #[inline]
-    fn room(&self, id: u16) -> usize {
-        self.slot_bytes - self.slots[usize::from(id)].used as usize
-    }
-
-    /// The next `bytes` that the kernel wrote behind `id`. With `more` it keeps the slot.
-    #[inline]
-    fn take(&mut self, id: u16, bytes: usize, more: bool) -> Buf {
-        let lent = &mut self.slots[usize::from(id)];
-        let slot = lent.slot.expect("the kernel fills only what was lent");
-        let class = self.pool.class(self.group.into());
-        let start = lent.used as usize;
-        if more {
-            class.table().share(slot);
-            lent.used += bytes as u32;
-        } else {
-            *lent = Lent::default();
-            self.lent -= 1;
-        }
-        Buf::from_slot(class, slot, start, bytes)
-    }
-
-    /// Puts free slots, the most recently used first, into every empty place in ring order.
-    #[inline]
-    fn replenish(&mut self) {
-        if self.lent == self.slots.len() {
-            return;
-        }
-        let cache = cache_index::current();
-        // The last slots are for replies: if receiving took them, what was received could not be
-        // answered, and so never be freed.
-        let spare = self.class().table().reachable(cache).saturating_sub(self.reserve);
-        let most = (self.slots.len() - self.lent).min(spare);
-        let mut wanted = 0;
-        while wanted < most {
-            let place = usize::from(self.tail.wrapping_add(wanted as u16) & self.mask());
-            // Completions may come out of order: stop before a place that is still lent.
-            if self.slots[place].slot.is_some() {
-                break;
-            }
-            let class = self.class();
-            let Some(slot) = class.table().alloc(cache) else { break };
-            self.write_entry(place, class.slot_pointer(slot));
-            self.slots[place] = Lent { slot: Some(slot), used: 0 };
-            wanted += 1;
-        }
-        self.lent += wanted;
-        self.publish(wanted as u16);
-    }
-
-    fn write_entry(&self, place: usize, pointer: *mut u8) {
-        let entries = self.entries.as_mut_ptr().cast::<BufRingEntry>();
-        // SAFETY: `place` is below the number of entries that the mapping holds.
-        let entry = unsafe { entries.add(place) };
-        // SAFETY: the kernel does not read the entry until the tail passes it, and setting its
-        // three fields leaves the tail, which overlays entry 0's reserved field, alone.
-        let entry = unsafe { &mut *entry };
-        entry.set_addr(pointer as u64);
-        entry.set_len(self.slot_bytes as u32);
-        entry.set_bid(place as u16 | if self.group == 0 { 0 } else { LARGE_ID });
-    }
-
-    fn publish(&mut self, added: u16) {
-        if added == 0 {
-            return;
-        }
-        self.tail = self.tail.wrapping_add(added);
-        // SAFETY: the mapping starts with entry 0, where the tail lives.
-        let tail = unsafe { BufRingEntry::tail(self.entries.as_mut_ptr().cast()) };
-        // SAFETY: the tail is an aligned u16 that only we write.
-        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
-        // Release: pairs with the kernel's acquire of the tail; the entries come first.
-        tail.store(self.tail, Ordering::Release);
-    }
-
-    /// Gives every lent slot back to the pool. Only once the kernel writes no more.
-    fn take_back(&mut self) {
-        for index in 0..self.slots.len() {
-            if let Some(slot) = self.slots[index].slot.take() {
-                self.class().release(slot);
-            }
-        }
-        self.lent = 0;
     }
 }
 
@@ -332,6 +243,8 @@ struct Arena {
     vectors: Box<[libc::iovec]>,
     headers_used: usize,
     vectors_used: usize,
+    /// How a receive of datagrams divides its slots.
+    receive: Box<libc::msghdr>,
 }
 
 // SAFETY: the pointers in it are only ever read by the kernel, between `gather` and the submission.
@@ -343,11 +256,15 @@ impl Arena {
         // SAFETY: all-zero is a valid msghdr: null pointers and zero lengths.
         let header: libc::msghdr = unsafe { std::mem::zeroed() };
         let headers = SQ_ENTRIES as usize;
+        let mut receive = Box::new(header);
+        receive.msg_namelen = DATAGRAM_NAME_BYTES as libc::socklen_t;
+        receive.msg_controllen = DATAGRAM_CONTROL_BYTES;
         Self {
             headers: vec![header; headers].into(),
             vectors: vec![vector; 4 * headers.max(GATHER_MAX)].into(),
             headers_used: 0,
             vectors_used: 0,
+            receive,
         }
     }
 

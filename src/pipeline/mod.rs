@@ -11,7 +11,8 @@ pub use extensions::{Extensions, Key, MessageKey};
 pub use session::SessionTable;
 
 use crate::counters::{Counter, LcoreCounters, Reason};
-use crate::mem::{Buf, Burst, ConnId, Mempool};
+use crate::limits::CLASSES_MAX;
+use crate::mem::{Buf, Burst, ConnId, Mempool, SlotCounts};
 use crate::port::PortTable;
 use crate::time::Instant;
 
@@ -25,6 +26,9 @@ pub struct Cx {
     pub unix_seconds: u64,
     /// The dataplane is stopping: say goodbye where the protocol can.
     pub draining: bool,
+    /// What waits for the listener's peers is its share of a pool that is short of slots: take nothing
+    /// from elsewhere that would come on top.
+    pub backlogged: bool,
     /// Values that layers hang on connections and messages for each other.
     pub extensions: Extensions,
     /// The lcore's counters.
@@ -77,6 +81,17 @@ pub trait Chain {
         let _ = (cx, messages);
         false
     }
+
+    /// Slots that bytes hold which wait to be decoded, as [`Handler::waiting`] has it of messages.
+    fn waiting(&self) -> SlotCounts {
+        [0; CLASSES_MAX]
+    }
+
+    /// Whether it works where each `DATA` is a message of its own, of which none, some or all arrive: over
+    /// datagrams. Most need a stream of bytes. Asked before the start.
+    fn takes_datagrams(&self) -> bool {
+        false
+    }
 }
 
 /// The middle of a pipeline: messages in, replies out, under the contract of [`Chain`].
@@ -122,6 +137,12 @@ pub trait Handler {
         false
     }
 
+    /// Slots that its messages hold while they wait, for the process at its port say. While that is more
+    /// than its listener's share of a pool that is short of them, the listener receives nothing.
+    fn waiting(&self) -> SlotCounts {
+        [0; CLASSES_MAX]
+    }
+
     /// Whether [`poll`](Self::poll) is to be called; asked once.
     fn is_polled(&self) -> bool {
         false
@@ -136,6 +157,8 @@ pub enum Pipeline {
     Http1(Box<chain::Http1>),
     /// The control line protocol.
     Ipc(Box<chain::Ipc>),
+    /// Multiplexed streams.
+    Stream(Box<chain::Stream>),
     /// A protocol of the user's own: one virtual call per burst.
     Custom(Box<dyn Chain>),
 }
@@ -148,6 +171,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.ingress(cx, input, output),
             Self::Http1(chain) => chain.ingress(cx, input, output),
             Self::Ipc(chain) => chain.ingress(cx, input, output),
+            Self::Stream(chain) => chain.ingress(cx, input, output),
             Self::Custom(chain) => chain.ingress(cx, input, output),
         }
     }
@@ -159,6 +183,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.egress(cx, input, output),
             Self::Http1(chain) => chain.egress(cx, input, output),
             Self::Ipc(chain) => chain.egress(cx, input, output),
+            Self::Stream(chain) => chain.egress(cx, input, output),
             Self::Custom(chain) => chain.egress(cx, input, output),
         }
     }
@@ -169,7 +194,30 @@ impl Pipeline {
             Self::Raw(chain) => chain.drain(cx, output),
             Self::Http1(chain) => chain.drain(cx, output),
             Self::Ipc(chain) => chain.drain(cx, output),
+            Self::Stream(chain) => chain.drain(cx, output),
             Self::Custom(chain) => chain.drain(cx, output),
+        }
+    }
+
+    /// See [`Chain::waiting`].
+    pub fn waiting(&self) -> SlotCounts {
+        match self {
+            Self::Raw(chain) => chain.waiting(),
+            Self::Http1(chain) => chain.waiting(),
+            Self::Ipc(chain) => chain.waiting(),
+            Self::Stream(chain) => chain.waiting(),
+            Self::Custom(chain) => chain.waiting(),
+        }
+    }
+
+    /// See [`Chain::takes_datagrams`].
+    pub fn takes_datagrams(&self) -> bool {
+        match self {
+            Self::Raw(chain) => chain.takes_datagrams(),
+            Self::Http1(chain) => chain.takes_datagrams(),
+            Self::Ipc(chain) => chain.takes_datagrams(),
+            Self::Stream(chain) => chain.takes_datagrams(),
+            Self::Custom(chain) => chain.takes_datagrams(),
         }
     }
 
@@ -179,6 +227,7 @@ impl Pipeline {
             Self::Raw(chain) => chain.tick(cx, messages),
             Self::Http1(chain) => chain.tick(cx, messages),
             Self::Ipc(chain) => chain.tick(cx, messages),
+            Self::Stream(chain) => chain.tick(cx, messages),
             Self::Custom(chain) => chain.tick(cx, messages),
         }
     }

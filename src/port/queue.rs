@@ -72,6 +72,8 @@ pub struct Queue {
     lacks_slot: bool,
     /// What the process is, and so what it may say.
     role: Role,
+    /// Turns that are due for what the ring had no room for, once it has some.
+    retries: u8,
 }
 
 impl Queue {
@@ -91,6 +93,7 @@ impl Queue {
             unsupplied: true,
             lacks_slot: false,
             role: Role::Handler,
+            retries: 0,
         }
     }
 
@@ -110,6 +113,8 @@ impl Queue {
             return Err(buf);
         }
         if self.out.is_full() {
+            // The room may come between this look and the end of the turn: one turn more sees it.
+            self.retries = 2;
             return Err(buf);
         }
         let (conn, tag) = (buf.conn(), buf.meta() << 8 | u32::from(buf.kind()));
@@ -214,6 +219,9 @@ impl Queue {
     #[inline]
     pub fn flush(&mut self) -> u64 {
         self.left = PORT_TURN_DESCRIPTORS;
+        if self.retries > 0 && self.out.free() > 0 {
+            self.retries -= 1;
+        }
         if self.unsupplied {
             self.supply();
         }
@@ -250,10 +258,10 @@ impl Queue {
         self.ledger.is_shared()
     }
 
-    /// Whether the process has sent something, by the ring's own word.
+    /// Whether the process has sent something, by the ring's own word, or made room in a full ring.
     #[inline]
     pub fn has_input(&self) -> bool {
-        self.into.has_some() || self.out.peer_fault()
+        self.into.has_some() || self.out.peer_fault() || self.retries > 0 && self.out.free() > 0
     }
 
     /// Announces sleep; `false` when there is input after all. After `true`, wait for the bell.

@@ -2,6 +2,7 @@
 //! dataplane is decided above.
 
 pub mod affinity;
+pub mod datagram;
 pub mod directory;
 pub mod host;
 pub mod mapping;
@@ -9,9 +10,11 @@ pub mod passed_fds;
 pub mod peer_credentials;
 pub mod peer_process;
 pub mod random;
+pub mod secret_file;
 pub mod signal;
 pub mod socket;
 pub mod topology;
+pub mod udp_socket;
 pub mod unix_socket;
 pub mod unix_stream;
 pub mod uring;

@@ -60,14 +60,14 @@ impl TcpListener {
     /// port: two dataplanes on one port would each get half of the connections.
     pub fn bind_group(address: SocketAddr, count: usize) -> Result<Vec<Self>> {
         // Without SO_REUSEPORT the bind fails when anybody listens; this socket only asks.
-        let probe = open(address, false).map_err(|e| bind_error(address, e))?;
-        let address = local_address(probe.as_fd()).map_err(|e| bind_error(address, e))?;
+        let probe = open(address, false).map_err(|e| bind_error(address, "-ltnp", e))?;
+        let address = local_address(probe.as_fd()).map_err(|e| bind_error(address, "-ltnp", e))?;
         drop(probe);
         (0..count).map(|_| Self::bind(address)).collect()
     }
 
     fn bind(address: SocketAddr) -> Result<Self> {
-        let fail = |e| bind_error(address, e);
+        let fail = |e| bind_error(address, "-ltnp", e);
         let fd = open(address, true).map_err(fail)?;
         let backlog = Backlog::new(LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN);
         listen(&fd, backlog).map_err(fail)?;
@@ -101,7 +101,7 @@ fn open(address: SocketAddr, share_port: bool) -> nix::Result<OwnedFd> {
     Ok(fd)
 }
 
-fn local_address(fd: BorrowedFd<'_>) -> nix::Result<SocketAddr> {
+pub(super) fn local_address(fd: BorrowedFd<'_>) -> nix::Result<SocketAddr> {
     let name: SockaddrStorage = getsockname(fd.as_raw_fd())?;
     if let Some(v4) = name.as_sockaddr_in() {
         return Ok(SocketAddr::V4((*v4).into()));
@@ -123,7 +123,7 @@ pub fn check_stream(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn bind_error(address: SocketAddr, why: Errno) -> Error {
+pub(super) fn bind_error(address: SocketAddr, ss_flags: &str, why: Errno) -> Error {
     let what = format!("listen on {address}");
     let port = address.port();
     match why {
@@ -131,7 +131,7 @@ fn bind_error(address: SocketAddr, why: Errno) -> Error {
             what,
             "the port is in use",
             format!(
-                "see who has it with `ss -ltnp 'sport = :{port}'`, or change the listener's address"
+                "see who has it with `ss {ss_flags} 'sport = :{port}'`, or change the listener's address"
             ),
         ),
         Errno::EACCES => Error::new(

@@ -245,6 +245,15 @@ impl Uring {
         unsafe { self.push(entry) }
     }
 
+    /// Completes once, when `fd` takes something to send.
+    pub fn poll_writable(&mut self, fd: BorrowedFd<'_>, user_data: u64) {
+        let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), libc::POLLOUT as u32)
+            .build()
+            .user_data(user_data);
+        // SAFETY: the entry points to no memory.
+        unsafe { self.push(entry) }
+    }
+
     /// Completes each time that `fd` becomes readable.
     pub fn poll_readable_multi(&mut self, fd: BorrowedFd<'_>, user_data: u64) {
         let entry = opcode::PollAdd::new(Fd(fd.as_raw_fd()), libc::POLLIN as u32)

@@ -139,6 +139,7 @@ impl<H: Handler> Harness<H> {
             now,
             unix_seconds: UNIX_SECONDS,
             draining: false,
+            backlogged: false,
             extensions,
             ports: PortTable::default(),
             counters,

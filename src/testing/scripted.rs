@@ -178,6 +178,7 @@ impl Script {
 /// #     adoptable: Vec::new(),
 /// #     ports: PortTable::default(),
 /// #     peer_slots: Vec::new(),
+/// #     datagram_slots: Vec::new(),
 /// #     generation: 0,
 /// #     connections: 0,
 /// #     connections_max: 8,

@@ -49,6 +49,8 @@ pub struct Io {
     pub ports: PortTable,
     /// Free slots of the file table that no descriptor gets, for the connections of such peers.
     pub peer_slots: Vec<u32>,
+    /// Free slots behind the file table, for peers that send datagrams.
+    pub datagram_slots: Vec<u32>,
     /// The generation that the next connection gets.
     pub generation: u32,
     /// Connections that the lcore has, over all its transports.

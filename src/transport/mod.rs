@@ -2,9 +2,11 @@
 //! connections that open and close; what the bytes mean, no transport knows.
 
 mod io;
+mod peers;
 pub mod shm;
 pub mod sim;
 pub mod tcp;
+pub mod udp;
 
 use std::os::fd::OwnedFd;
 
@@ -12,9 +14,11 @@ pub use io::{Io, Notice, TimerEvent};
 pub use shm::Shm;
 pub use sim::{Sim, SimNet};
 pub use tcp::{Tcp, TcpLimits};
+pub use udp::{Udp, UdpLimits};
 
 use crate::error::Result;
-use crate::mem::{Burst, ConnId};
+use crate::limits::CLASSES_MAX;
+use crate::mem::{Burst, ConnId, SlotCounts};
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 
@@ -86,6 +90,17 @@ pub trait Transport {
 
     /// One past the highest slot that its connections have.
     fn slots(&self) -> u32;
+
+    /// Slots that what its peers are to get holds.
+    fn unsent(&self) -> SlotCounts {
+        [0; CLASSES_MAX]
+    }
+
+    /// From here on receives nothing, from no connection, or again. What was received already still
+    /// comes, and so do markers.
+    fn hold_back(&mut self, io: &mut Io, held: bool) {
+        let _ = (io, held);
+    }
 
     /// Begins to accept connections.
     fn start(&mut self, io: &mut Io);

@@ -21,7 +21,7 @@ use crate::limits::{
     PORT_OPENS_WAITING_MAX, PORT_PARKED_BUFS, PORT_STALL_NS, PORT_WINDOW_BUFS, RX_QUEUE_HIGH,
     STALL_SWEEP_NS, TX_QUEUE_BUFS,
 };
-use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, Share, SlotCounts, kind};
 use crate::port::{Fault, PortIndex, PortTable, Queue, Stall};
 
 /// Bufs of a connection that were handed on before the process is told.
@@ -66,6 +66,12 @@ pub struct Shm {
     accept_due: bool,
     /// The timer after which that is looked at is running.
     accept_timed: bool,
+    /// Nothing is received: the listener's messages hold too much of the pool.
+    held_back: bool,
+    /// What waits for the process is more than its share, and nothing is received.
+    backlogged: bool,
+    /// What waits here may hold so much of a pool that is short of slots.
+    share: Share,
     /// The ring had no room, or no slot was to be had, when the last flush ended.
     full: bool,
     /// The process lacks slots that the pool did not have.
@@ -102,6 +108,9 @@ impl Shm {
             refused: VecDeque::with_capacity(2 * PORT_OPENS_WAITING_MAX),
             accept_due: false,
             accept_timed: false,
+            held_back: false,
+            backlogged: false,
+            share: Share::WHOLE,
             full: false,
             starved: false,
             stall: Stall::default(),
@@ -115,6 +124,12 @@ impl Shm {
     /// once a second. Before it starts.
     pub fn with_write_timeout(mut self, most: Duration) -> Self {
         self.write_timeout_ns = most.as_nanos().min(u64::MAX.into()) as u64;
+        self
+    }
+
+    /// The same, of which no more than this waits while the pool is short of slots. Before it starts.
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = share;
         self
     }
 
@@ -191,6 +206,7 @@ impl Shm {
             None => self.stall.clear(),
         }
         self.sweep_conns(io);
+        self.weigh(io);
         self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
     }
 
@@ -222,6 +238,7 @@ impl Transport for Shm {
         let before = rx.len();
         io.ports.hang_up(self.port);
         self.look(io);
+        self.weigh(io);
         if !self.behind.is_empty() && io.ports.peek(self.port).is_some_and(Queue::has_input) {
             self.revisit = self.behind.len();
         }
@@ -325,6 +342,18 @@ impl Transport for Shm {
 
     fn slots(&self) -> u32 {
         self.conns.len() as u32
+    }
+
+    fn unsent(&self) -> SlotCounts {
+        *self.tx.slots()
+    }
+
+    fn hold_back(&mut self, io: &mut Io, held: bool) {
+        self.held_back = held;
+        if !held {
+            self.arrive_all();
+            io.ports.call(self.port); // to be taken in a turn
+        }
     }
 
     fn start(&mut self, io: &mut Io) {

@@ -9,7 +9,6 @@ mod accept;
 mod close;
 mod conn;
 mod known;
-mod peers;
 mod recv;
 mod send;
 
@@ -18,8 +17,8 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use conn::{Conn, Flag, Phase};
-use peers::Peers;
 
+use super::peers::Peers;
 use super::{Features, Io, TimerEvent, Token, Transport};
 use crate::counters::Reason;
 use crate::error::Result;
@@ -27,7 +26,7 @@ use crate::limits::{
     ADOPTED_MAX, CQ_ENTRIES, RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX,
     TX_QUEUE_BUFS,
 };
-use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
 use crate::sys::peer_credentials::AllowedPeers;
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
@@ -97,6 +96,8 @@ pub struct Tcp {
     unsure: Vec<u32>,
     /// Connections that do not receive because `rx` is long.
     paused: VecDeque<u32>,
+    /// No connection receives: the listener's messages hold too much of the pool.
+    held_back: bool,
     tx: BufStore,
     /// Sweeps that a send may last without progress.
     stall_sweeps_max: u8,
@@ -130,6 +131,7 @@ impl Tcp {
             starved: Vec::with_capacity(slots as usize),
             unsure: Vec::with_capacity(slots as usize),
             paused: VecDeque::with_capacity(slots as usize),
+            held_back: false,
             tx: BufStore::new(TX_QUEUE_BUFS),
             stall_sweeps_max: STALL_SWEEPS_MAX,
             peers: None,
@@ -210,14 +212,7 @@ impl Transport for Tcp {
             let pushed = rx.push(buf);
             debug_assert!(pushed.is_ok(), "no more was drained than there is room");
         }
-        while self.rx.len() < RX_QUEUE_HIGH / 2
-            && let Some(slot) = self.paused.pop_front()
-        {
-            if self.conn(slot).has(Flag::RxPaused) {
-                self.conn(slot).clear(Flag::RxPaused);
-                self.resume_recv(io, slot);
-            }
-        }
+        self.resume_paused(io);
         count
     }
 
@@ -361,6 +356,22 @@ impl Transport for Tcp {
                     self.conn(slot).linger = None;
                     self.abort(io, slot);
                 }
+            }
+        }
+    }
+
+    fn unsent(&self) -> SlotCounts {
+        *self.tx.slots()
+    }
+
+    fn hold_back(&mut self, io: &mut Io, held: bool) {
+        self.held_back = held;
+        if !held {
+            return self.resume_paused(io);
+        }
+        for slot in 0..self.conns.len() as u32 {
+            if self.conns[slot as usize].phase == Phase::Open {
+                self.pause_recv(io, slot, Flag::RxPaused);
             }
         }
     }

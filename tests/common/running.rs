@@ -39,6 +39,8 @@ pub struct Running {
     lines: BufReader<ChildStdout>,
     /// Of its first listener.
     pub address: SocketAddr,
+    /// Of all of its listeners that have one, in order.
+    pub addresses: Vec<SocketAddr>,
     prefix: String,
     /// What it leaves in the file system stays there.
     leave_files: bool,
@@ -56,13 +58,24 @@ impl Running {
         let lines = BufReader::new(child.stdout.take().unwrap());
         let address = "0.0.0.0:0".parse().unwrap();
         let prefix = own(prefix);
-        let leave_files = false;
+        let (leave_files, addresses) = (false, Vec::new());
         let (_dir, _watchdog) = (dir, watchdog);
-        let mut running = Self { child, lines, address, prefix, leave_files, _dir, _watchdog };
-        let line = running.line_with("listening on ");
-        running.address = line.split_whitespace().nth(2).unwrap().parse().unwrap();
-        running.line_with("ready");
+        let mut running =
+            Self { child, lines, address, addresses, prefix, leave_files, _dir, _watchdog };
+        running.await_readiness();
         running
+    }
+
+    fn await_readiness(&mut self) {
+        loop {
+            let line = self.line_with("");
+            if line.starts_with("ready") {
+                break;
+            }
+            let place = line.strip_prefix("listening on ").and_then(|rest| rest.split(' ').next());
+            self.addresses.extend(place.and_then(|place| place.parse::<SocketAddr>().ok()));
+        }
+        self.address = *self.addresses.first().expect("a listener with an address");
     }
 
     /// Reads on to a line that starts like this.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ringway::config::{Config, CoreMap, FilePrefix, IdleMode, MemoryOptions};
-use ringway::counters::Counter;
+use ringway::counters::{Counter, Reason};
 use ringway::dataplane::{Builder, Dataplane, Report, Tuning};
 use ringway::error::Result;
 use ringway::sync::AtomicUsize;
@@ -52,6 +52,15 @@ impl Start {
         self.listeners.push(format!(
             "[[listener]]\naddress = \"127.0.0.1:0\"\ntransport = \"tcp\"\n\
              protocol = \"{protocol}\"\nconfig = {{ {settings} }}\n"
+        ));
+        self
+    }
+
+    /// With a listener for datagrams.
+    pub fn datagrams(mut self, protocol: &str, address: &str) -> Self {
+        self.listeners.push(format!(
+            "[[listener]]\naddress = \"{address}\"\ntransport = \"udp\"\n\
+             protocol = \"{protocol}\"\n"
         ));
         self
     }
@@ -159,7 +168,7 @@ impl Server {
 
     /// Where the listener at `index` listens.
     pub fn address(&self, index: usize) -> SocketAddr {
-        self.plane.addresses()[index].ip().expect("it listens on TCP")
+        self.plane.addresses()[index].ip().expect("it listens on an IP address")
     }
 
     /// A connection to the first listener.
@@ -170,6 +179,11 @@ impl Server {
     /// A counter over all lcores.
     pub fn count(&self, counter: Counter) -> u64 {
         self.plane.status().sum(counter)
+    }
+
+    /// Bufs dropped for `reason`, over all lcores.
+    pub fn dropped(&self, reason: Reason) -> u64 {
+        self.plane.status().dropped(reason)
     }
 
     /// Waits until no connection is open.

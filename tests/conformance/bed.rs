@@ -7,8 +7,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ringway::counters::{Counter, Reason};
-use ringway::mem::{Buf, Burst, ConnId, Mempool, Trust, kind};
+use ringway::mem::{Buf, Burst, ClassSize, ConnId, Mempool, Trust, kind};
 use ringway::pipeline::{Cx, Handler, Pipeline, chain};
+use ringway::sys::mapping::Request;
 use ringway::time::Clock;
 use ringway::transport::Transport;
 
@@ -16,6 +17,7 @@ use crate::network::{FarEnd, Heard, Loopback, Network, POOL_SLOTS, Simulated};
 use crate::port::Port;
 use crate::rig::witness::Witness;
 use crate::rig::{Rig, SLOTS};
+use crate::udp::{Datagrams, GREETING};
 use crate::unix::Local;
 
 /// After so long a bed has hung.
@@ -38,6 +40,9 @@ impl Handler for NoteTaker {
     fn process(&mut self, _cx: &mut Cx, input: &mut Burst, _output: &mut Burst) {
         let mut notes = self.0.borrow_mut();
         while let Some(buf) = input.pop() {
+            if buf.bytes() == GREETING {
+                continue;
+            }
             notes.heard.push((buf.kind(), buf.conn()));
             notes.bytes.extend(buf.bytes());
             if buf.kind() == kind::FLUSHED {
@@ -75,6 +80,23 @@ pub fn each(sentence: impl Fn(&mut Bed)) {
     }
 }
 
+/// The same, where the sentence is about datagrams too.
+pub fn each_of_all(sentence: impl Fn(&mut Bed)) {
+    each(&sentence);
+    each_of_datagrams(sentence);
+}
+
+/// The same for transports of datagrams alone, over both families.
+pub fn each_of_datagrams(sentence: impl Fn(&mut Bed)) {
+    for any in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"] {
+        let pool = datagrams_pool();
+        let Some(mut bed) = Bed::kernel_with(pool, Datagrams::new(any)) else { continue };
+        eprintln!("on {} at {any}", bed.network.name());
+        sentence(&mut bed);
+        bed.finish();
+    }
+}
+
 impl Bed {
     pub fn sim() -> Option<Self> {
         let (network, clock) = Simulated::new();
@@ -94,7 +116,11 @@ impl Bed {
 
     /// Over the kernel; `None` where it has no io_uring.
     pub fn kernel(network: impl Network + 'static) -> Option<Self> {
-        let pool = Mempool::small(POOL_SLOTS).unwrap();
+        Self::kernel_with(Mempool::small(POOL_SLOTS).unwrap(), network)
+    }
+
+    /// The same with this pool.
+    fn kernel_with(pool: Mempool, network: impl Network + 'static) -> Option<Self> {
         let pool_range = address_range(&pool);
         let uring = Loopback::uring(&pool)?;
         let rig = Rig::new(pool, Clock::start(), Some(uring));
@@ -160,6 +186,11 @@ impl Bed {
             self.until("it is out", |bed| bed.rig.count(Counter::TxBytes) > sent);
         }
         far.reset();
+    }
+
+    /// The connection that was heard of last.
+    pub fn newest(&self) -> ConnId {
+        self.notes.borrow().heard.last().expect("one was heard of").1
     }
 
     /// What the handler heard of `conn`, data left out.
@@ -253,6 +284,13 @@ impl Bed {
         drop(self);
         assert_eq!(pool.missing(), 0, "{name}: every buf came back");
     }
+}
+
+/// With slots for some datagrams that are kept.
+fn datagrams_pool() -> Mempool {
+    let request = Request { no_huge: true, ..Request::new("datagrams", 0) };
+    let size = |(slot_bytes, slots)| ClassSize { slot_bytes, slots };
+    Mempool::create(&request, &[(2048, POOL_SLOTS), (16384, 64)].map(size), None).unwrap()
 }
 
 /// Where the small slots of a pool lie that nobody has used yet.

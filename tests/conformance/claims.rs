@@ -3,7 +3,7 @@
 use ringway::counters::Counter;
 use ringway::transport::Transport;
 
-use crate::bed::each;
+use crate::bed::{each, each_of_all};
 
 //
 #[test]
@@ -31,7 +31,7 @@ fn zero_copy_is_claimed_by_those_alone_that_copy_nothing() {
 //
 #[test]
 fn numa_and_system_are_what_they_are() {
-    each(|bed| {
+    each_of_all(|bed| {
         let features = bed.transport.features(bed.rig.lcore.io());
         assert_eq!(features.numa_aware, bed.rig.pool.numa_node().is_some());
         assert_eq!(features.os.is_empty(), bed.network.name() == "sim");
@@ -42,7 +42,7 @@ fn numa_and_system_are_what_they_are() {
 //
 #[test]
 fn what_claims_batching_sends_a_burst_in_fewer_operations() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (mut far, conn) = bed.open();
         assert!(bed.transport.features(bed.rig.lcore.io()).batching);
         let before = bed.rig.count(Counter::Sends);
@@ -59,7 +59,7 @@ fn what_claims_batching_sends_a_burst_in_fewer_operations() {
 
 #[test]
 fn connections_are_counted_while_they_last() {
-    each(|bed| {
+    each_of_all(|bed| {
         assert_eq!(bed.transport.connections(), 0);
         let (_one, one) = bed.open();
         let (_two, two) = bed.open();

@@ -5,7 +5,7 @@ use ringway::mem::Buf;
 use ringway::mem::kind::{CLOSE, CLOSED, EOF, OPEN, PAUSE, RESUME};
 use ringway::transport::Transport;
 
-use crate::bed::each;
+use crate::bed::{each, each_of_all};
 use crate::network::Heard;
 
 fn pattern(bytes: usize) -> Vec<u8> {
@@ -114,7 +114,7 @@ fn a_slot_that_is_used_again_has_another_generation() {
 // G-7, G-8
 #[test]
 fn an_id_never_comes_back_with_the_slot_on_another_listener() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (_far, old) = bed.open();
         let first = bed.index;
         assert!(bed.rig.lcore.unregister(first));
@@ -183,7 +183,7 @@ fn a_listener_that_comes_to_a_full_lcore_accepts_once_there_is_room() {
 
 #[test]
 fn abort_all_closes_everyone_at_once() {
-    each(|bed| {
+    each_of_all(|bed| {
         let all: Vec<_> = (0..10).map(|_| bed.open()).collect();
         assert_eq!(bed.transport.connections(), 10);
         bed.transport.abort_all(bed.rig.lcore.io());
@@ -219,7 +219,7 @@ fn who_comes_in_the_moment_of_the_stop_is_closed_as_well() {
 
 #[test]
 fn who_is_paused_is_not_heard_until_it_is_resumed() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (mut far, conn) = bed.open();
         let (mut other, _) = bed.open();
         for round in 1..=3 {
@@ -241,7 +241,7 @@ fn who_is_paused_is_not_heard_until_it_is_resumed() {
 
 #[test]
 fn pausing_and_resuming_in_one_breath_loses_nothing() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (mut far, conn) = bed.open();
         let sent = pattern(100_000);
         let mut at = 0;

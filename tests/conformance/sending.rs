@@ -9,7 +9,7 @@ use ringway::mem::kind::{ABORT, CLOSE, CLOSED, FLUSH, FLUSHED, OPEN};
 use ringway::mem::{Buf, Burst, ConnId};
 use ringway::transport::Transport;
 
-use crate::bed::{Bed, each};
+use crate::bed::{Bed, each, each_of_all};
 use crate::network::Heard;
 
 /// Bytes that tell where in the stream they stand: 16-bit numbers of the blocks they are in.
@@ -73,7 +73,7 @@ fn a_peer_that_sends_after_our_last_gets_no_answer_and_is_not_heard() {
 
 #[test]
 fn a_peer_that_never_closes_is_closed_when_patience_ends() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (_far, conn) = bed.open();
         bed.say([Buf::linger(conn)]);
         bed.until("CLOSED", |bed| bed.has_heard(CLOSED, conn));
@@ -158,7 +158,7 @@ fn abort_drops_what_was_not_sent() {
 
 #[test]
 fn closing_twice_is_no_error() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (_far, conn) = bed.open();
         let (_other, other) = bed.open();
         bed.say([bed.marker(other, CLOSE), bed.marker(other, CLOSE), bed.marker(conn, ABORT)]);
@@ -217,7 +217,7 @@ fn a_write_from_elsewhere_is_told_sent_once_it_is_out_and_lost_with_its_connecti
 
 #[test]
 fn a_flush_is_answered_once_what_was_sent_before_it_is_out() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (_far, conn) = bed.open();
         bed.say([bed.buf(conn, b"some"), bed.flush(conn, 7), bed.buf(conn, b"more")]);
         bed.say([bed.flush(conn, 0xff_ffff), bed.flush(conn, 9), bed.marker(conn, CLOSE)]);
@@ -257,7 +257,7 @@ fn a_flush_waits_for_a_peer_that_does_not_read() {
 
 #[test]
 fn a_flush_that_the_connection_does_not_live_to_see_is_not_answered() {
-    each(|bed| {
+    each_of_all(|bed| {
         let (_far, conn) = bed.open();
         let blocks: Vec<Buf> = (0..30).map(|_| bed.buf(conn, &[0; BLOCK])).collect();
         let io = bed.rig.lcore.io();
@@ -278,7 +278,7 @@ fn a_flush_that_the_connection_does_not_live_to_see_is_not_answered() {
 #[test]
 fn any_number_of_flushes_is_answered_in_order_and_receiving_goes_on() {
     const FLUSHES: u32 = 1000;
-    each(|bed| {
+    each_of_all(|bed| {
         let (mut far, conn) = bed.open();
         let mut burst = Burst::new();
         for meta in 0..FLUSHES {

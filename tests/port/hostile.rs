@@ -1,6 +1,7 @@
 //! A process at an isolated port that keeps to nothing (P-6). It goes by what docs/MEMORY.md says of
 //! the memory, not by the library.
 
+mod early;
 mod feed;
 mod peer;
 mod unread;

@@ -7,6 +7,7 @@ mod common;
 
 mod blocks;
 mod bodies;
+mod hoards;
 mod hostile;
 mod http;
 mod life;

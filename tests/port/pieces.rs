@@ -8,7 +8,7 @@ use ringway::attach::Attachment;
 use ringway::handler::http::{Http, PortService};
 use ringway::handler::{Remote, Unattended};
 use ringway::limits::{BLOCK_BYTES, PORT_STALL_NS};
-use ringway::mem::{Buf, ClassSize, Ledger, Mempool, PortSegment, Side, Trust, kind};
+use ringway::mem::{Buf, ClassSize, ConnId, Ledger, Mempool, PortSegment, Side, Trust, kind};
 use ringway::pipeline::chain::http1::{BODY, HEAD, Settings};
 use ringway::pipeline::{Handler, Pipeline, chain};
 use ringway::port::{Grant, Lifeline, Offer, PortIndex, PortTable, Queue, Role};
@@ -149,6 +149,27 @@ fn a_block_of_a_body_is_cut_and_the_last_piece_alone_ends_it() {
         let replies = String::from_utf8_lossy(harness.sent(conn)).into_owned();
         assert!(replies.ends_with(&format!("\r\n\r\n{bytes}")), "{replies}");
     }
+    drop(process);
+    harness.finish();
+}
+
+#[test]
+fn room_in_a_ring_that_was_full_is_as_good_as_a_word() {
+    let mut harness = Harness::new(Remote::new(SLOTS, port(), Unattended::Refuse, PORT_STALL_NS));
+    let mut process = attach(&mut harness);
+    let queue = harness.cx.ports.queue(port()).unwrap();
+    let word = || Buf::marker(ConnId::NONE, kind::CLOSED);
+    while queue.send(word(), 0).is_ok() {}
+    queue.flush();
+    assert!(!queue.has_input(), "there is no room yet");
+    assert!(process.queues()[0].receive().is_some());
+    // Its index moves with a burst.
+    while process.queues()[0].receive().is_some() {}
+    assert!(queue.has_input());
+    queue.flush();
+    assert!(queue.has_input(), "the room may have come behind the last look");
+    queue.flush();
+    assert!(!queue.has_input(), "nobody wants it");
     drop(process);
     harness.finish();
 }

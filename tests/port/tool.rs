@@ -104,6 +104,23 @@ fn a_ping_prints_how_long_bytes_take_there_and_back() {
 }
 
 #[test]
+fn a_ping_that_nobody_answers_ends_with_the_reason() {
+    let instance = Running::start("silent", 1, PING);
+    let mut sink = Command::new(env!("CARGO_BIN_EXE_ringway"));
+    sink.args(["attach", "end", "--sink", "--file-prefix", &own("silent")]);
+    let mut sink = sink.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // It says so once it is there.
+    std::io::Read::read_exact(sink.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+    let (success, text) = outcome("silent", "pipe", &["--ping", "--count", "1"]);
+    assert!(!success && text.contains("nothing came back"), "{text}");
+    assert!(text.contains("whose listener echoes"), "{text}");
+    sink.kill().unwrap();
+    sink.wait().unwrap();
+    instance.signal(nix::sys::signal::Signal::SIGTERM);
+    instance.ended_well();
+}
+
+#[test]
 fn who_is_at_the_wrong_side_of_a_listener_is_told() {
     let _instance = Running::start("roles", 1, PING);
     let (success, text) = outcome("roles", "app", &["--ping"]);

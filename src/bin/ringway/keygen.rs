@@ -1,23 +1,20 @@
 //! `ringway keygen`: makes the identity of a node, in a file of its owner alone, or shows whose one is.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ringway::error::{Error, Result};
 use ringway::limits::STREAM_IDENTITY_FILE_BYTES_MAX;
 use ringway::proto::stream::secure::identity::Identity;
-use ringway::sys::random;
+use ringway::sys::{random, secret_file};
 use zeroize::Zeroizing;
 
 use crate::args::KeygenArgs;
 
 /// Permissions of an identity file: whoever reads it can be that node.
 const MODE: u32 = 0o600;
-
-/// Permissions that it must not have.
-const OTHERS: u32 = 0o077;
 
 /// Makes an identity or shows one, and prints who it is.
 pub fn keygen(args: &KeygenArgs) -> Result<()> {
@@ -68,22 +65,9 @@ fn write_to(path: &Path) -> String {
 
 /// Reads an identity that nobody but its owner may read.
 pub fn read(path: &Path) -> Result<Identity> {
-    let what = || format!("read the identity {}", path.display());
     let made = "make one: ringway keygen --out FILE";
-    let file = File::open(path).map_err(|e| Error::new(what(), e, made))?;
-    let metadata = file.metadata().map_err(|e| Error::new(what(), e, made))?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if !metadata.is_file() {
-        return Err(Error::new(what(), "it is no file", made));
-    }
-    if mode & OTHERS != 0 {
-        let why =
-            format!("its permissions are {mode:04o}, and others than its owner may have read it");
-        let mend = format!("chmod 600 {0}, or make a new one", path.display());
-        return Err(Error::new(what(), why, mend));
-    }
     let mut text = Zeroizing::new(String::with_capacity(STREAM_IDENTITY_FILE_BYTES_MAX));
-    let bytes_max = STREAM_IDENTITY_FILE_BYTES_MAX as u64;
-    file.take(bytes_max).read_to_string(&mut text).map_err(|e| Error::new(what(), e, made))?;
-    Identity::from_text(&text).map_err(|fault| Error::new(what(), fault, made))
+    secret_file::read(path, "the identity", made, STREAM_IDENTITY_FILE_BYTES_MAX, &mut text)?;
+    let what = format!("read the identity {}", path.display());
+    Identity::from_text(&text).map_err(|fault| Error::new(what, fault, made))
 }

@@ -29,6 +29,12 @@ pub(super) fn isolated(
             let remedy = "say which with handler = \"port:NAME\", or leave it out";
             Err(source.refuse(key.span(), why, remedy))
         }
+        Some(key) if transport == TransportKind::Udp && *key.get_ref() => {
+            let why = "an isolated process gets what is longer than 16 KiB in pieces, and a datagram \
+                       has none";
+            let remedy = "leave it out, or say transport = \"tcp\"";
+            Err(source.refuse(key.span(), why.to_owned(), remedy))
+        }
         written => Ok(written.is_some_and(Spanned::into_inner)),
     }
 }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::{Body, Pull, Ready, Reply, Request, Response, Service};
 use crate::counters::Counter;
-use crate::mem::{Buf, ConnId, kind};
+use crate::mem::{Buf, ConnId, Share, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{BODY, TRAILERS};
 use crate::port::{self, Fault, PortIndex, Stall};
@@ -52,6 +52,10 @@ pub struct PortService {
     stall: Stall,
     /// How long the process may take nothing of what waits for it.
     stall_ns: u64,
+    /// What may wait of its answers while the pool is short of slots.
+    share: Share,
+    /// Where the look for a connection that holds what is before its turn goes on.
+    hoards_from: usize,
 }
 
 impl PortService {
@@ -70,7 +74,17 @@ impl PortService {
             given_up: None,
             stall: Stall::default(),
             stall_ns,
+            share: Share::WHOLE,
+            hoards_from: 0,
         }
+    }
+
+    /// The same, of whose process's answers no more than this waits while the pool is short of slots.
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = share;
+        // Each of them may be answered ahead of its turn, in a small slot.
+        self.requests.bound_ahead(share.most(0) as usize);
+        self
     }
 
     /// Takes note of a process that came or went.

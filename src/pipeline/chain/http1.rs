@@ -14,7 +14,7 @@ use crate::limits::{
     HTTP_BODY_TIMEOUT_NS, HTTP_HEAD_TIMEOUT_NS, HTTP_KEEP_ALIVE_TIMEOUT_NS,
     HTTP_LARGE_STASHES_SHARE, HTTP_STASHES_SHARE, HTTP_WAITING_BUFS,
 };
-use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::http1::{HeadDecoder, Limits};
 
@@ -324,6 +324,10 @@ impl Chain for Http1 {
                 session.sent(cx.now, buf);
             }
         }
+    }
+
+    fn waiting(&self) -> SlotCounts {
+        *self.waiting.slots()
     }
 
     fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {

@@ -5,9 +5,11 @@ pub mod http1;
 pub mod ipc;
 mod raw;
 mod stash;
+pub mod stream;
 
 pub use framed::{Cut, Framed, Framing, Malformed};
 pub use http1::Http1;
 pub use ipc::Ipc;
 pub use raw::Raw;
 pub use stash::StashBounds;
+pub use stream::Stream;

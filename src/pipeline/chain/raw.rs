@@ -43,6 +43,10 @@ impl Chain for Raw {
         output.take_from(input);
     }
 
+    fn takes_datagrams(&self) -> bool {
+        true
+    }
+
     fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {
         while let Some((conn, ())) = self.sessions.next_from(self.drained) {
             if output.push(Buf::marker(conn, kind::CLOSE)).is_err() {

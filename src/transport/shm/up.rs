@@ -26,6 +26,25 @@ impl Shm {
         true
     }
 
+    /// Looks whether what waits for the process is more than its share. It is heard all the same, since
+    /// it gives slots back by the same ring; what it sends is parked.
+    pub(super) fn weigh(&mut self, io: &Io) {
+        let backlogged = self.share.is_exceeded(&io.pool, self.tx.slots());
+        if std::mem::replace(&mut self.backlogged, backlogged) && !backlogged {
+            self.arrive_all();
+        }
+    }
+
+    /// Has all that is parked taken, where nothing speaks against it any more.
+    pub(super) fn arrive_all(&mut self) {
+        (0..self.conns.len() as u32).for_each(|slot| self.arrive(slot));
+    }
+
+    /// Whether what is sent on a connection is handed on now.
+    fn receives(&self, slot: u32) -> bool {
+        !self.held_back && !self.backlogged && self.conns[slot as usize].receives()
+    }
+
     fn on_open(&mut self, io: &mut Io, number: u32, rx: &mut Burst) {
         if !self.accepting || self.waiting.len() == PORT_OPENS_WAITING_MAX {
             self.refused.push_back(number);
@@ -104,12 +123,15 @@ impl Shm {
 
     /// Hands a word on, or keeps it while its connection is not received from.
     fn hear(&mut self, io: &mut Io, slot: u32, word: Buf, rx: &mut Burst) {
+        let receives = self.receives(slot);
         let conn = &mut self.conns[slot as usize];
         // Behind nothing that waits, an end is no more than that.
         let is_end = word.kind() == kind::CLOSE;
-        if conn.parked.is_empty() && (conn.receives() || is_end) {
+        if conn.parked.is_empty() && (receives || is_end) {
             self.hand_on(io, slot, word, rx);
-        } else if self.parked.push(&mut conn.parked, word).is_err() {
+        } else if self.share.is_exceeded(&io.pool, self.parked.slots())
+            || self.parked.push(&mut conn.parked, word).is_err()
+        {
             io.counters.drop_one(Reason::Protocol);
             self.close_now(io, slot, true);
         }
@@ -137,8 +159,9 @@ impl Shm {
 
     /// Has what a connection has parked taken in its turn, if it is received from.
     pub(super) fn arrive(&mut self, slot: u32) {
+        let receives = self.receives(slot);
         let conn = &mut self.conns[slot as usize];
-        if conn.receives() && !conn.parked.is_empty() && !conn.arriving {
+        if receives && !conn.parked.is_empty() && !conn.arriving {
             conn.arriving = true;
             self.arriving.push_back(slot);
         }
@@ -158,7 +181,8 @@ impl Shm {
     }
 
     fn next_parked(&mut self, slot: u32) -> Option<Buf> {
+        let receives = self.receives(slot);
         let conn: &mut Conn = &mut self.conns[slot as usize];
-        if conn.receives() { self.parked.pop(&mut conn.parked) } else { None }
+        if receives { self.parked.pop(&mut conn.parked) } else { None }
     }
 }

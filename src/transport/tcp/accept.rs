@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::conn::Phase;
+use super::conn::{Flag, Phase};
 use super::{Tcp, op};
 use crate::counters::Counter;
 use crate::error::{Error, Result};
@@ -151,6 +151,9 @@ impl Tcp {
         self.rx.push_back(Buf::marker(self.id(io, slot), kind::OPEN));
         if self.aborting {
             return self.abort(io, slot);
+        }
+        if self.held_back {
+            return self.pause_recv(io, slot, Flag::RxPaused);
         }
         self.arm_recv(io, slot);
     }

@@ -67,7 +67,7 @@ impl Tcp {
         }
         io.count(Counter::RxBytes, cqe.result as u64);
         self.heard(slot);
-        if self.rx.len() >= RX_QUEUE_HIGH && wanted {
+        if (self.rx.len() >= RX_QUEUE_HIGH || self.held_back) && wanted {
             self.pause_recv(io, slot, Flag::RxPaused);
         }
         self.fit_slots(io, slot, cqe.result as usize);
@@ -144,6 +144,19 @@ impl Tcp {
         io.count(Counter::RxPaused, 1);
         if receiving {
             self.cancel_recv(io, slot);
+        }
+    }
+
+    /// Receives again from connections that were paused because too much was received.
+    pub(super) fn resume_paused(&mut self, io: &mut Io) {
+        while self.rx.len() < RX_QUEUE_HIGH / 2
+            && !self.held_back
+            && let Some(slot) = self.paused.pop_front()
+        {
+            if self.conn(slot).has(Flag::RxPaused) {
+                self.conn(slot).clear(Flag::RxPaused);
+                self.resume_recv(io, slot);
+            }
         }
     }
 

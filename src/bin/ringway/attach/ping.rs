@@ -14,6 +14,9 @@ const WARM_UP: u32 = 100;
 /// Looks without anything new between two questions whether the dataplane lives: they cost a system call.
 const LOOKS: u32 = 1 << 20;
 
+/// How long bytes may take to come back before nobody is believed to echo.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Columns of the longest bar.
 const BAR: u64 = 40;
 
@@ -43,7 +46,7 @@ impl<'a> Pinger<'a> {
         let number = port.queues()[0].connect();
         port.queues()[0].flush();
         let mut pinger = Self { port, conn: ConnId::NONE };
-        let mut looks = 0;
+        let (mut looks, began) = (0, Instant::now());
         loop {
             match pinger.queue().receive() {
                 Some(word) if word.number == number && word.kind == kind::OPEN => {
@@ -52,7 +55,7 @@ impl<'a> Pinger<'a> {
                 }
                 Some(word) if word.number == number => return Err(closed("it refused")),
                 Some(_) => {}
-                None => pinger.look(&mut looks)?,
+                None => pinger.look(&mut looks, began)?,
             }
         }
     }
@@ -77,7 +80,7 @@ impl<'a> Pinger<'a> {
             match queue.receive() {
                 Some(message) if message.kind == kind::CLOSED => return Err(closed("it closed")),
                 Some(message) => to_hear = to_hear.saturating_sub(message.bytes().len()),
-                None => self.look(&mut looks)?,
+                None => self.look(&mut looks, began)?,
             }
         }
         let time = began.elapsed();
@@ -86,10 +89,14 @@ impl<'a> Pinger<'a> {
         Ok(time)
     }
 
-    /// Nothing has come: now and then looks whether anything can.
-    fn look(&mut self, looks: &mut u32) -> Result<()> {
+    /// Nothing has come since `began`: now and then looks whether anything can.
+    fn look(&mut self, looks: &mut u32, began: Instant) -> Result<()> {
         std::hint::spin_loop();
         *looks += 1;
+        if looks.is_multiple_of(LOOKS) && began.elapsed() > PATIENCE {
+            let why = format!("nothing came back within {} s", PATIENCE.as_secs());
+            return Err(Error::new("ping", why, ECHOES));
+        }
         if looks.is_multiple_of(LOOKS) && !self.port.is_alive() {
             let remedy = "attach again once it runs";
             return Err(Error::new(
@@ -102,12 +109,11 @@ impl<'a> Pinger<'a> {
     }
 }
 
+const ECHOES: &str =
+    "name a port whose listener echoes: protocol = \"echo\", or a handler that does";
+
 fn closed(what: &str) -> Error {
-    Error::new(
-        "ping",
-        format!("{what} the connection"),
-        "name a port whose listener echoes: protocol = \"echo\", or a handler that does",
-    )
+    Error::new("ping", format!("{what} the connection"), ECHOES)
 }
 
 /// Sends one message, of `bytes` if a slot that large is there; how many it took.

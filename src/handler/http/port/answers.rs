@@ -8,6 +8,9 @@ use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::BODY;
 use crate::port::{self, Fault, Received, ResponseMeta};
 
+/// Connections that are looked at in one turn while too much waits of a process.
+const HOARDERS_LOOKED_AT: usize = 256;
+
 impl PortService {
     /// What the process says of a request.
     fn on_word(&mut self, cx: &mut Cx, word: Buf, number: u32) -> Result<Option<Ready>, Fault> {
@@ -22,8 +25,9 @@ impl PortService {
                 let whole = ResponseMeta::of_meta(word.meta()).whole;
                 asked.answer = if whole { Answer::Whole } else { Answer::Begun };
                 asked.since = cx.now;
-                asked.early = Some(word);
-                Ok(asked.called.then(|| match self.respond(cx, conn) {
+                let called = asked.called;
+                self.requests.keep_early(conn, number, word);
+                Ok(called.then(|| match self.respond(cx, conn) {
                     Some(response) => Ready::Response(conn, response),
                     None => Ready::Lost(conn),
                 }))
@@ -75,8 +79,8 @@ impl PortService {
     /// The response to the oldest request of a connection, as far as it has come. `None`: it is
     /// lost.
     pub(super) fn respond(&mut self, cx: &mut Cx, conn: ConnId) -> Option<Response> {
+        let mut word = self.requests.take_early(conn)?;
         let asked = self.requests.front(conn)?;
-        let mut word = asked.early.take()?;
         let (number, is_head, reads) = (asked.number, asked.is_head, asked.body_open);
         let meta = ResponseMeta::of_meta(word.meta());
         word.set_kind(kind::DATA, 0);
@@ -108,9 +112,26 @@ impl PortService {
         })
     }
 
+    /// While too much waits, the process is not listened to, and so what it has kept for later cannot
+    /// come to its turn: connections that hold such things are cut off, a few looked at in each turn.
+    #[cold]
+    fn next_hoarder(&mut self, cx: &mut Cx) -> Option<Ready> {
+        let from = self.hoards_from;
+        self.hoards_from = if from < self.requests.lines() { from + HOARDERS_LOOKED_AT } else { 0 };
+        let conn = self.requests.hoarder(from..from + HOARDERS_LOOKED_AT)?;
+        cx.counters.drop_one(Reason::Protocol);
+        Some(Ready::Lost(conn))
+    }
+
     /// What the process has said that is to be done now.
     pub(super) fn receive(&mut self, cx: &mut Cx) -> Option<Ready> {
         loop {
+            if cx.backlogged {
+                return None; // it goes on when peers have taken some
+            }
+            if self.share.is_exceeded(&cx.pool, &self.requests.slots()) {
+                return self.next_hoarder(cx);
+            }
             let word = cx.ports.queue(self.port)?.receive();
             let outcome = match word {
                 Received::Nothing => return None,

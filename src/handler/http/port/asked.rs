@@ -2,7 +2,7 @@
 //! them.
 
 use crate::limits::{HTTP_HELD_BUFS, PORT_AHEAD_ALL, PORT_AHEAD_MAX, PORT_WINDOW_BUFS};
-use crate::mem::{Buf, BufList, BufStore, ConnId};
+use crate::mem::{Buf, BufList, BufStore, ConnId, SlotCounts};
 use crate::time::Instant;
 
 /// Parts of bodies that are told to the process together, once they are out.
@@ -122,7 +122,10 @@ pub(super) struct Requests {
     free: u32,
     /// Requests whose turn has not come.
     ahead: usize,
+    ahead_max: usize,
     parts: BufStore,
+    /// Slots that early answers hold.
+    early: SlotCounts,
 }
 
 impl Requests {
@@ -138,8 +141,68 @@ impl Requests {
             places: (0..count).map(nothing).collect(),
             free: 0,
             ahead: 0,
+            ahead_max: PORT_AHEAD_ALL,
             parts: BufStore::new(HTTP_HELD_BUFS),
+            early: SlotCounts::default(),
         }
+    }
+
+    /// Lets no more requests than this go ahead of their turn, over all connections.
+    pub fn bound_ahead(&mut self, most: usize) {
+        self.ahead_max = most.min(PORT_AHEAD_ALL);
+    }
+
+    /// Slots that answers hold which have come and are not sent yet.
+    pub fn slots(&self) -> SlotCounts {
+        let mut slots = *self.parts.slots();
+        slots.iter_mut().zip(self.early).for_each(|(parts, early)| *parts += early);
+        slots
+    }
+
+    /// Keeps the response, or its beginning, to a request until its turn has come.
+    pub fn keep_early(&mut self, conn: ConnId, number: u32, word: Buf) {
+        let class = word.size_class();
+        let index = self.index_of(conn, number);
+        if let Some(asked) = self.places.get_mut(index as usize) {
+            class.into_iter().for_each(|class| self.early[class] += 1);
+            asked.early = Some(word);
+        }
+    }
+
+    /// Takes that of the oldest request of a connection.
+    pub fn take_early(&mut self, conn: ConnId) -> Option<Buf> {
+        let word = self.front(conn)?.early.take()?;
+        self.forget_early(&word);
+        Some(word)
+    }
+
+    fn forget_early(&mut self, word: &Buf) {
+        word.size_class().into_iter().for_each(|class| self.early[class] -= 1);
+    }
+
+    /// Of the connections in `slots`, the first that holds what the process was to keep back: parts of a
+    /// response, or one in a larger slot, before one that it has not answered.
+    pub fn hoarder(&self, slots: std::ops::Range<usize>) -> Option<ConnId> {
+        let lines = self.lines.get(slots.start..slots.end.min(self.lines.len()))?;
+        lines.iter().find(|line| self.hoards(line)).map(|line| line.conn)
+    }
+
+    fn hoards(&self, line: &Line) -> bool {
+        let (mut at, mut waits) = (line.first, false);
+        while let Some(asked) = self.places.get(at as usize) {
+            let is_large = asked.early.as_ref().and_then(Buf::size_class).is_some_and(|c| c > 0);
+            if waits && (is_large || !asked.parts.is_empty()) {
+                return true;
+            }
+            waits |= asked.is_open();
+            at = asked.next;
+        }
+        false
+    }
+
+    /// Slots of connections.
+    pub fn lines(&self) -> usize {
+        self.lines.len()
     }
 
     fn line(&self, conn: ConnId) -> Option<&Line> {
@@ -182,7 +245,7 @@ impl Requests {
         let Some(line) = self.line(conn) else { return false };
         // Of those before the last, each was behind one that is safe, and is itself.
         let last = self.places.get(line.last as usize);
-        let fits = self.ahead < PORT_AHEAD_ALL && u32::from(line.count) <= PORT_AHEAD_MAX;
+        let fits = self.ahead < self.ahead_max && u32::from(line.count) <= PORT_AHEAD_MAX;
         fits && last.is_some_and(|last| last.is_safe)
     }
 
@@ -241,7 +304,9 @@ impl Requests {
         self.ahead -= usize::from(!place.called);
         (place.conn, place.next) = (ConnId::NONE, self.free);
         self.free = index;
-        place.early.take()
+        let early = place.early.take();
+        early.iter().for_each(|word| self.forget_early(word));
+        early
     }
 
     /// Forgets a connection of which no request is left.

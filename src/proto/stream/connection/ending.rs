@@ -118,8 +118,9 @@ impl Connection {
         &self.ending.text
     }
 
-    /// Ends it at once: the peer has broken a rule.
-    pub(super) fn fail(&mut self, fault: Fault) {
+    /// Ends it at once: the peer has broken a rule. What the connection finds itself ends it already; this is
+    /// for what its owner finds.
+    pub fn fail(&mut self, fault: Fault) {
         if self.is_over() {
             return;
         }

@@ -44,6 +44,17 @@ impl Connection {
         left
     }
 
+    /// Whether messages may be sent on a channel, once there is credit.
+    pub fn is_writable(&self, channel: u16) -> bool {
+        self.is_open() && self.table.get(channel).is_some_and(|channel| channel.is_writable())
+    }
+
+    /// Whether messages of a channel may be compressed.
+    #[inline]
+    pub fn compresses(&self, channel: u16) -> bool {
+        self.compressed && self.table.get(channel).is_some_and(|channel| channel.may_compress)
+    }
+
     /// Makes a packet of a piece that lies at `payload` in `room`: headers go before it and a tag behind it,
     /// so there has to be [`HEADROOM_BYTES`] and [`TAILROOM_BYTES`] of room. Gives where the packet lies.
     /// What was refused is as it was.

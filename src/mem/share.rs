@@ -1,0 +1,54 @@
+//! What part of a pool's slots may wait in one place while the pool is short of them, so that who lets
+//! much wait takes none from others.
+
+use super::Mempool;
+use crate::limits::CLASSES_MAX;
+
+/// Slots of each size class, smallest first.
+pub type SlotCounts = [u32; CLASSES_MAX];
+
+/// A bound on the slots that are held in one place.
+#[derive(Debug, Clone, Copy)]
+pub struct Share {
+    most: SlotCounts,
+}
+
+impl Share {
+    /// No bound.
+    pub const WHOLE: Self = Self { most: [u32::MAX; CLASSES_MAX] };
+
+    /// One in `parts` of so many slots, and at least one.
+    pub fn one_in(parts: u32, slots: SlotCounts) -> Self {
+        Self { most: slots.map(|slots| (slots / parts.max(1)).max(1)) }
+    }
+
+    /// How many slots of the class at `index`.
+    pub fn most(&self, index: usize) -> u32 {
+        self.most[index]
+    }
+
+    /// Whether more is held than this of a class that `pool` is short of: it is to grow no more.
+    #[inline]
+    pub fn is_exceeded(&self, pool: &Mempool, held: &SlotCounts) -> bool {
+        let classes = self.most.iter().zip(held).enumerate();
+        classes.into_iter().any(|(index, (most, held))| held > most && pool.is_short(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_exceeded_by_one_more_than_it_once_the_pool_is_short() {
+        let pool = Mempool::small(64).unwrap();
+        let share = Share::one_in(8, [64, 0, 0, 0]);
+        assert_eq!((share.most(0), share.most(1)), (8, 1));
+        let mut hoard: Vec<_> = (0..32).map(|_| pool.alloc(1).unwrap()).collect();
+        assert!(!share.is_exceeded(&pool, &[9, 9, 9, 9]), "half is left");
+        hoard.extend(pool.alloc(1));
+        assert!(share.is_exceeded(&pool, &[9, 0, 0, 0]));
+        assert!(!share.is_exceeded(&pool, &[8, 9, 9, 9]), "of other sizes the pool has none");
+        assert!(!Share::WHOLE.is_exceeded(&pool, &[u32::MAX; CLASSES_MAX]));
+    }
+}

@@ -1,0 +1,225 @@
+//! Multiplexed streams over any transport (D-1 to D-22): packets in, messages of channels out, and back.
+//! What the packets mean, `proto::stream` knows; what is here finds them in bufs and puts them into some.
+//!
+//! Steps up, over each buf: deframe and decrypt where it lies, cut into messages, decompress. Down: compress,
+//! cut into pieces, frame and encrypt.
+
+mod egress;
+mod guard;
+mod ingress;
+mod lanes;
+mod messages;
+mod session;
+mod upgrade;
+
+pub use messages::{
+    CLOSING, CONNECTED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, OPENED, REFUSED, SHUT,
+    SHUT_CHANNEL, TORN, TRANSMIT, WRITABLE, alloc,
+};
+
+use std::collections::VecDeque;
+
+use egress::Pack;
+use guard::Guard;
+use session::Session;
+
+use super::stash::{StashBounds, Stashes};
+use crate::counters::Reason;
+use crate::limits::STREAM_WAITING_BUFS;
+use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
+use crate::pipeline::{Chain, Cx, SessionTable};
+use crate::proto::stream::compress::Tables;
+use crate::proto::stream::secure::handshake::Secrets;
+use crate::proto::stream::secure::identity::Identity;
+use crate::proto::stream::{Code, Config, Connection, Mode, Role, SharedTrust};
+use crate::time::{Clock, Instant};
+
+/// Bufs that one packet or marker makes for the handler at most.
+const ROOM_UP: usize = 8;
+
+/// Bufs that one message or marker makes for the transport at most, but for the pieces of a long message.
+const ROOM_DOWN: usize = 4;
+
+/// Fresh randomness for each session: its secrets, and its name.
+pub type Entropy = Box<dyn FnMut() -> (Secrets, [u8; 16]) + Send>;
+
+/// What all sessions of a listener have in common.
+pub struct Settings {
+    /// Bounds and times; the mode is that of the transport.
+    pub config: Config,
+    /// Who we are.
+    pub identity: Identity,
+    /// Who may connect.
+    pub trust: SharedTrust,
+    /// Where their secrets come from.
+    pub entropy: Entropy,
+    /// By which it is told whether compressing pays.
+    pub clock: Clock,
+    /// What the cookies of datagrams are made with: randomness that is this listener's alone.
+    pub cookie_secret: [u8; 32],
+    /// Streams begin as HTTP, with a request for the protocol `ringway-stream`.
+    pub upgrade: bool,
+    /// How many packets may wait for their rest, each in a slot of the pool.
+    pub stashes: StashBounds,
+}
+
+/// The chain of one listener: it accepts streams.
+pub struct Stream {
+    settings: Settings,
+    sessions: SessionTable<Box<Session>>,
+    guard: Guard,
+    /// Packets whose end has not come.
+    stashes: Stashes,
+    /// Messages that wait for credit.
+    waiting: BufStore,
+    /// Packets on their way out, several in one slot.
+    pack: Pack,
+    tables: Tables,
+    /// Sessions with something to tell the handler, or the peer, that no buf of theirs brought about.
+    news: VecDeque<ConnId>,
+    /// Connections below this slot have had their tick; all have: no tick is under way.
+    ticked: Option<u32>,
+    /// Slots below it have been asked to close.
+    drained: u32,
+}
+
+impl Settings {
+    /// The end of a stream that begins, whose session is called so, or by chance.
+    fn connection(&mut self, now: Instant, session_id: Option<[u8; 16]>) -> Connection {
+        let (secrets, drawn) = (self.entropy)();
+        let role = Role::Responder { session_id: session_id.unwrap_or(drawn) };
+        Connection::new(now, role, self.config, &self.identity, self.trust.clone(), secrets)
+    }
+}
+
+impl Stream {
+    /// A chain for connections with slots below `slots`.
+    pub fn new(slots: u32, settings: Settings) -> Self {
+        Self {
+            guard: Guard::new(settings.cookie_secret),
+            stashes: Stashes::new(settings.stashes),
+            settings,
+            sessions: SessionTable::new(slots),
+            waiting: BufStore::new(STREAM_WAITING_BUFS),
+            pack: Pack::default(),
+            tables: Tables::new(),
+            news: VecDeque::new(),
+            ticked: None,
+            drained: 0,
+        }
+    }
+
+    fn is_datagram(&self) -> bool {
+        self.settings.config.mode == Mode::Datagram
+    }
+
+    /// Begins the session of a connection.
+    fn open(&mut self, cx: &Cx, conn: ConnId) {
+        let connection = self.settings.connection(cx.now, None);
+        let mut session = Session::new(conn, connection);
+        session.awaits_upgrade = self.settings.upgrade;
+        self.sessions.open(conn, Box::new(session));
+        self.guard.greeting += 1;
+        if cx.draining {
+            // It came between the order to drain and the end of accepting.
+            self.drained = self.drained.min(conn.slot());
+        }
+    }
+
+    /// Forgets the session of a connection, and what waits on it.
+    fn close(&mut self, cx: &Cx, conn: ConnId) {
+        let Some(mut session) = self.sessions.close(conn) else { return };
+        self.guard.greeting -= usize::from(!session.greeted);
+        self.stashes.take(&mut session.stash);
+        session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Unsent));
+    }
+
+    /// Has a session looked at in the next turn.
+    fn note_news(&mut self, conn: ConnId) {
+        if let Some(session) = self.sessions.get_mut(conn)
+            && !std::mem::replace(&mut session.has_news, true)
+        {
+            self.news.push_back(conn);
+        }
+    }
+}
+
+fn push(burst: &mut Burst, buf: Buf) {
+    let pushed = burst.push(buf);
+    assert!(pushed.is_ok(), "room was checked");
+}
+
+impl Chain for Stream {
+    fn ingress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        self.tell_news(cx, output);
+        while output.room() >= ROOM_UP
+            && let Some(buf) = input.pop()
+        {
+            let left = match buf.kind() {
+                kind::DATA => self.receive(cx, buf, output),
+                _ => self.on_marker(cx, buf, output),
+            };
+            if let Err(left) = left {
+                let back = input.unpop(left);
+                assert!(back.is_ok(), "it was just popped");
+                return;
+            }
+        }
+    }
+
+    fn egress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        while output.room() >= ROOM_DOWN
+            && let Some(buf) = input.pop()
+        {
+            if let Err(left) = self.send(cx, buf, output) {
+                let back = input.unpop(left);
+                assert!(back.is_ok(), "it was just popped");
+                break;
+            }
+        }
+        self.pack.flush(output);
+    }
+
+    fn drain(&mut self, cx: &mut Cx, output: &mut Burst) {
+        while output.room() >= ROOM_DOWN
+            && let Some((conn, session)) = self.sessions.next_from(self.drained)
+        {
+            session.connection.close(cx.now, Code::None, "the dataplane stops");
+            self.drained = conn.slot() + 1;
+            if self.transmit(cx, conn, output).is_err() {
+                self.note_news(conn);
+            }
+            self.pack.flush(output);
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Cx, messages: &mut Burst) -> bool {
+        let mut from = self.ticked.unwrap_or(0);
+        while let Some((conn, session)) = self.sessions.next_from(from) {
+            if messages.room() < ROOM_UP {
+                self.ticked = Some(from);
+                return true;
+            }
+            from = conn.slot() + 1;
+            if session.connection.poll_timeout().is_some_and(|at| at <= cx.now) {
+                session.connection.handle_timeout(cx.now);
+                self.note_news(conn);
+            }
+            self.tell_news(cx, messages);
+        }
+        self.tell_news(cx, messages);
+        self.ticked = None;
+        false
+    }
+
+    fn waiting(&self) -> SlotCounts {
+        *self.waiting.slots()
+    }
+
+    fn takes_datagrams(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

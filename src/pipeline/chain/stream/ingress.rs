@@ -1,0 +1,509 @@
+//! From bufs of packets to messages: packets are found and decrypted where they lie, all of a buf's before it
+//! is cut, since a slot that is shared may not be written to.
+
+use super::guard::Verdict;
+use super::messages::{
+    CLOSING, CONNECTED, ENDED, MESSAGE, MessageMeta, OPENED, REFUSED, SHUT, TORN, TRANSMIT,
+    WRITABLE,
+};
+use super::session::Session;
+use super::upgrade::{Asked, SWITCHING, look_at};
+use super::{ROOM_UP, Stream, push};
+use crate::counters::{Counter, Reason};
+use crate::limits::{LARGE_SLOT_BYTES, STREAM_UPGRADE_BYTES_MAX};
+use crate::mem::{Batch, Buf, Burst, ConnId, kind};
+use crate::pipeline::Cx;
+use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes};
+use crate::proto::stream::compress::{decompress, original_bytes};
+use crate::proto::stream::secure::identity::PublicKey;
+use crate::proto::stream::{Data, Event, Fault, Framing, Received, deframe};
+
+/// Bytes of a [`CONNECTED`]: a public key and a session's id.
+const CARD_BYTES: usize = 48;
+
+/// What a packet was, until its buf is cut.
+enum Item {
+    /// A message, or a piece of one, in the buf.
+    Slice {
+        start: usize,
+        end: usize,
+        meta: MessageMeta,
+    },
+    /// One that was decompressed.
+    Message(Buf),
+    Event(Event),
+    Torn(u16),
+}
+
+/// Why no more packets of a buf are looked at.
+enum Stop {
+    /// The rest of it is no whole packet.
+    Rest,
+    /// There is no room, or no slot, now.
+    Full,
+    /// The stream is over.
+    Over,
+}
+
+/// Slots that are in hand before a packet is decrypted, which can be done but once.
+#[derive(Default)]
+struct Hand {
+    /// For a [`CONNECTED`].
+    card: Option<Buf>,
+    /// For what a compressed message becomes.
+    spare: Option<Buf>,
+}
+
+impl Hand {
+    /// Whether there is what the next packet of `session` may need.
+    fn is_filled(&mut self, cx: &Cx, session: &Session, conn: ConnId) -> bool {
+        if session.connection.peer().is_none() && self.card.is_none() {
+            self.card = cx.alloc(CARD_BYTES, conn);
+            return self.card.is_some();
+        }
+        if session.connection.may_compress() && self.spare.is_none() {
+            self.spare = cx.alloc(cx.pool.slot_bytes_max().min(LARGE_SLOT_BYTES as usize), conn);
+            return self.spare.is_some();
+        }
+        true
+    }
+
+    /// An empty buf for `bytes`.
+    fn take(&mut self, cx: &Cx, conn: ConnId, bytes: usize) -> Option<Buf> {
+        cx.alloc(bytes, conn)
+            .or_else(|| self.spare.take().filter(|spare| spare.tailroom() >= bytes))
+    }
+}
+
+impl Stream {
+    /// Takes what came on a connection; gives back what has to come again.
+    pub(super) fn receive(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
+        let conn = buf.conn();
+        let is_datagram = self.is_datagram();
+        let Some(session) =
+            self.sessions.get_mut(conn).filter(|session| !session.closed && !session.refused)
+        else {
+            cx.drop_buf(buf, Reason::AfterClose);
+            return Ok(());
+        };
+        if is_datagram && !session.vouched {
+            match self.guard.look_at(conn, &buf, cx.now) {
+                Verdict::Passes => session.vouched = true,
+                Verdict::Asked(retry) => {
+                    session.retry = Some(retry);
+                    cx.drop_buf(buf, Reason::Protocol);
+                    ask_to_transmit(session, conn, output);
+                    return Ok(());
+                }
+                Verdict::Dropped => {
+                    cx.drop_buf(buf, Reason::Protocol);
+                    return Ok(());
+                }
+            }
+        }
+        let mut buf = buf;
+        if session.awaits_upgrade {
+            match self.take_request(cx, buf, output)? {
+                Some(rest) => buf = rest,
+                None => return Ok(()),
+            }
+        }
+        let session = self.sessions.get_mut(conn).expect("it was just seen");
+        let greeting = &mut self.guard.greeting;
+        while session.stash != StashId::NONE {
+            match join(cx, &mut self.stashes, session, &mut buf) {
+                Ok(Some(packet)) => {
+                    if let Err(packet) =
+                        take_packets(cx, session, greeting, is_datagram, packet, output)
+                    {
+                        session.stash = self.stashes.put(cx, packet);
+                        return Err(buf);
+                    }
+                }
+                Ok(None) => return Ok(()),
+                Err(NoRoom::ForNow) => return Err(buf),
+                Err(NoRoom::ForGood) => return give_up(cx, session, buf, output),
+            }
+            if output.room() < ROOM_UP {
+                return if buf.is_empty() { Ok(()) } else { Err(buf) };
+            }
+        }
+        match take_packets(cx, session, greeting, is_datagram, buf, output)? {
+            Some(rest) if self.stashes.has_room() => session.stash = self.stashes.put(cx, rest),
+            Some(rest) => return give_up(cx, session, rest, output),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of a stream that begins as HTTP; what is left of them is the stream's.
+    fn take_request(
+        &mut self,
+        cx: &mut Cx,
+        mut buf: Buf,
+        output: &mut Burst,
+    ) -> Result<Option<Buf>, Buf> {
+        let conn = buf.conn();
+        let session = self.sessions.get_mut(conn).expect("the caller saw it");
+        let part = self.stashes.take(&mut session.stash);
+        let seen = part.as_ref().map_or(0, |part| part.len());
+        let Some(mut head) = part.or_else(|| cx.alloc(STREAM_UPGRADE_BYTES_MAX, conn)) else {
+            return Err(buf);
+        };
+        let more = buf.len().min(STREAM_UPGRADE_BYTES_MAX - seen);
+        head.append(&buf[..more]);
+        cx.counters.add(Counter::HeadBytesCopied, more as u64);
+        match look_at(&head) {
+            Asked::More if self.stashes.has_room() => {
+                session.stash = self.stashes.put(cx, head);
+                return Ok(None);
+            }
+            Asked::More => return give_up(cx, session, buf, output).map(|()| None),
+            Asked::Stream { head_bytes, session_id } => {
+                session.awaits_upgrade = false;
+                session.answer = Some(SWITCHING);
+                if session_id.is_some() {
+                    session.connection = self.settings.connection(cx.now, session_id);
+                }
+                buf.advance(head_bytes - seen);
+            }
+            Asked::Other(answer) => {
+                session.answer = Some(answer);
+                session.refused = true;
+                cx.counters.drop_one(Reason::Protocol);
+                buf.truncate(0);
+            }
+        }
+        ask_to_transmit(session, conn, output);
+        Ok((!buf.is_empty()).then_some(buf))
+    }
+
+    /// A marker of the transport, or of another layer.
+    pub(super) fn on_marker(
+        &mut self,
+        cx: &mut Cx,
+        marker: Buf,
+        output: &mut Burst,
+    ) -> Result<(), Buf> {
+        let conn = marker.conn();
+        match marker.kind() {
+            kind::OPEN => self.open(cx, conn),
+            kind::CLOSED => self.close(cx, conn),
+            // Without the peer's words nothing goes on.
+            kind::EOF => {
+                push(output, Buf::marker(conn, kind::CLOSE));
+                return Ok(());
+            }
+            _ => {}
+        }
+        push(output, marker);
+        Ok(())
+    }
+
+    /// Tells what has become of sessions without a packet.
+    pub(super) fn tell_news(&mut self, cx: &mut Cx, output: &mut Burst) {
+        for _ in 0..self.news.len() {
+            if output.room() < ROOM_UP {
+                return;
+            }
+            let Some(conn) = self.news.pop_front() else { return };
+            let Some(session) = self.sessions.get_mut(conn) else { continue };
+            session.has_news = false;
+            while output.room() >= ROOM_UP
+                && let Some(event) = session.connection.poll_event()
+            {
+                tell(cx, session, conn, event, &mut Hand::default(), output);
+            }
+            ask_to_transmit(session, conn, output);
+        }
+    }
+}
+
+/// Completes the packet in the stash from the front of `buf`: a whole one, or none while it is not.
+fn join(
+    cx: &mut Cx,
+    stashes: &mut Stashes,
+    session: &mut Session,
+    buf: &mut Buf,
+) -> Result<Option<Buf>, NoRoom> {
+    let mut part = stashes.take(&mut session.stash).expect("the caller saw it");
+    loop {
+        let end = match deframe(&part) {
+            Ok(Framing::Need(end)) => end,
+            // A fault is found by whoever takes the packet.
+            Ok(Framing::Whole(_)) | Err(_) => return Ok(Some(part)),
+        };
+        let bytes = (end - part.len()).min(buf.len());
+        if bytes == 0 {
+            session.stash = stashes.put(cx, part);
+            return Ok(None);
+        }
+        if let Err(no_room) = stashes.join(cx, &mut part, &buf[..bytes]) {
+            session.stash = stashes.put(cx, part);
+            return Err(no_room);
+        }
+        buf.advance(bytes);
+    }
+}
+
+/// Handles all whole packets of a buf that there is room for: what is left of it, `Err` where that is to
+/// come again.
+fn take_packets(
+    cx: &mut Cx,
+    session: &mut Session,
+    greeting: &mut usize,
+    is_datagram: bool,
+    buf: Buf,
+    output: &mut Burst,
+) -> Result<Option<Buf>, Buf> {
+    let conn = buf.conn();
+    let Some(mut buf) = writable(cx, buf)? else { return Ok(None) };
+    let (mut items, mut hand) = (Batch::<Item>::new(), Hand::default());
+    let (mut at, mut stop) = (0, Stop::Rest);
+    let room = output.room().min(items.room());
+    while at < buf.len() {
+        let end =
+            match if is_datagram { Ok(Framing::Whole(buf.len())) } else { deframe(&buf[at..]) } {
+                Ok(Framing::Need(_)) => break,
+                Ok(Framing::Whole(len)) => (at + len).min(buf.len()),
+                // A packet that cannot be is handed over, so that the peer is told.
+                Err(_) => buf.len(),
+            };
+        let ready = session.connection.may_receive() && hand.is_filled(cx, session, conn);
+        if !ready || room - items.len() < ROOM_UP {
+            stop = Stop::Full;
+            break;
+        }
+        let bytes = buf.bytes_mut().expect("it was made sure of");
+        let taken = take_packet(cx, session, conn, &mut bytes[at..end], at, &mut hand, &mut items);
+        at = end;
+        if taken.is_err() {
+            cx.counters.drop_one(Reason::Protocol);
+        }
+        if session.connection.is_over() {
+            stop = Stop::Over;
+            break;
+        }
+    }
+    if !session.greeted && session.connection.peer().is_some() {
+        session.greeted = true;
+        *greeting -= 1;
+    }
+    hand_on(cx, session, &buf, items, &mut hand, output);
+    ask_to_transmit(session, conn, output);
+    buf.advance(at);
+    match stop {
+        Stop::Over => Ok(None),
+        Stop::Full => Err(buf),
+        Stop::Rest => Ok((!buf.is_empty()).then_some(buf)),
+    }
+}
+
+/// The same bytes where they may be changed. `Ok(None)`: there are none.
+fn writable(cx: &Cx, buf: Buf) -> Result<Option<Buf>, Buf> {
+    if buf.is_empty() {
+        return Ok(None);
+    }
+    if buf.is_unique() {
+        return Ok(Some(buf));
+    }
+    let Some(mut own) = cx.alloc(buf.len(), buf.conn()) else { return Err(buf) };
+    assert!(own.append(&buf), "it was allocated for them");
+    cx.counters.add(Counter::CopiedBytes, buf.len() as u64);
+    Ok(Some(own))
+}
+
+/// Handles one packet, which lies at `at` in its buf.
+fn take_packet(
+    cx: &mut Cx,
+    session: &mut Session,
+    conn: ConnId,
+    packet: &mut [u8],
+    at: usize,
+    hand: &mut Hand,
+    items: &mut Batch<Item>,
+) -> Result<(), Fault> {
+    let mut taken = Ok(());
+    match session.connection.handle_packet(cx.now, packet) {
+        Ok(Received::Data(data)) => {
+            if let Some(item) = message(cx, session, conn, packet, at, data, hand) {
+                keep(items, item);
+            }
+        }
+        Ok(Received::Torn { channel }) => {
+            if let Some(lane) = session.lanes.get_mut(channel) {
+                lane.assembly = None;
+            }
+            keep(items, Item::Torn(channel));
+        }
+        Ok(Received::Consumed | Received::Dropped(_)) => {}
+        Err(fault) => taken = Err(fault),
+    }
+    while items.room() > 1
+        && let Some(event) = session.connection.poll_event()
+    {
+        keep(items, Item::Event(event));
+    }
+    taken
+}
+
+fn keep(items: &mut Batch<Item>, item: Item) {
+    let kept = items.push(item);
+    assert!(kept.is_ok(), "room was checked");
+}
+
+/// What of a message is handed on; `None`: nothing yet, or it was no message.
+fn message(
+    cx: &mut Cx,
+    session: &mut Session,
+    conn: ConnId,
+    packet: &[u8],
+    at: usize,
+    data: Data,
+    hand: &mut Hand,
+) -> Option<Item> {
+    let Data { channel, range, first, last, compressed, message_bytes } = data;
+    session.consume(cx.now, channel);
+    if !compressed {
+        let (start, end) = (at + range.start, at + range.end);
+        return Some(Item::Slice { start, end, meta: MessageMeta { channel, first, last } });
+    }
+    let piece = &packet[range];
+    if first && last {
+        return unpack(cx, session, conn, channel, piece, hand);
+    }
+    if first {
+        let assembly = hand.take(cx, conn, message_bytes as usize);
+        session.lanes.of(channel).assembly = assembly;
+    }
+    let assembly = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.as_mut());
+    let Some(assembly) = assembly.filter(|assembly| assembly.tailroom() >= piece.len()) else {
+        session.connection.fail(Fault::MessageTooLarge);
+        return None;
+    };
+    assembly.append(piece);
+    cx.counters.add(Counter::HeadBytesCopied, piece.len() as u64);
+    if !last {
+        return None;
+    }
+    let whole = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.take())?;
+    unpack(cx, session, conn, channel, &whole, hand)
+}
+
+/// Decompresses a message.
+fn unpack(
+    cx: &mut Cx,
+    session: &mut Session,
+    conn: ConnId,
+    channel: u16,
+    payload: &[u8],
+    hand: &mut Hand,
+) -> Option<Item> {
+    let cap = cx.pool.slot_bytes_max();
+    let out = original_bytes(payload, cap).ok().and_then(|bytes| hand.take(cx, conn, bytes));
+    let Some(mut out) = out else {
+        session.connection.fail(Fault::Compression);
+        return None;
+    };
+    if out.fill(|room| decompress(payload, cap, room).ok()).is_none() {
+        session.connection.fail(Fault::Compression);
+        return None;
+    }
+    out.set_kind(MESSAGE, MessageMeta::whole(channel).to_meta());
+    Some(Item::Message(out))
+}
+
+/// Cuts a buf into what was found in it, and hands all of that on in order.
+fn hand_on(
+    cx: &mut Cx,
+    session: &mut Session,
+    buf: &Buf,
+    mut items: Batch<Item>,
+    hand: &mut Hand,
+    output: &mut Burst,
+) {
+    while let Some(item) = items.pop() {
+        match item {
+            Item::Slice { start, end, meta } => {
+                let mut message = buf.slice(start, end);
+                message.set_kind(MESSAGE, meta.to_meta());
+                hand_message(cx, message, output);
+            }
+            Item::Message(message) => hand_message(cx, message, output),
+            Item::Torn(channel) => push(output, about(buf.conn(), TORN, channel.into())),
+            Item::Event(event) => tell(cx, session, buf.conn(), event, hand, output),
+        }
+    }
+}
+
+fn hand_message(cx: &mut Cx, mut message: Buf, output: &mut Burst) {
+    message.set_message(cx.extensions.begin_message());
+    cx.counters.add(Counter::Messages, 1);
+    push(output, message);
+}
+
+fn about(conn: ConnId, kind: u8, meta: u32) -> Buf {
+    let mut marker = Buf::marker(conn, kind);
+    marker.set_kind(kind, meta);
+    marker
+}
+
+/// Tells the handler of an event.
+fn tell(
+    cx: &Cx,
+    session: &mut Session,
+    conn: ConnId,
+    event: Event,
+    hand: &mut Hand,
+    output: &mut Burst,
+) {
+    let word = match event {
+        Event::Connected => {
+            let Some(mut card) = hand.card.take() else { return };
+            let key = session.connection.peer().map(PublicKey::as_bytes).expect("it is connected");
+            let id = session.connection.session_id().expect("it is connected");
+            let fits = card.append(key) && card.append(id);
+            assert!(fits, "it was allocated for them");
+            card.set_kind(CONNECTED, 0);
+            card
+        }
+        Event::ChannelOpened { channel, channel_type, .. } => {
+            about(conn, OPENED, u32::from(channel) | u32::from(channel_type) << 16)
+        }
+        Event::ChannelRefused { channel, code } => {
+            about(conn, REFUSED, u32::from(channel) | u32::from(code.to_wire()) << 16)
+        }
+        // What waits goes first.
+        Event::ChannelWritable { channel } if session.lanes.waits(channel) => return,
+        Event::ChannelWritable { channel } => about(conn, WRITABLE, channel.into()),
+        Event::ChannelShut { channel } => about(conn, SHUT, channel.into()),
+        Event::ChannelClosed { channel } => {
+            session.ended.push(channel);
+            about(conn, ENDED, channel.into())
+        }
+        Event::Closing { code } => about(conn, CLOSING, code.to_wire().into()),
+        Event::ChannelError { .. } => {
+            cx.counters.drop_one(Reason::AfterClose);
+            return;
+        }
+        // The transport's CLOSED tells.
+        Event::Closed(_) => return,
+    };
+    push(output, word);
+}
+
+/// Has the connection say what it has to say, by way of the handler.
+fn ask_to_transmit(session: &mut Session, conn: ConnId, output: &mut Burst) {
+    if !std::mem::replace(&mut session.transmitting, true) {
+        push(output, Buf::marker(conn, TRANSMIT));
+    }
+}
+
+/// There is no room for the rest of a packet, and will not be.
+#[cold]
+fn give_up(cx: &Cx, session: &mut Session, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
+    session.closed = true;
+    push(output, Buf::linger(buf.conn()));
+    cx.drop_buf(buf, Reason::Protocol);
+    Ok(())
+}

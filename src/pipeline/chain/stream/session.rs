@@ -1,0 +1,89 @@
+//! One stream of the chain: its connection, and what of it waits.
+
+use super::guard::RETRY_PACKET_BYTES;
+use super::lanes::Lanes;
+use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_BACKLOG_HIGH_BUFS};
+use crate::mem::ConnId;
+use crate::pipeline::chain::stash::StashId;
+use crate::proto::stream::{Code, Connection};
+use crate::time::Instant;
+
+pub(super) struct Session {
+    pub connection: Connection,
+    pub conn: ConnId,
+    /// A packet whose end has not come.
+    pub stash: StashId,
+    /// Its channels, as far as something of theirs waits here.
+    pub lanes: Lanes,
+    /// It begins as HTTP, and the request has not come whole.
+    pub awaits_upgrade: bool,
+    /// It was no request for a stream: with the answer the connection ends.
+    pub refused: bool,
+    /// What is answered to that.
+    pub answer: Option<&'static [u8]>,
+    /// The handshake is whole.
+    pub greeted: bool,
+    /// The peer has shown that it is where it says, or there was no need to.
+    pub vouched: bool,
+    /// What it is asked to show that with.
+    pub retry: Option<[u8; RETRY_PACKET_BYTES]>,
+    /// In the list of sessions with news.
+    pub has_news: bool,
+    /// A `TRANSMIT` is on its way through the handler.
+    pub transmitting: bool,
+    /// The transport was told to close.
+    pub closed: bool,
+    /// Channels that have ended, and of which something may wait.
+    pub ended: Vec<u16>,
+    /// To be closed, for this reason, once nothing waits.
+    pub goodbye: Option<Code>,
+}
+
+impl Session {
+    pub fn new(conn: ConnId, connection: Connection) -> Self {
+        Self {
+            connection,
+            conn,
+            stash: StashId::NONE,
+            lanes: Lanes::default(),
+            awaits_upgrade: false,
+            refused: false,
+            answer: None,
+            greeted: false,
+            vouched: false,
+            retry: None,
+            has_news: false,
+            transmitting: false,
+            closed: false,
+            ended: Vec::new(),
+            goodbye: None,
+        }
+    }
+
+    /// Whether so much waits for credit of the peer that it gets none itself meanwhile.
+    pub fn is_behind(&self) -> bool {
+        self.lanes.waiting() >= STREAM_BACKLOG_HIGH_BUFS
+    }
+
+    /// Whether no more may wait.
+    pub fn is_full(&self) -> bool {
+        self.lanes.waiting() >= STREAM_BACKLOG_BUFS_MAX
+    }
+
+    /// A packet of a channel was handed on: the peer gets credit for it, now, or when less waits.
+    pub fn consume(&mut self, now: Instant, channel: u16) {
+        if self.is_behind() {
+            self.lanes.owe(channel);
+        } else {
+            self.connection.consume(now, channel, 1);
+        }
+    }
+
+    /// Gives the credit that was kept back, if little enough waits.
+    pub fn pay(&mut self, now: Instant) {
+        if !self.is_behind() {
+            let connection = &mut self.connection;
+            self.lanes.pay(|channel, packets| connection.consume(now, channel, packets));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Messages there and back.
+
+use std::collections::HashMap;
+use std::thread;
+
+use ringway::stream::ChannelOptions;
+
+use crate::bed::{Bed, TYPE};
+use crate::common::pattern;
+
+/// The four protections: encrypted or not, compressed or not.
+const PROTECTIONS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+
+/// Sizes around what fits a slot, a datagram and a packet.
+const SIZES: [usize; 9] = [0, 1, 63, 257, 1355, 1400, 2048, 9000, 16_000];
+
+fn text(bytes: usize) -> Vec<u8> {
+    b"a ring is full of bursts, ".iter().copied().cycle().take(bytes).collect()
+}
+
+#[test]
+fn messages_come_back_over_every_transport_with_every_protection_d_22() {
+    let bed = Bed::start("streams-all", "");
+    for address in bed.addresses() {
+        for (encrypt, compress) in PROTECTIONS {
+            let (stream, channel) = bed.connect(&address, encrypt, compress);
+            for size in SIZES {
+                for message in [text(size), pattern(size as u64, size)] {
+                    channel.send(message.clone()).unwrap();
+                    let echo = channel.recv().unwrap().expect("the channel goes on");
+                    assert!(echo == message, "{address} {encrypt} {compress}: {size} bytes");
+                }
+            }
+            let statistics = stream.statistics();
+            assert_eq!((statistics.lost, statistics.forged), (0, 0), "{address}");
+            channel.close();
+            stream.close().unwrap_or_else(|error| panic!("{address}: {error}"));
+        }
+    }
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
+
+#[test]
+fn many_streams_and_channels_go_side_by_side_d_4() {
+    const STREAMS: usize = 12;
+    const CHANNELS: usize = 8;
+    const MESSAGES: usize = 60;
+    let bed = Bed::start("streams-many", "");
+    thread::scope(|scope| {
+        for n in 0..STREAMS {
+            // A port is one process's. Datagrams may be lost where many senders share a socket's room.
+            let place = if n == 0 { 3 } else { [0, 2][n % 2] };
+            let (bed, address) = (&bed, bed.addresses()[place].clone());
+            scope.spawn(move || {
+                let (stream, first) = bed.connect(&address, n % 2 == 0, n % 4 < 2);
+                let more = (1..CHANNELS).map(|_| stream.open(TYPE, ChannelOptions::default()));
+                let channels: Vec<_> =
+                    std::iter::once(first).chain(more.map(Result::unwrap)).collect();
+                for m in 0..MESSAGES {
+                    for (c, channel) in channels.iter().enumerate() {
+                        channel.send(format!("{n} {c} {m} ").repeat(m + 1)).unwrap();
+                    }
+                }
+                let mut heard = HashMap::new();
+                for (c, channel) in channels.iter().enumerate() {
+                    for m in 0..MESSAGES {
+                        let echo = channel.recv().unwrap().expect("it goes on");
+                        assert_eq!(echo, format!("{n} {c} {m} ").repeat(m + 1).into_bytes());
+                        *heard.entry(c).or_insert(0) += 1;
+                    }
+                }
+                assert_eq!(heard.values().sum::<usize>(), CHANNELS * MESSAGES);
+                stream.close().unwrap();
+            });
+        }
+    });
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
+
+#[test]
+fn a_flood_of_messages_is_held_up_by_credit_and_loses_none_d_21() {
+    let bed = Bed::start("streams-flood", "");
+    let [tcp, ..] = bed.addresses();
+    let (stream, channel) = bed.connect(&tcp, true, false);
+    let message = pattern(1, 10_000);
+    const COUNT: usize = 2000;
+    thread::scope(|scope| {
+        scope.spawn(|| (0..COUNT).for_each(|_| channel.send(message.clone()).unwrap()));
+        for _ in 0..COUNT {
+            assert!(channel.recv().unwrap().expect("it goes on") == message);
+        }
+    });
+    stream.close().unwrap();
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
+
+#[test]
+fn keys_change_in_the_middle_of_traffic() {
+    let bed = Bed::start("streams-rekey", "");
+    for address in bed.addresses() {
+        let (stream, channel) = bed.connect(&address, true, true);
+        for n in 0..200u32 {
+            if n % 20 == 0 {
+                stream.rekey();
+            }
+            channel.send(n.to_le_bytes()).unwrap();
+            assert_eq!(channel.recv().unwrap().as_deref(), Some(&n.to_le_bytes()[..]), "{address}");
+        }
+        let dump = channel.dump().unwrap().expect("it is open");
+        assert!(dump.send_epoch > 0, "{address}: {dump:?}");
+        stream.close().unwrap();
+    }
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
