@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use common::{Watchdog, pattern, wait_until};
+use common::{Running, Watchdog, own, pattern, wait_until};
 use tempfile::TempDir;
 
 /// A directory with the identities `a`, `b` and `c`, and lists of nodes.
@@ -332,6 +332,37 @@ fn a_file_that_is_not_there_or_not_wanted_is_refused_with_the_reason() {
     drop(recv);
     let recv = place.recv("tcp", &["--trust-anyone"]);
     assert!(file(&["put", &recv.address, "f"]).contains("it has closed the channel"));
+}
+
+#[test]
+fn an_instance_is_reached_over_each_of_its_transports() {
+    let place = Place::new();
+    let (identity, socket) = (place.path("a"), place.path("instance"));
+    let listener = |address: &str, transport: &str| {
+        format!(
+            "[[listener]]\naddress = \"{address}\"\ntransport = \"{transport}\"\n\
+             protocol = \"stream\"\n\
+             config = {{ identity = \"{}\", trust = \"anyone\" }}\n",
+            identity.display()
+        )
+    };
+    let socket = socket.display().to_string();
+    let places = [("127.0.0.1:0", "tcp"), ("127.0.0.1:0", "udp"), (&socket, "unix")];
+    let mut toml: String = places.map(|(address, transport)| listener(address, transport)).concat();
+    toml.push_str(&listener("port:feed", "shm"));
+    let instance = Running::start("tools", 1, &toml);
+    let [tcp, udp] = [0, 1].map(|index: usize| instance.addresses[index]);
+    let prefix = own("tools");
+    let all = [format!("tcp:{tcp}"), format!("udp:{udp}"), format!("unix:{socket}")];
+    for address in all.iter().map(String::as_str).chain(["port:feed"]) {
+        let node = place.node("a");
+        let send = ["stream", "send", address, "hello", "--answer", "--peer", &node];
+        let output = place.ringway(&[&send[..], &["--file-prefix", &prefix]].concat());
+        assert_well(&output);
+        assert_eq!(stdout(&output), "hello\n", "{address}");
+    }
+    instance.signal(nix::sys::signal::Signal::SIGTERM);
+    instance.ended_well();
 }
 
 #[test]

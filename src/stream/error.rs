@@ -125,6 +125,9 @@ impl End {
                 Cause::Peer(Code::Features | Code::Version)
                 | Cause::Fault(Fault::Features | Fault::Version),
             ) => "give both ends the same version and the same of plain and encrypted".to_owned(),
+            Why::Cause(Cause::Peer(Code::TooLarge)) => {
+                "send it in parts, or let the peer take larger messages".to_owned()
+            }
             Why::Cause(Cause::Fault(Fault::Forged)) => {
                 "somebody between the two changed what was sent: connect again over another network"
                     .to_owned()

@@ -76,7 +76,8 @@ impl fmt::Display for FileError {
                 text.escape_debug()
             ),
             Self::Protocol => f.write_str(
-                "the peer says what makes no sense; see whether both ends have the same version",
+                "the peer says what makes no sense; see whether there is one that keeps files, such as \
+                 `ringway stream recv --dir DIR`, of the same version",
             ),
             Self::Silent => f.write_str(
                 "nothing has moved for too long; give the same command again, it goes on from there",
