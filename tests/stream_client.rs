@@ -9,5 +9,6 @@ mod stream_client {
     mod messages;
     mod pool;
     mod ports;
+    mod raw;
     mod rig;
 }

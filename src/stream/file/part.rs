@@ -40,13 +40,7 @@ impl Part {
         let fail = |why| FileError::local(what, why);
         let (part, sum) = (format!("{name}{PART}"), format!("{name}{SUM}"));
         let file = directory.write(&part).map_err(fail)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(fail(io::Error::other("somebody else is writing it")));
-            }
-            Err(TryLockError::Error(why)) => return Err(fail(why)),
-        }
+        lock(&file).map_err(fail)?;
         let record = record(&description);
         let mut this = Self {
             directory,
@@ -135,6 +129,14 @@ impl Part {
             .and_then(|()| self.directory.sync())
             .map_err(|why| FileError::local("put the file in its place", why))
     }
+}
+
+/// Makes a part this transfer's alone.
+fn lock(file: &File) -> io::Result<()> {
+    file.try_lock().map_err(|why| match why {
+        TryLockError::WouldBlock => io::Error::other("somebody else is writing it"),
+        TryLockError::Error(why) => why,
+    })
 }
 
 /// What the file beside a part says.

@@ -44,20 +44,23 @@ pub fn recv(args: &RecvArgs) -> Result<(), Error> {
             return desk.serve(&stream);
         }
         threads.retain(|thread| !thread.is_finished());
-        if threads.len() >= STREAMS_MAX {
-            stream.begin_to_close(Code::Limit, "as many streams as there may be");
-            continue;
+        match threads.len() {
+            STREAMS_MAX => stream.begin_to_close(Code::Limit, "as many streams as there may be"),
+            _ => threads.push(desk.clone().serve_aside(stream)),
         }
-        let desk = desk.clone();
-        threads.push(thread::spawn(move || {
-            if let Err(error) = desk.serve(&stream) {
-                note(error);
-            }
-        }));
     }
 }
 
 impl Desk {
+    /// Serves a stream on a thread of its own.
+    fn serve_aside(self: Arc<Self>, stream: Arc<Stream>) -> JoinHandle<()> {
+        thread::spawn(move || {
+            if let Err(error) = self.serve(&stream) {
+                note(error);
+            }
+        })
+    }
+
     /// Serves the channels of a stream until it ends.
     fn serve(self: &Arc<Self>, stream: &Arc<Stream>) -> Result<(), Error> {
         let mut threads = Vec::new();
