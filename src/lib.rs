@@ -90,6 +90,7 @@
 //! | [`ring`] | lock-free rings and the doorbell of a sleeper |
 //! | [`mailbox`] | how threads post to an lcore |
 //! | [`ipc`] | commands and replies over a Unix socket, for programs beside the dataplane |
+//! | [`stream`] | streams between nodes for programs that wait: messages, files, who may talk to whom |
 //! | [`config`] | the configuration file, core maps |
 //! | [`counters`], [`time`] | what an lcore counts; clock and timer wheel |
 //! | [`sys`] | system calls: io_uring, mappings, sockets, affinity, topology |

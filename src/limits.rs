@@ -708,3 +708,36 @@ pub const STREAM_LIST_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Longest identity file: two lines, and some that people add.
 pub const STREAM_IDENTITY_FILE_BYTES_MAX: usize = 4096;
+
+/// Longest name of a file that goes over a stream, in bytes.
+pub const STREAM_FILE_NAME_BYTES_MAX: usize = 1024;
+
+/// Bytes of a file in one message over a byte stream: some packets, so that what is said of each costs
+/// nothing.
+pub const STREAM_FILE_CHUNK_BYTES: usize = 64 * 1024;
+
+/// The same over datagrams: with all headers it fits one, so that no more is lost than was lost.
+pub const STREAM_FILE_DATAGRAM_BYTES: usize = 1200;
+
+const _: () = assert!(STREAM_FILE_DATAGRAM_BYTES + 64 <= STREAM_DATAGRAM_BYTES);
+
+/// Bytes of a file that go before the receiver has said that they are written, over a byte stream: more
+/// than a fast network carries in a round trip.
+pub const STREAM_FILE_WINDOW_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The same over datagrams, where what is too much is lost.
+pub const STREAM_FILE_DATAGRAM_WINDOW_BYTES: u64 = 64 * 1024;
+
+/// How long nothing may move of a file over datagrams before the sender goes back to what is written, in
+/// nanoseconds.
+pub const STREAM_FILE_REPEAT_NS: u64 = 250_000_000;
+
+/// How long nothing may move of a file before the transfer is given up, in nanoseconds.
+pub const STREAM_FILE_TIMEOUT_NS: u64 = 30_000_000_000;
+
+/// Streams of a pool unless it is told otherwise, each with a thread.
+pub const STREAM_POOL_STREAMS_MAX: usize = 64;
+
+/// How long no message may move on a stream of a pool before it is closed, in nanoseconds, unless the pool
+/// is told otherwise: connecting again takes a few milliseconds.
+pub const STREAM_POOL_IDLE_NS: u64 = 60_000_000_000;

@@ -5,6 +5,10 @@ mod common;
 
 mod stream_client {
     mod ends;
+    mod files;
     mod messages;
+    mod pool;
+    mod ports;
+    mod raw;
     mod rig;
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::callbacks::Callbacks;
 use super::error::Error;
+use super::lane::Arrived;
 use super::state::{ChannelState, Key, Request, Shared, State};
 use crate::proto::stream::ChannelDump;
 
@@ -118,7 +119,7 @@ impl Channel {
     }
 
     fn take(&self, timeout: Option<Duration>) -> Result<Option<Vec<u8>>, Error> {
-        self.next(timeout, |channel| Ok(channel.inbox.pop_front()))
+        self.next(timeout, |channel, _| Ok(channel.inbox.pop_front()))
     }
 
     /// Copies the next message to the front of `out`, and gives its length; waits for it. One for which
@@ -138,11 +139,13 @@ impl Channel {
         out: &mut [u8],
         timeout: Option<Duration>,
     ) -> Result<Option<usize>, Error> {
-        let message = self.next(timeout, |channel| match channel.inbox.front() {
-            Some((bytes, _)) if bytes.len() > out.len() => {
-                Err(Error::TooSmall { needed: bytes.len() })
+        let message = self.next(timeout, |channel, cap| {
+            // What does not decompress is taken out, which tells.
+            let needed = channel.inbox.front().and_then(|message| message.original_bytes(cap));
+            match needed {
+                Some(needed) if needed > out.len() => Err(Error::TooSmall { needed }),
+                _ => Ok(channel.inbox.pop_front()),
             }
-            _ => Ok(channel.inbox.pop_front()),
         })?;
         Ok(message.map(|bytes| {
             out[..bytes.len()].copy_from_slice(&bytes);
@@ -154,19 +157,19 @@ impl Channel {
     fn next(
         &self,
         timeout: Option<Duration>,
-        mut pop: impl FnMut(&mut ChannelState) -> Result<Option<(Vec<u8>, u32)>, Error>,
+        mut pop: impl FnMut(&mut ChannelState, usize) -> Result<Option<Arrived>, Error>,
     ) -> Result<Option<Vec<u8>>, Error> {
-        let shared = &self.shared;
-        shared.wait(timeout, |state| {
+        let arrived = self.shared.wait(timeout, |state| {
+            let cap = state.message_bytes_max;
             let channel = state.channel(self.key);
             if channel.is_cancelled {
                 return Some(Err(Error::Closed));
             }
-            match pop(channel) {
+            match pop(channel, cap) {
                 Err(error) => return Some(Err(error)),
-                Ok(Some((bytes, packets))) => {
-                    self.on_taken(state, packets);
-                    return Some(Ok(Some(bytes)));
+                Ok(Some(message)) => {
+                    self.on_taken(state, message.packets);
+                    return Some(Ok(Some((message, cap))));
                 }
                 Ok(None) => {}
             }
@@ -178,7 +181,19 @@ impl Channel {
                 Some(end) if end.is_orderly() => Some(Ok(None)),
                 _ => state.over().map(Err),
             }
-        })
+        })?;
+        let Some((message, cap)) = arrived else { return Ok(None) };
+        match message.open(cap) {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.broken(),
+        }
+    }
+
+    /// The peer has sent what does not decompress: the stream ends for it.
+    #[cold]
+    fn broken(&self) -> Result<Option<Vec<u8>>, Error> {
+        self.shared.ask(Request::Broken);
+        self.shared.wait(None, |state| state.over().map(Err))
     }
 
     /// The program has a message: the peer may get credit, where it is worth waking the driver.

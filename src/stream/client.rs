@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::Address;
 use super::driver::{self, Driver, Parts};
@@ -76,6 +77,18 @@ impl Client {
             node.driver(open, link, Role::Initiator, told.clone(), &told)
         })?;
         Stream::connected(shared, address)
+    }
+
+    /// Connects to a node, with a stream that is closed when no message moves for too long.
+    pub(super) fn connect_until_idle(
+        &self,
+        address: &Address,
+        peer: NodeAddress,
+        idle: Duration,
+    ) -> Result<Stream, Error> {
+        let mut client = self.clone();
+        client.node.options.idle_timeout = Some(idle);
+        client.connect_to(address, Some(peer))
     }
 }
 

@@ -19,12 +19,14 @@ use crate::proto::stream::{Cause, Code, Config, Connection, Mode, TRANSMIT_BYTES
 use crate::time::{Clock, Instant};
 
 mod ends;
+mod events;
 mod exchange;
+mod news;
 mod receive;
 mod send;
 
 use ends::Closing;
-use exchange::News;
+use news::News;
 
 /// Times that a driver does what the program wants before it looks at the link again.
 const EXCHANGES_PER_TURN: usize = 4;

@@ -125,6 +125,9 @@ impl End {
                 Cause::Peer(Code::Features | Code::Version)
                 | Cause::Fault(Fault::Features | Fault::Version),
             ) => "give both ends the same version and the same of plain and encrypted".to_owned(),
+            Why::Cause(Cause::Peer(Code::TooLarge)) => {
+                "send it in parts, or let the peer take larger messages".to_owned()
+            }
             Why::Cause(Cause::Fault(Fault::Forged)) => {
                 "somebody between the two changed what was sent: connect again over another network"
                     .to_owned()
@@ -169,7 +172,7 @@ impl fmt::Display for Error {
             Self::TimedOut(time) => {
                 write!(f, "cannot wait any longer: not done in {time:?}; try again, or wait longer")
             }
-            Self::Full => f.write_str("cannot send now: there is no room; try again later"),
+            Self::Full => f.write_str("cannot do it now: there is no room; try again later"),
             Self::TooSmall { needed } => write!(
                 f,
                 "cannot read the message: it has {needed} bytes, and there is less room; give more"

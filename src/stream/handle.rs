@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::channel::Channel;
 use super::error::Error;
 use super::session::Session;
-use super::state::{Request, Shared};
+use super::state::{Key, Request, Shared};
 use crate::proto::stream::secure::identity::NodeAddress;
 use crate::proto::stream::{ChannelDump, Code, Statistics};
 
@@ -61,6 +61,11 @@ impl Stream {
         &self.address
     }
 
+    /// Whether it is over datagrams, of which some may be lost.
+    pub fn is_datagram(&self) -> bool {
+        self.address.starts_with("udp:")
+    }
+
     /// Whether it goes on: messages can be sent and channels opened.
     pub fn is_active(&self) -> bool {
         let state = self.shared.lock();
@@ -79,20 +84,7 @@ impl Stream {
 
     /// Opens a channel, and waits for the peer's consent.
     pub fn open(&self, channel_type: u8, options: ChannelOptions) -> Result<Channel, Error> {
-        let key = {
-            let mut state = self.shared.lock();
-            if let Some(over) = state.over() {
-                return Err(over);
-            }
-            if state.closing {
-                return Err(Error::Closed);
-            }
-            let key = state.add(channel_type);
-            let may_compress = options.may_compress;
-            state.requests.push(Request::Open { key, channel_type, may_compress });
-            self.shared.wake(&mut state);
-            key
-        };
+        let key = self.ask_for_channel(channel_type, options.may_compress)?;
         let opened = self.shared.wait(Some(options.timeout), |state| {
             let over = state.over();
             let channel = state.channel(key);
@@ -112,6 +104,20 @@ impl Stream {
                 Err(error)
             }
         }
+    }
+
+    fn ask_for_channel(&self, channel_type: u8, may_compress: bool) -> Result<Key, Error> {
+        let mut state = self.shared.lock();
+        if let Some(over) = state.over() {
+            return Err(over);
+        }
+        if state.closing {
+            return Err(Error::Closed);
+        }
+        let key = state.add(channel_type);
+        state.requests.push(Request::Open { key, channel_type, may_compress });
+        self.shared.wake(&mut state);
+        Ok(key)
     }
 
     /// The next channel that the peer opens; waits for it.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::callbacks::Callbacks;
-use crate::proto::stream::compress::Compressor;
+use crate::proto::stream::compress::{Compressor, decompress, original_bytes};
 use crate::proto::stream::{Data, Piece, Pieces};
 
 pub(super) struct Lane {
@@ -40,6 +40,15 @@ pub(super) struct Outgoing {
     pub(super) piece: Piece,
     /// Bytes of it as the program sent it; `None`: a callback did, and nobody waits.
     pub(super) sent_bytes: Option<usize>,
+}
+
+/// A message that has come. It stays compressed until somebody takes it: what a peer sends takes no more
+/// memory here than it took on its way.
+pub(super) struct Arrived {
+    pub(super) bytes: Vec<u8>,
+    pub(super) compressed: bool,
+    /// Packets that are consumed with it.
+    pub(super) packets: u32,
 }
 
 /// A message that comes in pieces. Memory grows with what came, not with what the peer says will.
@@ -106,15 +115,39 @@ impl Lane {
     }
 }
 
+impl Arrived {
+    /// Bytes of the message, at most `cap`; `None`: it is no message.
+    pub(super) fn original_bytes(&self, cap: usize) -> Option<usize> {
+        match self.compressed {
+            true => original_bytes(&self.bytes, cap).ok(),
+            false => Some(self.bytes.len()),
+        }
+    }
+
+    /// The message as it was sent; `None`: it does not decompress.
+    pub(super) fn open(self, cap: usize) -> Option<Vec<u8>> {
+        if !self.compressed {
+            return Some(self.bytes);
+        }
+        let mut original = vec![0; original_bytes(&self.bytes, cap).ok()?];
+        decompress(&self.bytes, cap, &mut original).ok()?;
+        Some(original)
+    }
+}
+
 impl Assembly {
-    /// Adds a piece; the message and the packets to be consumed with it, if that was its last.
-    pub(super) fn add(&mut self, data: &Data, packet: &[u8]) -> Option<(Vec<u8>, u32)> {
+    /// Adds a piece; the message, if that was its last.
+    pub(super) fn add(&mut self, data: &Data, packet: &[u8]) -> Option<Arrived> {
         if data.first {
             self.bytes.clear();
         }
         self.bytes.extend_from_slice(&packet[data.range.clone()]);
         self.packets += 1;
-        data.last.then(|| (std::mem::take(&mut self.bytes), std::mem::take(&mut self.packets)))
+        data.last.then(|| Arrived {
+            bytes: std::mem::take(&mut self.bytes),
+            compressed: data.compressed,
+            packets: std::mem::take(&mut self.packets),
+        })
     }
 
     /// The message never ends; packets that are done with.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::bell::Bell;
 use super::callbacks::Callbacks;
 use super::error::{End, Error};
+use super::lane::Arrived;
 use super::session::Session;
 use crate::limits::{STREAM_SEND_BYTES, STREAM_SEND_MESSAGES};
 use crate::proto::stream::{ChannelDump, Code, Statistics};
@@ -52,12 +53,24 @@ pub(super) struct State {
 
 /// What the driver is asked for.
 pub(super) enum Request {
-    Open { key: Key, channel_type: u8, may_compress: bool },
-    Callbacks { key: Key, callbacks: Callbacks },
+    Open {
+        key: Key,
+        channel_type: u8,
+        may_compress: bool,
+    },
+    Callbacks {
+        key: Key,
+        callbacks: Callbacks,
+    },
     Rekey,
     Dump,
-    Close { code: Code, text: String },
+    Close {
+        code: Code,
+        text: String,
+    },
     Abort,
+    /// A message does not decompress.
+    Broken,
 }
 
 /// One channel between the two.
@@ -72,8 +85,8 @@ pub(super) struct ChannelState {
     /// The same and those that the driver has and that are not sealed.
     pub(super) unsent_bytes: usize,
     pub(super) unsent: usize,
-    /// Whole messages, and packets that are consumed with each.
-    pub(super) inbox: VecDeque<(Vec<u8>, u32)>,
+    /// Whole messages.
+    pub(super) inbox: VecDeque<Arrived>,
     /// Packets that the program is done with, and the driver does not know of.
     pub(super) consumed: u32,
     /// Credit waits for the inbox to be empty.

@@ -3,6 +3,7 @@
 
 pub mod affinity;
 pub mod datagram;
+pub mod directory;
 pub mod host;
 pub mod mapping;
 pub mod passed_fds;

@@ -260,3 +260,69 @@ fn copy_flipping(mut from: TcpStream, mut to: TcpStream, at: usize) {
     }
     let _ = to.shutdown(std::net::Shutdown::Both);
 }
+
+#[test]
+fn datagrams_that_were_changed_are_dropped_and_counted_and_the_stream_goes_on_d_13() {
+    let _watchdog = Watchdog::start();
+    let directory = tempfile::tempdir().unwrap();
+    let listener = listener("udp", directory.path(), &options());
+    let Address::Udp(to) = listener.address().clone() else { unreachable!() };
+    let proxy = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = proxy.local_addr().unwrap();
+    thread::spawn(move || relay_flipping(&proxy, &to));
+    let client = Client::new(identity(1), Anyone).options(options());
+    let stream = client.connect(&format!("udp:{at}")).unwrap();
+    let server = listener.accept().unwrap();
+    let channel = stream.open(TYPE, ChannelOptions::default()).unwrap();
+    let received = server.accept().unwrap();
+    channel.send(crate::common::pattern(9, 700)).unwrap();
+    for number in 0..10u8 {
+        channel.send([number]).unwrap();
+        assert_eq!(received.recv().unwrap().unwrap(), [number], "what was changed never comes");
+    }
+    assert_eq!(received.dump().unwrap().unwrap().statistics.forged, 1);
+    assert_eq!(server.statistics().lost, 1);
+}
+
+/// Relays, and flips a bit in long ones, which no part of a handshake is.
+fn relay_flipping(proxy: &std::net::UdpSocket, to: &str) {
+    let (mut room, mut client) = ([0; 2000], None);
+    let to: std::net::SocketAddr = to.parse().unwrap();
+    while let Ok((count, from)) = proxy.recv_from(&mut room) {
+        if from != to {
+            client = Some(from);
+        }
+        if from != to && count > 700 {
+            room[count - 20] ^= 1;
+        }
+        let target = if from == to { client.unwrap() } else { to };
+        let _ = proxy.send_to(&room[..count], target);
+    }
+}
+
+#[test]
+fn a_callback_that_panics_ends_its_stream_and_nobody_waits_for_it() {
+    let pair = Pair::over("tcp", &options());
+    let channel = pair.client.open(TYPE, ChannelOptions::default()).unwrap();
+    let server = pair.server.accept().unwrap();
+    let panics = |_: &[u8]| -> usize { panic!("as it was told to") };
+    server.set_callbacks(ringway::stream::Callbacks::new().on_packet_in(panics));
+    server.dump().unwrap();
+    channel.send("x").unwrap();
+    let error = server.recv().unwrap_err();
+    assert!(error.to_string().contains("callback"), "{error}");
+    pair.server.wait_for_end().unwrap();
+    pair.client.wait_for_end().unwrap();
+}
+
+#[test]
+fn channels_that_nobody_accepts_hold_up_no_others() {
+    let pair = Pair::over("tcp", &options());
+    let ignored: Vec<_> =
+        (0..5).map(|_| pair.client.open(TYPE, ChannelOptions::default()).unwrap()).collect();
+    ignored.iter().for_each(|channel| channel.send("hello?").unwrap());
+    let ours = pair.server.open(TYPE, ChannelOptions::default()).unwrap();
+    let theirs = pair.client.accept().unwrap();
+    ours.send("goes on").unwrap();
+    assert_eq!(theirs.recv().unwrap().unwrap(), b"goes on");
+}

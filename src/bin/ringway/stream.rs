@@ -13,17 +13,40 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use ringway::stream::Error;
+use ringway::stream::file::FileError;
 
 use args::{FileCommand, StreamCommand};
 
 /// Does what one of the subcommands is for.
-pub fn stream(command: &StreamCommand) -> Result<(), Error> {
+pub fn stream(command: &StreamCommand) -> Result<(), Failure> {
     match command {
-        StreamCommand::Connect(args) => connect::connect(args),
-        StreamCommand::Send(args) => send::send(args),
-        StreamCommand::Recv(args) => recv::recv(args),
-        StreamCommand::File(FileCommand::Put(args)) => file::put(args),
-        StreamCommand::File(FileCommand::Get(args)) => file::get(args),
+        StreamCommand::Connect(args) => connect::connect(args)?,
+        StreamCommand::Send(args) => send::send(args)?,
+        StreamCommand::Recv(args) => recv::recv(args)?,
+        StreamCommand::File(FileCommand::Put(args)) => file::put(args)?,
+        StreamCommand::File(FileCommand::Get(args)) => file::get(args)?,
+    }
+    Ok(())
+}
+
+/// Why a command failed: its text is what an operator reads.
+pub struct Failure(String);
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Self(error.to_string())
     }
 }
 

@@ -1,60 +1,12 @@
 //! What the driver and the program tell each other, once a round and under their lock.
 
 use std::sync::Arc;
-use std::time::Instant as Wall;
 
-use super::Driver;
-use crate::proto::stream::{Code, Event};
+use super::{Driver, News};
+use crate::proto::stream::{Cause, Code, Fault};
 use crate::stream::callbacks::Callbacks;
-use crate::stream::lane::{Lane, Notice};
-use crate::stream::session::{Session, SessionId};
+use crate::stream::lane::Notice;
 use crate::stream::state::{Key, Request, State};
-use crate::time::Instant;
-
-/// Where the keys of channels begin that the peer opened; the program counts its own from 1.
-const PEERS: Key = 1 << 63;
-
-/// What the program is to be told.
-pub(in crate::stream) enum News {
-    Opened {
-        key: Key,
-        number: u16,
-    },
-    Refused {
-        key: Key,
-        code: Code,
-    },
-    /// The peer opened one.
-    Offered {
-        key: Key,
-        number: u16,
-        channel_type: u8,
-    },
-    Message {
-        key: Key,
-        bytes: Vec<u8>,
-        packets: u32,
-    },
-    Withheld {
-        key: Key,
-        withheld: bool,
-    },
-    /// Messages of so many bytes are sealed.
-    Sent {
-        key: Key,
-        messages: usize,
-        bytes: usize,
-    },
-    Shut {
-        key: Key,
-    },
-    Closed {
-        key: Key,
-    },
-    Closing,
-    Connected(Box<Session>),
-    Active,
-}
 
 impl Driver {
     /// Hands over what is new and takes what the program wants; whether that was anything. Where it was
@@ -63,16 +15,9 @@ impl Driver {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         let is_new = !self.news.is_empty() || self.end.is_some();
-        let news = std::mem::take(&mut self.news);
-        for news in news {
-            self.tell(&mut state, news);
-        }
+        self.news.drain(..).for_each(|news| news.tell(&mut state));
         state.statistics = self.connection.statistics();
-        if let Some(why) = &self.end {
-            let end = self.end_of(why);
-            state.end.get_or_insert_with(|| Arc::new(end));
-            state.session.iter_mut().for_each(|session| session.is_active = false);
-        }
+        self.tell_the_end(&mut state);
         let requests = std::mem::take(&mut state.requests);
         let has_work = !requests.is_empty() || !state.touched.is_empty();
         for key in std::mem::take(&mut state.touched) {
@@ -95,6 +40,12 @@ impl Driver {
         has_work
     }
 
+    fn tell_the_end(&self, state: &mut State) {
+        let Some(why) = &self.end else { return };
+        state.end.get_or_insert_with(|| Arc::new(self.end_of(why)));
+        state.session.iter_mut().for_each(|session| session.is_active = false);
+    }
+
     /// Calls those who want to be called, now that what they are told of is there.
     fn notify(&mut self) {
         for (key, notice) in std::mem::take(&mut self.notices) {
@@ -104,54 +55,6 @@ impl Driver {
         }
         for mut lane in std::mem::take(&mut self.parting) {
             lane.notify(Notice::Readable);
-        }
-    }
-
-    fn tell(&self, state: &mut State, news: News) {
-        match news {
-            News::Opened { key, number } => {
-                let channel = state.channel(key);
-                (channel.is_open, channel.number) = (true, number);
-            }
-            News::Refused { key, code } => state.channel(key).refused = Some(code),
-            News::Offered { key, number, channel_type } => {
-                let channel = state.channel(key);
-                (channel.is_open, channel.number) = (true, number);
-                channel.channel_type = channel_type;
-                state.unaccepted.push_back(key);
-            }
-            News::Message { key, bytes, packets } => {
-                if let Some(channel) = state.channels.get_mut(&key) {
-                    channel.inbox.push_back((bytes, packets));
-                }
-            }
-            News::Withheld { key, withheld } => {
-                if let Some(channel) = state.channels.get_mut(&key) {
-                    channel.is_withheld = withheld;
-                }
-            }
-            News::Sent { key, messages, bytes } => {
-                if let Some(channel) = state.channels.get_mut(&key) {
-                    channel.unsent -= messages;
-                    channel.unsent_bytes -= bytes;
-                }
-            }
-            News::Shut { key } => {
-                state.channels.entry(key).and_modify(|channel| channel.is_shut = true);
-            }
-            News::Closed { key } => {
-                if let Some(channel) = state.channels.get_mut(&key) {
-                    (channel.is_shut, channel.is_over) = (true, true);
-                    if channel.is_dropped {
-                        state.channels.remove(&key);
-                    }
-                }
-            }
-            News::Closing => state.closing = true,
-            News::Connected(session) => state.session = Some(*session),
-            News::Active => {
-                state.session.iter_mut().for_each(|session| session.last_activity = Wall::now());
-            }
         }
     }
 
@@ -172,7 +75,7 @@ impl Driver {
         lane.wants_close |= channel.is_closed;
         if channel.is_dropped && !lane.is_dropped {
             lane.is_dropped = true;
-            lane.to_consume += channel.inbox.drain(..).map(|(_, packets)| packets).sum::<u32>();
+            lane.to_consume += channel.inbox.drain(..).map(|arrived| arrived.packets).sum::<u32>();
             lane.unread = 0;
         }
         self.line_up(key);
@@ -199,6 +102,7 @@ impl Driver {
             }
             Request::Close { code, text } => self.begin_to_close(code, text),
             Request::Abort => self.abort(),
+            Request::Broken => self.end_for(Fault::Compression),
         }
         false
     }
@@ -211,20 +115,11 @@ impl Driver {
         }
     }
 
-    fn begin(&mut self, number: u16, key: Key, may_compress: bool) {
-        let may_compress = may_compress && self.connection.may_compress();
-        self.keys.insert(number, key);
-        self.lanes.insert(key, Lane::new(number, may_compress));
-    }
-
-    /// The peer opened a channel.
-    fn offer(&mut self, number: u16, channel_type: u8) {
-        self.offered += 1;
-        let key = PEERS + self.offered;
-        let may_compress = self.connection.channel(number).is_some_and(|dump| dump.may_compress);
-        self.begin(number, key, may_compress);
-        self.lanes.entry(key).and_modify(|lane| lane.is_open = true);
-        self.news.push(News::Offered { key, number, channel_type });
+    /// The peer has sent what breaks a rule that the connection does not know of.
+    pub(super) fn end_for(&mut self, fault: Fault) {
+        let now = self.clock.now();
+        self.connection.close(now, fault.code(), fault.name());
+        self.end = Some(Cause::Fault(fault).into());
     }
 
     fn set_callbacks(&mut self, key: Key, callbacks: Callbacks) {
@@ -232,80 +127,5 @@ impl Driver {
             lane.callbacks = callbacks;
             self.line_up(key);
         }
-    }
-
-    pub(super) fn hear_events(&mut self, now: Instant) {
-        while let Some(event) = self.connection.poll_event() {
-            self.on_event(now, event);
-        }
-    }
-
-    pub(super) fn on_event(&mut self, now: Instant, event: Event) {
-        match event {
-            Event::Connected => self.on_connected(now),
-            Event::Closing { .. } => {
-                self.news.push(News::Closing);
-                self.begin_to_close(Code::None, String::new());
-                self.look_at_closing(now);
-            }
-            Event::Closed(cause) => self.end = self.end.take().or(Some(cause.into())),
-            Event::ChannelOpened { channel: number, channel_type, by_peer: true } => {
-                self.offer(number, channel_type);
-            }
-            Event::ChannelOpened { channel: number, .. } => {
-                let Some(&key) = self.keys.get(&number) else { return };
-                self.news.push(News::Opened { key, number });
-                self.lanes.entry(key).and_modify(|lane| lane.is_open = true);
-                self.line_up(key);
-            }
-            Event::ChannelRefused { channel, code } => {
-                if let Some(key) = self.forget(channel) {
-                    self.news.push(News::Refused { key, code });
-                }
-            }
-            Event::ChannelWritable { channel } => {
-                if let Some(&key) = self.keys.get(&channel) {
-                    self.notices.push((key, Notice::Writable));
-                    self.line_up(key);
-                }
-            }
-            Event::ChannelShut { channel } => {
-                if let Some(&key) = self.keys.get(&channel) {
-                    self.news.push(News::Shut { key });
-                    self.notices.push((key, Notice::Readable));
-                }
-            }
-            Event::ChannelClosed { channel } => {
-                if let Some(key) = self.forget(channel) {
-                    self.news.push(News::Closed { key });
-                }
-            }
-            // It was closed while the packet was under way.
-            Event::ChannelError { .. } => {}
-        }
-    }
-
-    fn on_connected(&mut self, now: Instant) {
-        self.active_at = now;
-        let (Some(peer), Some(id)) = (self.connection.peer(), self.connection.session_id()) else {
-            return;
-        };
-        let created = Wall::now();
-        self.news.push(News::Connected(Box::new(Session {
-            id: SessionId(*id),
-            peer: *peer,
-            created,
-            last_activity: created,
-            is_active: true,
-            is_encrypted: self.connection.is_encrypted(),
-            may_compress: self.connection.may_compress(),
-        })));
-    }
-
-    /// A channel is no more; its key.
-    fn forget(&mut self, number: u16) -> Option<Key> {
-        let key = self.keys.remove(&number)?;
-        self.parting.extend(self.lanes.remove(&key));
-        Some(key)
     }
 }

@@ -2,9 +2,8 @@
 
 use super::{Driver, News};
 use crate::limits::STREAM_READ_TURN_BYTES;
-use crate::proto::stream::compress::{decompress, original_bytes};
-use crate::proto::stream::{Cause, Data, Fault, Received};
-use crate::stream::lane::{Lane, Notice};
+use crate::proto::stream::{Data, Fault, Received};
+use crate::stream::lane::{Arrived, Lane, Notice};
 use crate::stream::reader::Filled;
 use crate::stream::state::Key;
 use crate::time::Instant;
@@ -35,9 +34,9 @@ impl Driver {
 
     fn handle_packets(&mut self, now: Instant) {
         while self.connection.may_receive() && !self.connection.is_over() {
-            let Self { reader, connection, lanes, keys, news, .. } = self;
-            let packet = match reader.next() {
-                Ok(Some(packet)) => packet,
+            let Self { reader, connection, lanes, keys, .. } = self;
+            let (received, packet) = match reader.next() {
+                Ok(Some(packet)) => (connection.handle_packet(now, packet), packet),
                 Ok(None) => return,
                 Err(_) => {
                     // The connection says so itself when it is handed what there is.
@@ -45,30 +44,32 @@ impl Driver {
                     return self.hear_events(now);
                 }
             };
-            match connection.handle_packet(now, packet) {
+            match received {
                 Ok(Received::Data(data)) => {
-                    self.active_at = now;
                     let Some(&key) = keys.get(&data.channel) else { continue };
-                    let Some(lane) = lanes.get_mut(&key) else { continue };
-                    if !matches!(news.last(), Some(News::Active)) {
-                        news.push(News::Active);
-                    }
-                    let message = add(lane, &data, packet);
-                    self.credit(now, key);
-                    if let Some((bytes, packets)) = message {
-                        self.deliver(now, key, (bytes, packets), data.compressed);
-                    }
+                    let message = lanes.get_mut(&key).and_then(|lane| add(lane, &data, packet));
+                    self.on_data(now, key, message);
                 }
                 Ok(Received::Torn { channel }) => {
-                    let Some(lane) = keys.get(&channel).and_then(|key| lanes.get_mut(key)) else {
-                        continue;
-                    };
-                    let packets = lane.partial.tear();
+                    let lane = keys.get(&channel).and_then(|key| lanes.get_mut(key));
+                    let packets = lane.map_or(0, |lane| lane.partial.tear());
                     connection.consume(now, channel, packets);
                 }
                 // Events tell the rest.
                 Ok(Received::Consumed | Received::Dropped(_)) | Err(_) => self.hear_events(now),
             }
+        }
+    }
+
+    /// A piece has come on a channel, and with it perhaps the end of a message.
+    fn on_data(&mut self, now: Instant, key: Key, message: Option<Arrived>) {
+        self.active_at = now;
+        if !matches!(self.news.last(), Some(News::Active)) {
+            self.news.push(News::Active);
+        }
+        self.credit(now, key);
+        if let Some(message) = message {
+            self.deliver(now, key, message);
         }
     }
 
@@ -85,46 +86,42 @@ impl Driver {
         }
     }
 
-    fn decompress(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let cap = self.config.message_bytes_max as usize;
-        let mut original = vec![0; original_bytes(bytes, cap).ok()?];
-        decompress(bytes, cap, &mut original).ok()?;
-        Some(original)
-    }
-
-    /// The peer has sent what does not decompress.
-    fn end_for_compression(&mut self, now: Instant) {
-        let fault = Fault::Compression;
-        self.connection.close(now, fault.code(), fault.name());
-        self.end = Some(Cause::Fault(fault).into());
-    }
-
     /// A message is whole.
-    fn deliver(&mut self, now: Instant, key: Key, message: (Vec<u8>, u32), compressed: bool) {
-        let (mut bytes, packets) = message;
-        if compressed {
-            match self.decompress(&bytes) {
-                Some(original) => bytes = original,
-                None => return self.end_for_compression(now),
-            }
-        }
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
-        if let Some(call) = &mut lane.callbacks.on_packet_in {
-            let done = call(&bytes).min(bytes.len());
-            bytes.drain(..done);
-            if bytes.is_empty() {
-                self.connection.consume(now, lane.number, packets);
-                return;
-            }
-        }
-        lane.unread += 1;
-        self.news.push(News::Message { key, bytes, packets });
+    fn deliver(&mut self, now: Instant, key: Key, message: Arrived) {
+        let Some(lane) = self.lanes.get(&key) else { return };
+        let message = match lane.callbacks.on_packet_in {
+            None => message,
+            Some(_) => match self.show(now, key, message) {
+                Some(rest) => rest,
+                None => return,
+            },
+        };
+        self.lanes.entry(key).and_modify(|lane| lane.unread += 1);
+        self.news.push(News::Message { key, message });
         self.notices.push((key, Notice::Readable));
+    }
+
+    /// Shows a message to a callback; what that leaves of it.
+    fn show(&mut self, now: Instant, key: Key, message: Arrived) -> Option<Arrived> {
+        let packets = message.packets;
+        let Some(mut bytes) = message.open(self.config.message_bytes_max as usize) else {
+            self.end_for(Fault::Compression);
+            return None;
+        };
+        let lane = self.lanes.get_mut(&key)?;
+        let call = lane.callbacks.on_packet_in.as_mut()?;
+        let done = call(&bytes).min(bytes.len());
+        bytes.drain(..done);
+        if bytes.is_empty() {
+            self.connection.consume(now, lane.number, packets);
+            return None;
+        }
+        Some(Arrived { bytes, compressed: false, packets })
     }
 }
 
 /// Adds a piece to what a channel has; the message, once it is whole and somebody wants it.
-fn add(lane: &mut Lane, data: &Data, packet: &[u8]) -> Option<(Vec<u8>, u32)> {
+fn add(lane: &mut Lane, data: &Data, packet: &[u8]) -> Option<Arrived> {
     if lane.is_dropped {
         lane.to_consume += 1 + lane.partial.tear();
         return None;

@@ -125,7 +125,7 @@ impl PortLink {
 
     pub(super) fn finish(&mut self) {
         let conn = self.conn;
-        self.queue().send(Message::marker(conn, kind::CLOSE));
+        self.queue().send(Message::marker(conn, kind::EOF));
         self.queue().flush();
     }
 }
