@@ -131,6 +131,13 @@ impl Stream {
             self.news.push_back(conn);
         }
     }
+
+    /// The same, if something came about that its handler is still to hear.
+    fn note_events(&mut self, conn: ConnId) {
+        if self.sessions.get_mut(conn).is_some_and(|session| session.connection.has_events()) {
+            self.note_news(conn);
+        }
+    }
 }
 
 fn push(burst: &mut Burst, buf: Buf) {
@@ -145,7 +152,12 @@ impl Chain for Stream {
             && let Some(buf) = input.pop()
         {
             let left = match buf.kind() {
-                kind::DATA => self.receive(cx, buf, output),
+                kind::DATA => {
+                    let conn = buf.conn();
+                    let left = self.receive(cx, buf, output);
+                    self.note_events(conn);
+                    left
+                }
                 _ => self.on_marker(cx, buf, output),
             };
             if let Err(left) = left {
@@ -197,8 +209,8 @@ impl Chain for Stream {
             self.tell_news(cx, messages);
         }
         self.tell_news(cx, messages);
-        self.ticked = None;
-        false
+        self.ticked = (!self.news.is_empty()).then_some(from);
+        self.ticked.is_some()
     }
 
     fn waiting(&self) -> SlotCounts {

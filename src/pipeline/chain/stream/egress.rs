@@ -202,13 +202,17 @@ impl Stream {
             session.connection.close(cx.now, code, "");
         }
         out.say_retry(session, conn)?;
-        out.say(session, conn)?;
-        if session.connection.is_over() {
+        let said = out.say(session, conn);
+        let is_over = said.is_ok() && session.connection.is_over();
+        if is_over {
             session.closed = true;
             self.pack.flush(output);
             push(output, Buf::linger(conn));
+        } else {
+            // The last word on a channel ends it.
+            self.note_events(conn);
         }
-        Ok(())
+        said
     }
 }
 

@@ -17,6 +17,13 @@ use crate::proto::stream::compress::{decompress, original_bytes};
 use crate::proto::stream::secure::identity::PublicKey;
 use crate::proto::stream::{Data, Event, Fault, Framing, Received, deframe};
 
+/// Items that a packet makes at most: a message, and what it brings about. Events that there is no room for wait
+/// in the connection.
+const ROOM_PACKET: usize = 2;
+
+/// Room for the [`TRANSMIT`]s around what a buf brings.
+const ROOM_TRANSMIT: usize = 2;
+
 /// Bytes of a [`CONNECTED`]: a public key and a session's id.
 const CARD_BYTES: usize = 48;
 
@@ -167,6 +174,10 @@ impl Stream {
                 tell(cx, session, conn, event, &mut Hand::default(), output);
             }
             ask_to_transmit(session, conn, output);
+            if session.connection.has_events() {
+                session.has_news = true;
+                return self.news.push_front(conn);
+            }
         }
     }
 }
@@ -211,8 +222,8 @@ fn take_packets(
     let conn = buf.conn();
     let Some(mut buf) = writable(cx, buf)? else { return Ok(None) };
     let (mut items, mut hand) = (Batch::<Item>::new(), Hand::default());
-    let (mut at, mut stop) = (0, Stop::Rest);
-    let room = output.room().min(items.room());
+    let (mut at, mut stop, mut opens) = (0, Stop::Rest, false);
+    let room = output.room() - ROOM_TRANSMIT;
     while at < buf.len() {
         let end =
             match if is_datagram { Ok(Framing::Whole(buf.len())) } else { deframe(&buf[at..]) } {
@@ -221,13 +232,16 @@ fn take_packets(
                 // A packet that cannot be is handed over, so that the peer is told.
                 Err(_) => buf.len(),
             };
+        // What came about before goes first.
+        opens |= take_events(session, &mut items, room);
         let ready = session.connection.may_receive() && hand.is_filled(cx, session, conn);
-        if !ready || room - items.len() < ROOM_UP {
+        if !ready || room - items.len() < ROOM_PACKET {
             stop = Stop::Full;
             break;
         }
         let bytes = buf.bytes_mut().expect("it was made sure of");
         let taken = take_packet(cx, session, conn, &mut bytes[at..end], at, &mut hand, &mut items);
+        opens |= take_events(session, &mut items, room);
         at = end;
         if taken.is_err() {
             cx.counters.drop_one(Reason::Protocol);
@@ -240,6 +254,10 @@ fn take_packets(
     if !session.greeted && session.connection.peer().is_some() {
         session.greeted = true;
         *greeting -= 1;
+    }
+    if opens {
+        // The peer takes nothing on a channel before it hears that it is open.
+        push(output, Buf::marker(conn, TRANSMIT));
     }
     hand_on(cx, session, &buf, items, &mut hand, output);
     ask_to_transmit(session, conn, output);
@@ -291,12 +309,19 @@ fn take_packet(
         Ok(Received::Consumed | Received::Dropped(_)) => {}
         Err(fault) => taken = Err(fault),
     }
-    while items.room() > 1
+    taken
+}
+
+/// Takes what came about, as far as there is room; whether the peer has opened a channel.
+fn take_events(session: &mut Session, items: &mut Batch<Item>, room: usize) -> bool {
+    let mut opens = false;
+    while items.len() < room
         && let Some(event) = session.connection.poll_event()
     {
+        opens |= matches!(event, Event::ChannelOpened { by_peer: true, .. });
         keep(items, Item::Event(event));
     }
-    taken
+    opens
 }
 
 fn keep(items: &mut Batch<Item>, item: Item) {

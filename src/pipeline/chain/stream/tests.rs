@@ -17,6 +17,8 @@ use crate::proto::stream::{
 };
 use crate::testing::{End, Harness, SLOTS};
 
+mod rude;
+
 /// Largest packet: all slots of the harness are small.
 const PACKET: usize = 1024;
 

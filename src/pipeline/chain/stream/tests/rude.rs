@@ -1,0 +1,104 @@
+//! Peers that do what none should, and pools that have nothing left.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::handler::stream::{Out, Service};
+use crate::mem::Buf;
+use crate::pipeline::Cx;
+
+/// Says a word on each channel as soon as it is open, and counts those that end.
+struct Eager {
+    ended: Arc<Mutex<Vec<u16>>>,
+}
+
+impl Service for Eager {
+    fn opened(&mut self, cx: &mut Cx, conn: ConnId, channel: u16, _: u8, out: &mut Out<'_>) {
+        let mut word = alloc(cx, conn, channel, 5).unwrap();
+        assert!(word.append(b"hello"));
+        out.send(word);
+    }
+
+    fn message(
+        &mut self,
+        cx: &mut Cx,
+        message: Buf,
+        _: MessageMeta,
+        _: &mut Out<'_>,
+    ) -> Result<(), Buf> {
+        cx.drop_buf(message, Reason::Protocol);
+        Ok(())
+    }
+
+    fn ended(&mut self, _: &mut Cx, _: ConnId, channel: u16) {
+        self.ended.lock().unwrap().push(channel);
+    }
+}
+
+#[test]
+fn many_channels_that_end_at_once_are_told_in_the_room_there_is() {
+    let config = config(Mode::Stream, ENCRYPT);
+    let mut harness = harness(config);
+    let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+    let channels: Vec<u16> = (0..48).map(|_| peer.open(&mut harness)).collect();
+    let mut other = Peer::connect(&mut harness, config, usize::MAX);
+    let loud = [other.open(&mut harness), other.open(&mut harness)];
+    for &channel in &channels {
+        peer.connection.close_channel(channel).unwrap();
+    }
+    peer.pump(&mut harness);
+    // What others say fills the burst before the handler, but for a part.
+    harness.starve(true);
+    for channel in loud {
+        let packets = (0..40).flat_map(|_| other.packets(&harness, channel, b"-"));
+        let packets: Vec<u8> = packets.collect();
+        other.say(&mut harness, &packets);
+    }
+    peer.connection.ping();
+    peer.pump(&mut harness);
+    harness.starve(false);
+    peer.pump(&mut harness);
+    other.pump(&mut harness);
+    assert_eq!(other.heard.len(), 80);
+    assert_eq!(peer.connection.channels().count(), 0);
+    harness.finish();
+}
+
+#[test]
+fn a_channel_is_said_to_be_open_before_anything_is_said_on_it() {
+    let config = config(Mode::Stream, ENCRYPT);
+    let chain = Stream::new(SLOTS, settings(config));
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let eager = Streams::new(Eager { ended: ended.clone() });
+    let mut harness = Harness::build(|_| (Pipeline::Stream(Box::new(chain)), eager));
+    let secrets = Secrets { nonce: [77; 32], ephemeral: [78; 32] };
+    let (now, me) = (harness.cx.now, identity(2));
+    let mut connection = Connection::new(now, Role::Initiator, config, &me, trusts(1), secrets);
+    let conn = harness.open();
+    let talk = |connection: &mut Connection, harness: &mut Harness<Streams<Eager>>| {
+        let mut messages = Vec::new();
+        loop {
+            let mut out = [0; TRANSMIT_BYTES_MAX];
+            while let Some(len) = connection.poll_transmit(now, &mut out) {
+                harness.receive(conn, &out[..len]);
+            }
+            let mut heard = harness.take_sent(conn);
+            if heard.is_empty() {
+                return messages;
+            }
+            while let Ok(Framing::Whole(len)) = deframe(&heard) {
+                let mut packet: Vec<u8> = heard.drain(..len).collect();
+                if let Received::Data(data) = connection.handle_packet(now, &mut packet).unwrap() {
+                    messages.push(packet[data.range].to_vec());
+                }
+            }
+        }
+    };
+    talk(&mut connection, &mut harness);
+    let channel = connection.open_channel(now, channel_type::SERVICE, false).unwrap();
+    assert_eq!(talk(&mut connection, &mut harness), [b"hello"]);
+    connection.close_channel(channel).unwrap();
+    talk(&mut connection, &mut harness);
+    assert_eq!(*ended.lock().unwrap(), [channel], "without another word of the peer's");
+    harness.finish();
+}
