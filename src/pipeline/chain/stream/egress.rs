@@ -1,7 +1,9 @@
 //! From messages to bufs of packets: compressed where that pays, cut into pieces, framed and sealed. A message
 //! that has room around it, in a slot of its own, goes out from where it lies; small ones are put together.
 
-use super::messages::{GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, SHUT_CHANNEL, TRANSMIT, alloc};
+use super::messages::{
+    GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, PACKED, SHUT_CHANNEL, TRANSMIT, alloc,
+};
 use super::session::Session;
 use super::{Stream, push};
 use crate::counters::{Counter, Reason};
@@ -225,6 +227,9 @@ impl Out<'_> {
         }
         if session.connection.may_send(self.cx.now, channel) == 0 {
             if !session.connection.is_writable(channel) {
+                if let Some(lane) = session.lanes.get_mut(channel) {
+                    lane.sent = 0;
+                }
                 self.cx.drop_buf(buf, Reason::AfterClose);
                 return Ok(());
             }
@@ -233,11 +238,10 @@ impl Out<'_> {
         if self.output.room() < ROOM_PIECE {
             return Err(Unsent::Stalled(buf));
         }
-        let begun = session.lanes.get_mut(channel).filter(|lane| lane.sent > 0);
-        let (buf, compressed) = match begun.map(|lane| lane.compressed) {
-            Some(compressed) => (buf, compressed),
-            None => self.compress(session, channel, buf),
-        };
+        let begun = session.lanes.get_mut(channel).is_some_and(|lane| lane.sent > 0);
+        let packed = buf.meta() & PACKED != 0;
+        let buf = if begun || packed { buf } else { self.compress(session, channel, buf) };
+        let compressed = buf.meta() & PACKED != 0;
         let mut pieces = session.connection.pieces(buf.len() as u32);
         if pieces.len() > 1 {
             return self.put_pieces(session, channel, buf, compressed);
@@ -246,13 +250,13 @@ impl Out<'_> {
         self.put_whole(session, channel, piece, buf, compressed)
     }
 
-    /// The message as it goes out.
-    fn compress(&mut self, session: &mut Session, channel: u16, buf: Buf) -> (Buf, bool) {
+    /// The message as it goes out. Where it is compressed, that is [noted](PACKED): it may have to wait.
+    fn compress(&mut self, session: &mut Session, channel: u16, buf: Buf) -> Buf {
         if !session.connection.compresses(channel) {
-            return (buf, false);
+            return buf;
         }
         let room = room_bytes(buf.len());
-        let Some(mut out) = alloc(self.cx, buf.conn(), channel, room) else { return (buf, false) };
+        let Some(mut out) = alloc(self.cx, buf.conn(), channel, room) else { return buf };
         let lane = session.lanes.of(channel);
         let clock = self.clock;
         let tables = &mut *self.tables;
@@ -260,7 +264,11 @@ impl Out<'_> {
             let to = to.get_mut(..room)?;
             lane.compressor.compress(tables, &buf, to, || clock.now())
         });
-        if written.is_some() { (out, true) } else { (buf, false) }
+        if written.is_none() {
+            return buf;
+        }
+        out.set_kind(MESSAGE, out.meta() | PACKED);
+        out
     }
 
     /// Sends a message that fits a packet.
@@ -316,8 +324,7 @@ impl Out<'_> {
             {
                 return Err(Unsent::Stalled(buf));
             }
-            let lane = session.lanes.of(channel);
-            (lane.sent, lane.compressed) = (piece.offset + piece.len, compressed);
+            session.lanes.of(channel).sent = piece.offset + piece.len;
         }
         session.lanes.of(channel).sent = 0;
         Ok(())

@@ -11,8 +11,6 @@ pub(super) struct Lane {
     /// Messages that wait, oldest first, of which so many bytes of the first are out.
     pub list: BufList,
     pub sent: u32,
-    /// The first of them is compressed.
-    pub compressed: bool,
     /// Packets that were handed on, and that the peer has no credit for yet.
     owed: u32,
     /// Pieces of a compressed message, put together.
@@ -110,8 +108,8 @@ impl Lanes {
 
     /// A channel that something waits on, at or above `from`.
     pub fn next_waiting(&self, from: u16) -> Option<u16> {
-        let lanes = self.lanes.iter().filter(|lane| lane.channel >= from);
-        lanes.into_iter().find(|lane| !lane.list.is_empty()).map(|lane| lane.channel)
+        let first = self.lanes.partition_point(|lane| lane.channel < from);
+        self.lanes[first..].iter().find(|lane| !lane.list.is_empty()).map(|lane| lane.channel)
     }
 
     /// Forgets a channel; each message that waits on it goes to `drop`.
@@ -146,7 +144,6 @@ impl Lane {
             channel,
             list: BufList::EMPTY,
             sent: 0,
-            compressed: false,
             owed: 0,
             assembly: None,
             compressor: Compressor::new(STREAM_COMPRESS_NS_PER_BYTE_MAX),

@@ -34,6 +34,9 @@ pub const SHUT_CHANNEL: u8 = kind::PROTOCOL + 11;
 /// Down: close the session once all before it is said. Meta: the code.
 pub const GOODBYE: u8 = kind::PROTOCOL + 12;
 
+/// In the meta of a [`MESSAGE`] that waits: it is compressed already.
+pub(super) const PACKED: u32 = 1 << 18;
+
 /// What a [`MESSAGE`] says beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageMeta {

@@ -35,6 +35,13 @@ impl Service for Eager {
     }
 }
 
+/// Takes all slots of the pool but so many.
+fn hoard<S: Service>(harness: &Harness<Streams<S>>, left: usize) -> Vec<Buf> {
+    let mut hoard: Vec<Buf> = std::iter::from_fn(|| harness.cx.pool.alloc(1)).collect();
+    hoard.truncate(hoard.len().saturating_sub(left));
+    hoard
+}
+
 #[test]
 fn many_channels_that_end_at_once_are_told_in_the_room_there_is() {
     let config = config(Mode::Stream, ENCRYPT);
@@ -62,6 +69,26 @@ fn many_channels_that_end_at_once_are_told_in_the_room_there_is() {
     assert_eq!(other.heard.len(), 80);
     assert_eq!(peer.connection.channels().count(), 0);
     harness.finish();
+}
+
+#[test]
+fn a_compressed_message_that_had_to_wait_for_a_slot_is_still_known_for_one() {
+    for left in 1..12 {
+        let config = config(Mode::Stream, ENCRYPT | COMPRESS);
+        let mut harness = harness(config);
+        let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+        let channel = peer.open(&mut harness);
+        let bodies: Vec<_> = (0..6).map(|n| vec![b'a' + n; 200]).collect();
+        let packets = bodies.iter().flat_map(|body| peer.packets(&harness, channel, body));
+        let packets: Vec<u8> = packets.collect();
+        let hoard = hoard(&harness, left);
+        peer.say(&mut harness, &packets);
+        drop(hoard);
+        peer.pump(&mut harness);
+        let heard: Vec<_> = peer.heard.iter().map(|(_, body)| body.clone()).collect();
+        assert_eq!(heard, bodies, "{left} slots");
+        harness.finish();
+    }
 }
 
 #[test]
