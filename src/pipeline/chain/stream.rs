@@ -20,17 +20,18 @@ use std::collections::VecDeque;
 
 use egress::Pack;
 use guard::Guard;
+use lanes::Assemblies;
 use session::Session;
 
 use super::stash::{StashBounds, Stashes};
 use crate::counters::Reason;
 use crate::limits::STREAM_WAITING_BUFS;
-use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, Share, SlotCounts, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::stream::compress::Tables;
 use crate::proto::stream::secure::handshake::Secrets;
 use crate::proto::stream::secure::identity::Identity;
-use crate::proto::stream::{Code, Config, Mode, SharedTrust};
+use crate::proto::stream::{Code, Config, Connection, Mode, Role, SharedTrust};
 use crate::time::Clock;
 
 /// Bufs that one packet or marker makes for the handler at most.
@@ -58,6 +59,9 @@ pub struct Settings {
     pub cookie_secret: [u8; 32],
     /// How many packets may wait for their rest, each in a slot of the pool.
     pub stashes: StashBounds,
+    /// What messages that wait for credit, and compressed ones that wait for their rest, may hold each while
+    /// the pool is short of slots: who has more wait then is cut off.
+    pub share: Share,
 }
 
 /// The chain of one listener: it accepts streams.
@@ -69,6 +73,8 @@ pub struct Stream {
     stashes: Stashes,
     /// Messages that wait for credit.
     waiting: BufStore,
+    /// Compressed messages that wait for their rest.
+    assemblies: Assemblies,
     /// Packets on their way out, several in one slot.
     pack: Pack,
     tables: Tables,
@@ -89,6 +95,7 @@ impl Stream {
             settings,
             sessions: SessionTable::new(slots),
             waiting: BufStore::new(STREAM_WAITING_BUFS),
+            assemblies: Assemblies::default(),
             pack: Pack::default(),
             tables: Tables::new(),
             news: VecDeque::new(),
@@ -105,9 +112,10 @@ impl Stream {
     fn open(&mut self, cx: &Cx, conn: ConnId) {
         let (secrets, session_id) = (self.settings.entropy)();
         let Settings { config, identity, trust, .. } = &self.settings;
-        let session =
-            Session::accept(cx.now, conn, *config, identity, trust.clone(), secrets, session_id);
-        self.sessions.open(conn, Box::new(session));
+        let role = Role::Responder { session_id };
+        let connection = Connection::new(cx.now, role, *config, identity, trust.clone(), secrets);
+        let assemblies = (self.assemblies.clone(), self.settings.share);
+        self.sessions.open(conn, Box::new(Session::new(conn, connection, assemblies)));
         self.guard.greeting += 1;
         if cx.draining {
             // It came between the order to drain and the end of accepting.

@@ -115,9 +115,11 @@ impl Stream {
     fn send_message(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let (conn, channel) = (buf.conn(), MessageMeta::of(&buf).channel);
         let is_datagram = self.is_datagram();
+        // Messages that wait until their peers let them go may not take the slots that others need to go on.
+        let crowded = self.settings.share.is_exceeded(&cx.pool, self.waiting.slots());
         let session = self.sessions.get_mut(conn).expect("the caller saw it");
         cx.extensions.end_message(buf.message());
-        if !session.connection.is_open() {
+        if session.closed || !session.connection.is_open() {
             cx.drop_buf(buf, Reason::AfterClose);
             return Ok(());
         }
@@ -125,7 +127,7 @@ impl Stream {
             return self.cut_off(cx, buf, output);
         }
         let kept = if session.lanes.waits(channel) {
-            session.lanes.push(&mut self.waiting, channel, buf)
+            if crowded { Err(buf) } else { session.lanes.push(&mut self.waiting, channel, buf) }
         } else {
             let (pack, tables, clock) = (&mut self.pack, &mut self.tables, &self.settings.clock);
             let mut out = Out { cx, pack, tables, clock, output, is_datagram };
@@ -136,6 +138,7 @@ impl Stream {
                 {
                     return Err(buf);
                 }
+                Err(Unsent::NoCredit(buf)) if crowded => Err(buf),
                 Err(Unsent::NoCredit(buf)) => {
                     session.lanes.push_front(&mut self.waiting, channel, buf)
                 }
@@ -157,9 +160,13 @@ impl Stream {
     #[cold]
     fn cut_off(&mut self, cx: &Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = buf.conn();
+        if output.room() < ROOM_PIECE {
+            return Err(buf);
+        }
         if let Some(session) = self.sessions.get_mut(conn)
             && !std::mem::replace(&mut session.closed, true)
         {
+            session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Protocol));
             self.pack.flush(output);
             push(output, Buf::marker(conn, kind::ABORT));
         }

@@ -350,21 +350,23 @@ fn message(
         return unpack(cx, session, conn, channel, piece, hand);
     }
     if first {
-        let assembly = hand.take(cx, conn, message_bytes as usize);
-        session.lanes.of(channel).assembly = assembly;
+        let (all, share) = &session.assemblies;
+        // Who begins many and ends none holds the slots that others need to go on.
+        let crowded = share.is_exceeded(&cx.pool, &all.slots());
+        let slot = if crowded { None } else { hand.take(cx, conn, message_bytes as usize) };
+        session.lanes.of(channel).assembly = slot.map(|slot| all.begin(slot));
     }
     let assembly = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.as_mut());
-    let Some(assembly) = assembly.filter(|assembly| assembly.tailroom() >= piece.len()) else {
+    if !assembly.is_some_and(|assembly| assembly.buf.append(piece)) {
         session.connection.fail(Fault::MessageTooLarge);
         return None;
-    };
-    assembly.append(piece);
+    }
     cx.counters.add(Counter::HeadBytesCopied, piece.len() as u64);
     if !last {
         return None;
     }
     let whole = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.take())?;
-    unpack(cx, session, conn, channel, &whole, hand)
+    unpack(cx, session, conn, channel, &whole.buf, hand)
 }
 
 /// Decompresses a message.

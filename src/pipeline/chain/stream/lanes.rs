@@ -1,9 +1,43 @@
 //! What of the channels of a session waits in the chain: messages for credit, pieces for the rest, credit
 //! for a backlog to go.
 
-use crate::limits::STREAM_COMPRESS_NS_PER_BYTE_MAX;
-use crate::mem::{Buf, BufList, BufStore};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::limits::{CLASSES_MAX, STREAM_COMPRESS_NS_PER_BYTE_MAX};
+use crate::mem::{Buf, BufList, BufStore, SlotCounts};
 use crate::proto::stream::compress::Compressor;
+
+/// Slots of each size that hold pieces of compressed messages, over all sessions of a chain.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Assemblies(Arc<[AtomicU32; CLASSES_MAX]>);
+
+impl Assemblies {
+    /// How many.
+    pub fn slots(&self) -> SlotCounts {
+        std::array::from_fn(|class| self.0[class].load(Ordering::Relaxed))
+    }
+
+    /// Counts a slot from here on.
+    pub fn begin(&self, buf: Buf) -> Assembly {
+        let class = buf.size_class().unwrap_or_default();
+        self.0[class].fetch_add(1, Ordering::Relaxed);
+        Assembly { buf, class, all: self.clone() }
+    }
+}
+
+/// Pieces of a compressed message.
+pub(super) struct Assembly {
+    pub buf: Buf,
+    class: usize,
+    all: Assemblies,
+}
+
+impl Drop for Assembly {
+    fn drop(&mut self) {
+        self.all.0[self.class].fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// One channel of which something is kept.
 pub(super) struct Lane {
@@ -14,7 +48,7 @@ pub(super) struct Lane {
     /// Packets that were handed on, and that the peer has no credit for yet.
     owed: u32,
     /// Pieces of a compressed message, put together.
-    pub assembly: Option<Buf>,
+    pub assembly: Option<Assembly>,
     pub compressor: Compressor,
 }
 

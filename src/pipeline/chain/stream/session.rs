@@ -1,13 +1,11 @@
 //! One stream of the chain: its connection, and what of it waits.
 
 use super::guard::RETRY_PACKET_BYTES;
-use super::lanes::Lanes;
+use super::lanes::{Assemblies, Lanes};
 use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_BACKLOG_HIGH_BUFS};
-use crate::mem::ConnId;
+use crate::mem::{ConnId, Share};
 use crate::pipeline::chain::stash::StashId;
-use crate::proto::stream::secure::handshake::Secrets;
-use crate::proto::stream::secure::identity::Identity;
-use crate::proto::stream::{Code, Config, Connection, Role, SharedTrust};
+use crate::proto::stream::{Code, Connection};
 use crate::time::Instant;
 
 pub(super) struct Session {
@@ -17,6 +15,8 @@ pub(super) struct Session {
     pub stash: StashId,
     /// Its channels, as far as something of theirs waits here.
     pub lanes: Lanes,
+    /// What compressed messages that come in pieces hold, here and in other sessions, and may hold.
+    pub assemblies: (Assemblies, Share),
     /// The handshake is whole.
     pub greeted: bool,
     /// The peer has shown that it is where it says, or there was no need to.
@@ -36,21 +36,14 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub fn accept(
-        now: Instant,
-        conn: ConnId,
-        config: Config,
-        identity: &Identity,
-        trust: SharedTrust,
-        secrets: Secrets,
-        session_id: [u8; 16],
-    ) -> Self {
-        let role = Role::Responder { session_id };
+    /// One whose peer begins.
+    pub fn new(conn: ConnId, connection: Connection, assemblies: (Assemblies, Share)) -> Self {
         Self {
-            connection: Connection::new(now, role, config, identity, trust, secrets),
+            connection,
             conn,
             stash: StashId::NONE,
             lanes: Lanes::default(),
+            assemblies,
             greeted: false,
             vouched: false,
             retry: None,

@@ -51,6 +51,7 @@ fn settings(config: Config) -> Settings {
         clock: Clock::start(),
         cookie_secret: [9; 32],
         stashes: StashBounds { all: 16, large: 0 },
+        share: Share::one_in(8, [256, 0, 0, 0]),
     }
 }
 

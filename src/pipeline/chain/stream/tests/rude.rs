@@ -129,3 +129,55 @@ fn a_channel_is_said_to_be_open_before_anything_is_said_on_it() {
     assert_eq!(*ended.lock().unwrap(), [channel], "without another word of the peer's");
     harness.finish();
 }
+
+#[test]
+fn messages_for_a_peer_that_gives_no_credit_leave_slots_to_others() {
+    let config = config(Mode::Stream, ENCRYPT);
+    let mut harness = harness(config);
+    let miser = Config { window_packets: 1, ..config };
+    let mut miser = Peer::connect(&mut harness, miser, usize::MAX);
+    miser.consumes = false;
+    let mut honest = Peer::connect(&mut harness, config, usize::MAX);
+    let channels: Vec<u16> = (0..8).map(|_| miser.open(&mut harness)).collect();
+    for channel in channels {
+        for n in 0..STREAM_WINDOW_PACKETS as usize {
+            if miser.connection.may_send(harness.cx.now, channel) > 0 {
+                miser.send(&mut harness, channel, &message(n, 900));
+            }
+        }
+    }
+    assert_eq!(harness.closed(miser.conn), Some(End::Abort));
+    let channel = honest.open(&mut harness);
+    honest.send(&mut harness, channel, b"hello");
+    honest.pump(&mut harness);
+    assert_eq!(honest.heard, [(channel, b"hello".to_vec())]);
+    harness.finish();
+}
+
+#[test]
+fn compressed_messages_that_never_end_leave_slots_to_others() {
+    let config = config(Mode::Stream, ENCRYPT | COMPRESS);
+    let mut harness = harness(config);
+    let mut rude = Peer::connect(&mut harness, config, usize::MAX);
+    let mut honest = Peer::connect(&mut harness, config, usize::MAX);
+    for _ in 0..250 {
+        if harness.closed(rude.conn).is_some() {
+            break;
+        }
+        let channel = rude.open(&mut harness);
+        let piece = rude.connection.pieces(1400).next().unwrap();
+        let mut packet = vec![1; HEADROOM_BYTES + piece.len as usize + TAILROOM_BYTES];
+        let payload = HEADROOM_BYTES..HEADROOM_BYTES + piece.len as usize;
+        packet[payload.start..][..4].copy_from_slice(&1400u32.to_le_bytes());
+        let now = harness.cx.now;
+        let sealed = rude.connection.seal(now, channel, piece, true, &mut packet, payload);
+        let sealed = sealed.unwrap();
+        rude.say(&mut harness, &packet[sealed]);
+    }
+    assert_eq!(harness.closed(rude.conn), Some(End::Linger));
+    let channel = honest.open(&mut harness);
+    honest.send(&mut harness, channel, b"hello");
+    honest.pump(&mut harness);
+    assert_eq!(honest.heard, [(channel, b"hello".to_vec())]);
+    harness.finish();
+}
