@@ -193,7 +193,8 @@ impl Chain for Stream {
         while output.room() >= ROOM_DOWN
             && let Some((conn, session)) = self.sessions.next_from(self.drained)
         {
-            session.connection.close(cx.now, Code::None, "the dataplane stops");
+            // What waits for credit goes before.
+            session.goodbye.get_or_insert((Code::None, "the dataplane stops"));
             self.drained = conn.slot() + 1;
             if self.transmit(cx, conn, output).is_err() {
                 self.note_news(conn);

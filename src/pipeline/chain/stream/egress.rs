@@ -101,7 +101,7 @@ impl Stream {
                 }
                 let _ = session.connection.close_channel(channel);
             }
-            GOODBYE => session.goodbye = Some(Code::from_wire(buf.meta() as u16)),
+            GOODBYE => session.goodbye = Some((Code::from_wire(buf.meta() as u16), "")),
             _ => {
                 self.pack.flush(output);
                 push(output, buf);
@@ -206,9 +206,9 @@ impl Stream {
         }
         session.pay(cx.now);
         if session.lanes.waiting() == 0
-            && let Some(code) = session.goodbye.take()
+            && let Some((code, text)) = session.goodbye.take()
         {
-            session.connection.close(cx.now, code, "");
+            session.connection.close(cx.now, code, text);
         }
         out.say_retry(session, conn)?;
         let said = out.say(session, conn);

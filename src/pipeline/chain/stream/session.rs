@@ -31,8 +31,8 @@ pub(super) struct Session {
     pub closed: bool,
     /// Channels that have ended, and of which something may wait.
     pub ended: Vec<u16>,
-    /// To be closed, for this reason, once nothing waits.
-    pub goodbye: Option<Code>,
+    /// To be closed, for this reason and with this text, once nothing waits.
+    pub goodbye: Option<(Code, &'static str)>,
 }
 
 impl Session {

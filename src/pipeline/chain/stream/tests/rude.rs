@@ -181,3 +181,25 @@ fn compressed_messages_that_never_end_leave_slots_to_others() {
     assert_eq!(honest.heard, [(channel, b"hello".to_vec())]);
     harness.finish();
 }
+
+#[test]
+fn what_waits_for_credit_is_still_said_when_the_dataplane_stops() {
+    let config = config(Mode::Stream, ENCRYPT);
+    let mut harness = harness(config);
+    let slow = Config { window_packets: 2, ..config };
+    let mut peer = Peer::connect(&mut harness, slow, usize::MAX);
+    let channel = peer.open(&mut harness);
+    peer.consumes = false;
+    for n in 0..9 {
+        peer.send(&mut harness, channel, &message(n, 40));
+    }
+    peer.pump(&mut harness);
+    assert_eq!(peer.heard.len(), 2);
+    harness.drain();
+    peer.consumes = true;
+    peer.connection.consume(harness.cx.now, channel, 2);
+    peer.pump(&mut harness);
+    assert_eq!(peer.heard.len(), 9);
+    assert!(peer.events.contains(&Event::Closing { code: Code::None }), "{:?}", peer.events);
+    harness.finish();
+}
