@@ -203,3 +203,30 @@ fn what_waits_for_credit_is_still_said_when_the_dataplane_stops() {
     assert!(peer.events.contains(&Event::Closing { code: Code::None }), "{:?}", peer.events);
     harness.finish();
 }
+
+#[test]
+fn long_messages_that_never_end_leave_slots_and_the_echo_to_others() {
+    let config = config(Mode::Stream, ENCRYPT);
+    let mut harness = harness(config);
+    let mut rude = Peer::connect(&mut harness, config, usize::MAX);
+    let mut honest = Peer::connect(&mut harness, config, usize::MAX);
+    let channel = honest.open(&mut harness);
+    for _ in 0..70 {
+        let open = rude.open(&mut harness);
+        let packets = rude.packets(&harness, open, &message(7, 1400));
+        rude.say(&mut harness, &packets[..PACKET]);
+    }
+    harness.starve(true);
+    let packets = honest.packets(&harness, channel, &message(8, 1400));
+    honest.say(&mut harness, &packets);
+    harness.reset(rude.conn);
+    harness.starve(false);
+    honest.pump(&mut harness);
+    // Its own may be the one that is too much, of which it hears.
+    assert!(
+        honest.heard == [(channel, message(8, 1400))]
+            || honest.events.contains(&Event::ChannelShut { channel })
+    );
+    assert_eq!(harness.waiting(), 0);
+    harness.finish();
+}
