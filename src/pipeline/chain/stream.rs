@@ -142,7 +142,7 @@ impl Stream {
 
     /// The same, if something came about that its handler is still to hear.
     fn note_events(&mut self, conn: ConnId) {
-        if self.sessions.get_mut(conn).is_some_and(|session| session.connection.has_events()) {
+        if self.sessions.get_mut(conn).is_some_and(|session| session.has_something_to_tell()) {
             self.note_news(conn);
         }
     }

@@ -203,6 +203,9 @@ impl Stream {
                 }
                 break;
             }
+            if !session.lanes.waits(channel) && !session.freed.contains(&channel) {
+                session.freed.push(channel);
+            }
         }
         session.pay(cx.now);
         if session.lanes.waiting() == 0

@@ -173,8 +173,15 @@ impl Stream {
             {
                 tell(cx, session, conn, event, &mut Hand::default(), output);
             }
+            while output.room() >= ROOM_UP
+                && let Some(channel) = session.freed.pop()
+            {
+                if session.connection.is_writable(channel) && !session.lanes.waits(channel) {
+                    push(output, about(conn, WRITABLE, channel.into()));
+                }
+            }
             ask_to_transmit(session, conn, output);
-            if session.connection.has_events() {
+            if session.has_something_to_tell() {
                 session.has_news = true;
                 return self.news.push_front(conn);
             }
@@ -452,7 +459,7 @@ fn tell(
         Event::ChannelRefused { channel, code } => {
             about(conn, REFUSED, u32::from(channel) | u32::from(code.to_wire()) << 16)
         }
-        // What waits goes first.
+        // What waits goes first: the handler hears when that is done.
         Event::ChannelWritable { channel } if session.lanes.waits(channel) => return,
         Event::ChannelWritable { channel } => about(conn, WRITABLE, channel.into()),
         Event::ChannelShut { channel } => about(conn, SHUT, channel.into()),

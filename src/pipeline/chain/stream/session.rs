@@ -31,6 +31,8 @@ pub(super) struct Session {
     pub closed: bool,
     /// Channels that have ended, and of which something may wait.
     pub ended: Vec<u16>,
+    /// Channels of which nothing waits any more, and whose handler has not heard so.
+    pub freed: Vec<u16>,
     /// To be closed, for this reason and with this text, once nothing waits.
     pub goodbye: Option<(Code, &'static str)>,
 }
@@ -51,8 +53,14 @@ impl Session {
             transmitting: false,
             closed: false,
             ended: Vec::new(),
+            freed: Vec::new(),
             goodbye: None,
         }
+    }
+
+    /// Whether its handler is still to hear of something.
+    pub fn has_something_to_tell(&self) -> bool {
+        self.connection.has_events() || !self.freed.is_empty()
     }
 
     /// Whether so much waits for credit of the peer that it gets none itself meanwhile.

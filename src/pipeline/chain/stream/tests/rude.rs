@@ -7,16 +7,20 @@ use crate::handler::stream::{Out, Service};
 use crate::mem::Buf;
 use crate::pipeline::Cx;
 
-/// Says a word on each channel as soon as it is open, and counts those that end.
+/// Says words on each channel as soon as it is open, and notes those that end or take more.
 struct Eager {
+    words: usize,
     ended: Arc<Mutex<Vec<u16>>>,
+    writable: Arc<Mutex<Vec<u16>>>,
 }
 
 impl Service for Eager {
     fn opened(&mut self, cx: &mut Cx, conn: ConnId, channel: u16, _: u8, out: &mut Out<'_>) {
-        let mut word = alloc(cx, conn, channel, 5).unwrap();
-        assert!(word.append(b"hello"));
-        out.send(word);
+        for _ in 0..self.words {
+            let mut word = alloc(cx, conn, channel, 5).unwrap();
+            assert!(word.append(b"hello"));
+            out.send(word);
+        }
     }
 
     fn message(
@@ -32,6 +36,10 @@ impl Service for Eager {
 
     fn ended(&mut self, _: &mut Cx, _: ConnId, channel: u16) {
         self.ended.lock().unwrap().push(channel);
+    }
+
+    fn writable(&mut self, _: &mut Cx, _: ConnId, channel: u16, _: &mut Out<'_>) {
+        self.writable.lock().unwrap().push(channel);
     }
 }
 
@@ -91,43 +99,79 @@ fn a_compressed_message_that_had_to_wait_for_a_slot_is_still_known_for_one() {
     }
 }
 
-#[test]
-fn a_channel_is_said_to_be_open_before_anything_is_said_on_it() {
-    let config = config(Mode::Stream, ENCRYPT);
-    let chain = Stream::new(SLOTS, settings(config));
-    let ended = Arc::new(Mutex::new(Vec::new()));
-    let eager = Streams::new(Eager { ended: ended.clone() });
-    let mut harness = Harness::build(|_| (Pipeline::Stream(Box::new(chain)), eager));
-    let secrets = Secrets { nonce: [77; 32], ephemeral: [78; 32] };
-    let (now, me) = (harness.cx.now, identity(2));
-    let mut connection = Connection::new(now, Role::Initiator, config, &me, trusts(1), secrets);
-    let conn = harness.open();
-    let talk = |connection: &mut Connection, harness: &mut Harness<Streams<Eager>>| {
-        let mut messages = Vec::new();
+/// A peer of such a service.
+struct Listener {
+    harness: Harness<Streams<Eager>>,
+    connection: Connection,
+    conn: ConnId,
+    ended: Arc<Mutex<Vec<u16>>>,
+    writable: Arc<Mutex<Vec<u16>>>,
+}
+
+impl Listener {
+    fn connect(config: Config, words: usize) -> Self {
+        let chain = Stream::new(SLOTS, settings(config));
+        let eager = Eager { words, ended: Arc::default(), writable: Arc::default() };
+        let (ended, writable) = (eager.ended.clone(), eager.writable.clone());
+        let mut harness =
+            Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(eager)));
+        let secrets = Secrets { nonce: [77; 32], ephemeral: [78; 32] };
+        let (now, me) = (harness.cx.now, identity(2));
+        let connection = Connection::new(now, Role::Initiator, config, &me, trusts(1), secrets);
+        let conn = harness.open();
+        let mut listener = Self { harness, connection, conn, ended, writable };
+        listener.talk();
+        listener
+    }
+
+    /// Lets both talk, and gives the messages that came.
+    fn talk(&mut self) -> Vec<Vec<u8>> {
+        let (now, mut messages) = (self.harness.cx.now, Vec::new());
         loop {
             let mut out = [0; TRANSMIT_BYTES_MAX];
-            while let Some(len) = connection.poll_transmit(now, &mut out) {
-                harness.receive(conn, &out[..len]);
+            while let Some(len) = self.connection.poll_transmit(now, &mut out) {
+                self.harness.receive(self.conn, &out[..len]);
             }
-            let mut heard = harness.take_sent(conn);
+            let mut heard = self.harness.take_sent(self.conn);
             if heard.is_empty() {
                 return messages;
             }
             while let Ok(Framing::Whole(len)) = deframe(&heard) {
                 let mut packet: Vec<u8> = heard.drain(..len).collect();
-                if let Received::Data(data) = connection.handle_packet(now, &mut packet).unwrap() {
+                let received = self.connection.handle_packet(now, &mut packet).unwrap();
+                if let Received::Data(data) = received {
                     messages.push(packet[data.range].to_vec());
+                    self.connection.consume(now, data.channel, 1);
                 }
             }
         }
-    };
-    talk(&mut connection, &mut harness);
-    let channel = connection.open_channel(now, channel_type::SERVICE, false).unwrap();
-    assert_eq!(talk(&mut connection, &mut harness), [b"hello"]);
-    connection.close_channel(channel).unwrap();
-    talk(&mut connection, &mut harness);
-    assert_eq!(*ended.lock().unwrap(), [channel], "without another word of the peer's");
-    harness.finish();
+    }
+
+    fn open(&mut self) -> u16 {
+        let now = self.harness.cx.now;
+        self.connection.open_channel(now, channel_type::SERVICE, false).unwrap()
+    }
+}
+
+#[test]
+fn a_channel_is_said_to_be_open_before_anything_is_said_on_it() {
+    let mut listener = Listener::connect(config(Mode::Stream, ENCRYPT), 1);
+    let channel = listener.open();
+    assert_eq!(listener.talk(), [b"hello"]);
+    listener.connection.close_channel(channel).unwrap();
+    listener.talk();
+    assert_eq!(*listener.ended.lock().unwrap(), [channel], "without another word of the peer's");
+    listener.harness.finish();
+}
+
+#[test]
+fn a_service_hears_that_nothing_waits_any_more() {
+    let config = Config { window_packets: 4, ..config(Mode::Stream, ENCRYPT) };
+    let mut listener = Listener::connect(config, 5);
+    let channel = listener.open();
+    assert_eq!(listener.talk().len(), 5);
+    assert_eq!(listener.writable.lock().unwrap().last(), Some(&channel));
+    listener.harness.finish();
 }
 
 #[test]
