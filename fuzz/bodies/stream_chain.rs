@@ -187,7 +187,7 @@ impl Bed {
         let channels: Vec<_> =
             peer.connection.channels().filter(|dump| dump.is_open && !dump.is_shut).collect();
         let Some(dump) = channels.get(what % channels.len().max(1)) else {
-            _ = peer.connection.open_channel(now, 2, what % 3 > 0);
+            _ = peer.connection.open_channel(now, 2, !what.is_multiple_of(3));
             return self.pump(31);
         };
         let len = [0, 5, 100, 200, 900, 1400][what % 6];
@@ -237,7 +237,13 @@ impl Bed {
         let peer = &mut self.peers[self.current];
         let channels: Vec<u16> = peer.connection.channels().map(|dump| dump.channel).collect();
         match argument {
-            0..12 => _ = peer.connection.open_channel(now, argument as u8 % 4, argument % 2 == 0),
+            0..12 => {
+                _ = peer.connection.open_channel(
+                    now,
+                    argument as u8 % 4,
+                    argument.is_multiple_of(2),
+                )
+            }
             12 => peer.connection.ping(),
             13..17 => {
                 let channel = channels.get(argument % channels.len().max(1));

@@ -95,7 +95,7 @@ impl Stream {
             settings,
             sessions: SessionTable::new(slots),
             waiting: BufStore::new(STREAM_WAITING_BUFS),
-            assemblies: Assemblies::default(),
+            assemblies: Assemblies::new(),
             pack: Pack::default(),
             tables: Tables::new(),
             news: VecDeque::new(),

@@ -21,8 +21,8 @@ use crate::proto::stream::{Data, Event, Fault, Framing, Received, deframe};
 /// in the connection.
 const ROOM_PACKET: usize = 2;
 
-/// Room for the [`TRANSMIT`]s around what a buf brings.
-const ROOM_TRANSMIT: usize = 2;
+/// Room for the [`TRANSMIT`]s around what a buf brings, and for the end of the connection behind it.
+const ROOM_AROUND: usize = 3;
 
 /// Bytes of a [`CONNECTED`]: a public key and a session's id.
 const CARD_BYTES: usize = 48;
@@ -125,11 +125,7 @@ impl Stream {
                 return if buf.is_empty() { Ok(()) } else { Err(buf) };
             }
         }
-        let rest = match take_packets(cx, session, greeting, is_datagram, buf, output) {
-            Ok(rest) => rest,
-            Err(left) => return Err(left),
-        };
-        match rest {
+        match take_packets(cx, session, greeting, is_datagram, buf, output)? {
             Some(rest) if self.stashes.has_room() => session.stash = self.stashes.put(cx, rest),
             Some(rest) => return give_up(cx, session, rest, output),
             None => {}
@@ -230,7 +226,7 @@ fn take_packets(
     let Some(mut buf) = writable(cx, buf)? else { return Ok(None) };
     let (mut items, mut hand) = (Batch::<Item>::new(), Hand::default());
     let (mut at, mut stop, mut opens) = (0, Stop::Rest, false);
-    let room = output.room() - ROOM_TRANSMIT;
+    let room = output.room() - ROOM_AROUND;
     while at < buf.len() {
         let end =
             match if is_datagram { Ok(Framing::Whole(buf.len())) } else { deframe(&buf[at..]) } {

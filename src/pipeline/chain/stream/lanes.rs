@@ -2,17 +2,22 @@
 //! for a backlog to go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::limits::{CLASSES_MAX, STREAM_COMPRESS_NS_PER_BYTE_MAX};
 use crate::mem::{Buf, BufList, BufStore, SlotCounts};
 use crate::proto::stream::compress::Compressor;
+use crate::sync::{AtomicU32, Ordering};
 
 /// Slots of each size that hold pieces of compressed messages, over all sessions of a chain.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Assemblies(Arc<[AtomicU32; CLASSES_MAX]>);
 
 impl Assemblies {
+    /// None.
+    pub fn new() -> Self {
+        Self(Arc::new(std::array::from_fn(|_| AtomicU32::new(0))))
+    }
+
     /// How many.
     pub fn slots(&self) -> SlotCounts {
         std::array::from_fn(|class| self.0[class].load(Ordering::Relaxed))
