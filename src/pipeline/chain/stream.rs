@@ -129,6 +129,9 @@ impl Stream {
         self.guard.greeting -= usize::from(!session.greeted);
         self.stashes.take(&mut session.stash);
         session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Unsent));
+        if self.sessions.is_empty() {
+            self.pack.rest();
+        }
     }
 
     /// Has a session looked at in the next turn.
@@ -155,6 +158,9 @@ fn push(burst: &mut Burst, buf: Buf) {
 
 impl Chain for Stream {
     fn ingress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        if !self.sessions.is_empty() {
+            self.pack.prepare(cx);
+        }
         self.tell_news(cx, output);
         while output.room() >= ROOM_UP
             && let Some(buf) = input.pop()

@@ -21,9 +21,26 @@ const ROOM_PIECE: usize = 2;
 
 /// Packets of one connection that are put together in a slot.
 #[derive(Default)]
-pub(super) struct Pack(Option<Buf>);
+pub(super) struct Pack {
+    filling: Option<Buf>,
+    /// An empty slot for when the pool has none, or what holds them could wait for ever behind a word that
+    /// needs one.
+    spare: Option<Buf>,
+}
 
 impl Pack {
+    /// Has a slot in hand, if there is one.
+    pub fn prepare(&mut self, cx: &Cx) {
+        if self.spare.is_none() {
+            self.spare = cx.pool.alloc(SMALL_SLOT_BYTES as usize);
+        }
+    }
+
+    /// Gives it back.
+    pub fn rest(&mut self) {
+        self.spare = None;
+    }
+
     /// A buf for `bytes` more of a connection: the one that is being filled, or a fresh one. `None`: the
     /// pool has no slot.
     fn reserve(
@@ -34,16 +51,20 @@ impl Pack {
         output: &mut Burst,
     ) -> Option<&mut Buf> {
         let fits = |pack: &Buf| pack.conn() == conn && pack.tailroom() >= bytes;
-        if !self.0.as_ref().is_some_and(fits) {
+        if !self.filling.as_ref().is_some_and(fits) {
             self.flush(output);
-            self.0 = Some(cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn)?);
+            let fresh = cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn);
+            let mut fresh =
+                fresh.or_else(|| self.spare.take_if(|spare| spare.tailroom() >= bytes))?;
+            fresh.set_conn(conn);
+            self.filling = Some(fresh);
         }
-        self.0.as_mut()
+        self.filling.as_mut()
     }
 
     /// Sends what was put together.
     pub fn flush(&mut self, output: &mut Burst) {
-        if let Some(pack) = self.0.take()
+        if let Some(pack) = self.filling.take()
             && !pack.is_empty()
         {
             push(output, pack);
@@ -291,14 +312,17 @@ impl Out<'_> {
         compressed: bool,
     ) -> Result<(), Unsent> {
         let len = buf.len();
-        let in_place = len > STREAM_PACK_BYTES_MAX
-            && buf.headroom() >= HEADER_BYTES
-            && buf.tailroom() >= TAILROOM_BYTES
-            && buf.is_unique();
-        if !in_place {
-            return self
-                .copy_piece(session, channel, piece, &buf, compressed)
-                .map_err(|()| Unsent::Stalled(buf));
+        let has_room =
+            buf.headroom() >= HEADER_BYTES && buf.tailroom() >= TAILROOM_BYTES && buf.is_unique();
+        if !has_room || len <= STREAM_PACK_BYTES_MAX {
+            let copied = self.copy_piece(session, channel, piece, &buf, compressed);
+            if copied.is_ok() {
+                return Ok(());
+            }
+            // Where no slot is free, what can go without another must, or none ever is.
+            if !has_room {
+                return Err(Unsent::Stalled(buf));
+            }
         }
         buf.retreat(HEADER_BYTES);
         buf.grow(TAILROOM_BYTES);

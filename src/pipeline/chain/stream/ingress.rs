@@ -4,7 +4,7 @@
 use super::guard::Verdict;
 use super::messages::{
     CLOSING, CONNECTED, ENDED, MESSAGE, MessageMeta, OPENED, REFUSED, SHUT, TORN, TRANSMIT,
-    WRITABLE,
+    WRITABLE, make_headroom,
 };
 use super::session::Session;
 use super::{ROOM_UP, Stream, push};
@@ -15,7 +15,9 @@ use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes};
 use crate::proto::stream::compress::{decompress, original_bytes};
 use crate::proto::stream::secure::identity::PublicKey;
-use crate::proto::stream::{Data, Event, Fault, Framing, Received, deframe};
+use crate::proto::stream::{
+    Data, Event, Fault, Framing, HEADROOM_BYTES, Received, TAILROOM_BYTES, deframe,
+};
 
 /// Items that a packet makes at most: a message, and what it brings about. Events that there is no room for wait
 /// in the connection.
@@ -262,8 +264,12 @@ fn take_packets(
         // The peer takes nothing on a channel before it hears that it is open.
         push(output, Buf::marker(conn, TRANSMIT));
     }
+    // Of nothing but the lack of a slot there is nothing to say.
+    let moved = at > 0 || !items.as_slice().is_empty() || !session.connection.may_receive();
     hand_on(cx, session, &buf, items, &mut hand, output);
-    ask_to_transmit(session, conn, output);
+    if moved {
+        ask_to_transmit(session, conn, output);
+    }
     buf.advance(at);
     match stop {
         Stop::Over => Ok(None),
@@ -387,6 +393,12 @@ fn unpack(
         session.connection.fail(Fault::Compression);
         return None;
     };
+    if out.tailroom()
+        >= HEADROOM_BYTES + original_bytes(payload, cap).unwrap_or(cap) + TAILROOM_BYTES
+    {
+        // It may go out again from where it lies, which takes no slot.
+        make_headroom(&mut out);
+    }
     if out.fill(|room| decompress(payload, cap, room).ok()).is_none() {
         session.connection.fail(Fault::Compression);
         return None;

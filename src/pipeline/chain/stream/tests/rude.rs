@@ -274,3 +274,24 @@ fn long_messages_that_never_end_leave_slots_and_the_echo_to_others() {
     assert_eq!(harness.waiting(), 0);
     harness.finish();
 }
+
+#[test]
+fn compressed_messages_come_back_through_a_pool_with_few_slots() {
+    for left in 4..16 {
+        let config = config(Mode::Stream, ENCRYPT | COMPRESS);
+        let mut harness = harness(config);
+        let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+        let channel = peer.open(&mut harness);
+        let bodies: Vec<_> = (0..30).map(|n| vec![b'a' + n; 200]).collect();
+        let packets = bodies.iter().flat_map(|body| peer.packets(&harness, channel, body));
+        let packets: Vec<u8> = packets.collect();
+        let hoard = hoard(&harness, left);
+        peer.say(&mut harness, &packets);
+        peer.pump(&mut harness);
+        let heard: Vec<_> = peer.heard.iter().map(|(_, body)| body.clone()).collect();
+        assert_eq!(heard.len(), bodies.len(), "{left} slots");
+        assert!(heard == bodies, "{left} slots");
+        drop(hoard);
+        harness.finish();
+    }
+}
