@@ -15,7 +15,7 @@ fn a_node_that_is_not_known_is_told_so_d_12() {
     let bed = Bed::start("streams-unknown", "");
     for address in bed.addresses() {
         let refused = bed.client(3, true, true).connect(&address);
-        match refused.err().expect("nobody knows node 3") {
+        match refused.expect_err("nobody knows node 3") {
             Error::Ended(end) => {
                 let End { was_connected, why, .. } = &*end;
                 assert!(!was_connected, "{address}");

@@ -6,42 +6,34 @@ use std::sync::Arc;
 use crate::limits::{CLASSES_MAX, STREAM_COMPRESS_NS_PER_BYTE_MAX};
 use crate::mem::{Buf, BufList, BufStore, SlotCounts};
 use crate::proto::stream::compress::Compressor;
-use crate::sync::{AtomicU32, Ordering};
 
-/// Slots of each size that hold pieces of compressed messages, over all sessions of a chain.
+/// Slots of each size that hold pieces of compressed messages, over all sessions of a chain: each has a token of
+/// its size.
 #[derive(Clone)]
-pub(super) struct Assemblies(Arc<[AtomicU32; CLASSES_MAX]>);
+pub(super) struct Assemblies(Arc<[Arc<()>; CLASSES_MAX]>);
 
 impl Assemblies {
     /// None.
     pub fn new() -> Self {
-        Self(Arc::new(std::array::from_fn(|_| AtomicU32::new(0))))
+        Self(Arc::new(std::array::from_fn(|_| Arc::new(()))))
     }
 
     /// How many.
     pub fn slots(&self) -> SlotCounts {
-        std::array::from_fn(|class| self.0[class].load(Ordering::Relaxed))
+        std::array::from_fn(|class| Arc::strong_count(&self.0[class]) as u32 - 1)
     }
 
     /// Counts a slot from here on.
     pub fn begin(&self, buf: Buf) -> Assembly {
         let class = buf.size_class().unwrap_or_default();
-        self.0[class].fetch_add(1, Ordering::Relaxed);
-        Assembly { buf, class, all: self.clone() }
+        Assembly { buf, _token: self.0[class].clone() }
     }
 }
 
 /// Pieces of a compressed message.
 pub(super) struct Assembly {
     pub buf: Buf,
-    class: usize,
-    all: Assemblies,
-}
-
-impl Drop for Assembly {
-    fn drop(&mut self) {
-        self.all.0[self.class].fetch_sub(1, Ordering::Relaxed);
-    }
+    _token: Arc<()>,
 }
 
 /// One channel of which something is kept.
