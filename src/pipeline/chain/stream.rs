@@ -134,6 +134,25 @@ impl Stream {
         }
     }
 
+    /// What waits for a slot may wait for those of sessions whose end stands behind it: ends are heard, unless
+    /// something of theirs is before them.
+    #[cold]
+    fn hear_ends(&mut self, cx: &Cx, input: &mut Burst, output: &mut Burst) {
+        for _ in 0..input.len() {
+            let Some(buf) = input.pop() else { return };
+            let conn = buf.conn();
+            let passes = buf.kind() == kind::CLOSED && output.room() > ROOM_UP;
+            // Those before it have gone behind the others.
+            if passes && !input.iter().any(|other| other.conn() == conn) {
+                self.close(cx, conn);
+                push(output, buf);
+            } else {
+                let kept = input.push(buf);
+                assert!(kept.is_ok(), "it was just popped");
+            }
+        }
+    }
+
     /// Has a session looked at in the next turn.
     fn note_news(&mut self, conn: ConnId) {
         if let Some(session) = self.sessions.get_mut(conn)
@@ -177,7 +196,7 @@ impl Chain for Stream {
             if let Err(left) = left {
                 let back = input.unpop(left);
                 assert!(back.is_ok(), "it was just popped");
-                return;
+                return self.hear_ends(cx, input, output);
             }
         }
     }

@@ -295,3 +295,29 @@ fn compressed_messages_come_back_through_a_pool_with_few_slots() {
         harness.finish();
     }
 }
+
+#[test]
+fn who_is_gone_makes_room_although_others_wait_for_a_slot() {
+    let config = config(Mode::Stream, ENCRYPT | COMPRESS);
+    let mut harness = harness(config);
+    let miser = Config { window_packets: 1, ..config };
+    let mut miser = Peer::connect(&mut harness, miser, usize::MAX);
+    miser.consumes = false;
+    let mut honest = Peer::connect(&mut harness, config, usize::MAX);
+    let channel = miser.open(&mut harness);
+    let to = honest.open(&mut harness);
+    for n in 0..20 {
+        miser.send(&mut harness, channel, &message(n, 900));
+    }
+    harness.starve(true);
+    let packets = honest.packets(&harness, to, &[b'a'; 500]);
+    honest.say(&mut harness, &packets);
+    assert!(harness.waiting() > 0, "there is none for what it becomes");
+    let held = harness.cx.pool.missing();
+    harness.reset(miser.conn);
+    assert!(harness.cx.pool.missing() <= held - 19, "what waited for who is gone is free");
+    harness.starve(false);
+    honest.pump(&mut harness);
+    assert_eq!(honest.heard, [(to, vec![b'a'; 500])]);
+    harness.finish();
+}
