@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant as Wall;
 
 use ringway::handler::stream::{Echo, Streams};
-use ringway::mem::{Buf, Burst, ClassSize, ConnId, Mempool, kind};
+use ringway::mem::{Buf, Burst, ClassSize, ConnId, Mempool, Share, kind};
 use ringway::pipeline::chain::stream::Settings;
 use ringway::pipeline::{Chain, Cx, Handler, chain};
 use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
@@ -60,6 +60,7 @@ impl Pair {
             cookie_secret: [9; 32],
             upgrade: false,
             stashes: chain::StashBounds { all: 16, large: 16 },
+            share: Share::WHOLE,
         };
         let parts = support::parts(pool, None, Clock::start());
         let me = Identity::from_secret(&[2; 32]);

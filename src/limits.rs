@@ -456,6 +456,10 @@ pub const STREAM_BACKLOG_HIGH_BUFS: u32 = 32;
 /// The same of one stream past which it is cut off: its handler says more than the peer hears.
 pub const STREAM_BACKLOG_BUFS_MAX: u32 = 1024;
 
+/// While the pool is short of slots, messages of one listener's streams that wait for credit may hold one in so
+/// many of an lcore's, and so may compressed ones that wait for their rest.
+pub const STREAM_WAITING_SHARE: u32 = 8;
+
 /// Longest message that is put together with others in one slot: to copy so many bytes costs less than a buf
 /// of their own on the way to the kernel.
 pub const STREAM_PACK_BYTES_MAX: usize = 256;

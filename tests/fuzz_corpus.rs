@@ -22,6 +22,8 @@ mod port_peer;
 mod port_up;
 #[path = "../fuzz/bodies/recvmsg_out.rs"]
 mod recvmsg_out;
+#[path = "../fuzz/bodies/stream_chain.rs"]
+mod stream_chain;
 #[path = "../fuzz/bodies/stream_handshake.rs"]
 mod stream_handshake;
 #[path = "../fuzz/bodies/stream_header.rs"]
@@ -95,6 +97,11 @@ fn every_list_of_pieces_of_the_corpus_holds() {
 #[test]
 fn every_list_of_what_the_ends_of_a_stream_do_holds() {
     replay("stream_session", stream_session::check);
+}
+
+#[test]
+fn every_list_of_what_peers_do_to_the_chain_of_streams_holds() {
+    replay("stream_chain", stream_chain::check);
 }
 
 #[test]
@@ -355,6 +362,33 @@ proptest! {
         ),
     ) {
         stream_session::check(&[&[first], &operations[..]].concat());
+    }
+
+    #[test]
+    fn lists_of_what_peers_do_to_the_chain_of_streams_hold(
+        first in 0u8..16,
+        operations in prop::collection::vec(
+            prop_oneof![
+                0u8..0x20, 0x20u8..0x60, 0x20u8..0x60, 0x60u8..0x80, 0x80u8..0xa0, 0xa0u8..0xc0,
+                0xc0u8..0xc3, 0xe0u8..0xe4,
+            ],
+            0..80,
+        ),
+    ) {
+        stream_chain::check(&[&[first], &operations[..]].concat());
+    }
+
+    #[test]
+    fn lists_of_what_honest_peers_do_to_the_chain_of_streams_hold(
+        first in 0u8..16,
+        operations in prop::collection::vec(
+            prop_oneof![
+                0x20u8..0x60, 0x20u8..0x60, 0x60u8..0x7c, 0x80u8..0xa0, 0xc0u8..0xc3, 0xe0u8..0xe4,
+            ],
+            0..80,
+        ),
+    ) {
+        stream_chain::check(&[&[first], &operations[..]].concat());
     }
 
     #[test]

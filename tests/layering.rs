@@ -103,7 +103,7 @@ fn collect(root: &Path, directory: &Path, found: &mut Vec<Source>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         if path.is_dir() {
-            if name != "bin" {
+            if !matches!(&*name, "bin" | "tests") {
                 collect(root, &path, found);
             }
         } else if name.ends_with(".rs") && !matches!(&*name, "lib.rs" | "tests.rs") {

@@ -10,8 +10,10 @@ use crate::error::{Error, Result};
 use crate::handler::stream::{Echo, Service, Streams};
 use crate::limits::{
     BLOCK_BYTES, HTTP_TIMEOUT_MS_MAX, STREAM_CHANNELS_MAX, STREAM_IDENTITY_FILE_BYTES_MAX,
-    STREAM_LIST_BYTES_MAX, STREAM_PACKET_BYTES_MAX, STREAM_WINDOW_PACKETS_MAX,
+    STREAM_LIST_BYTES_MAX, STREAM_PACKET_BYTES_MAX, STREAM_WAITING_SHARE,
+    STREAM_WINDOW_PACKETS_MAX,
 };
+use crate::mem::Share;
 use crate::pipeline::chain::StashBounds;
 use crate::pipeline::chain::stream::{Entropy, Settings};
 use crate::pipeline::{Pipeline, chain};
@@ -94,6 +96,7 @@ impl ProtocolContext<'_> {
             cookie_secret: secret(),
             upgrade: self.upgrades()?,
             stashes: StashBounds { all: self.small_slots / 4, large: self.large_slots / 8 },
+            share: Share::one_in(STREAM_WAITING_SHARE, [self.small_slots, self.large_slots, 0, 0]),
         })
     }
 

@@ -7,7 +7,7 @@ use crate::counters::{Counter, Reason};
 use crate::limits::STREAM_ECHOES_MAX;
 use crate::mem::{Buf, ConnId};
 use crate::pipeline::Cx;
-use crate::pipeline::chain::stream::{MessageMeta, alloc};
+use crate::pipeline::chain::stream::{MESSAGE, MessageMeta, alloc};
 use crate::proto::stream::{HEADROOM_BYTES, TAILROOM_BYTES};
 
 /// A service that sends messages back: those that came in one piece from where they lie.
@@ -18,32 +18,27 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// Puts a piece behind those before it; `Err`: there is no slot for it now.
-    fn collect(
-        &mut self,
-        cx: &Cx,
-        piece: Buf,
-        meta: MessageMeta,
-        out: &mut Out<'_>,
-    ) -> Result<(), Buf> {
+    /// Puts a piece behind those before it. A message that there is no room for is the last on its channel.
+    fn collect(&mut self, cx: &Cx, mut piece: Buf, meta: MessageMeta, out: &mut Out<'_>) {
         let (conn, channel) = (piece.conn(), meta.channel);
         let key = (conn, channel);
         if meta.first {
             self.parts.remove(&key);
             if self.parts.len() < STREAM_ECHOES_MAX {
-                let Some(whole) = alloc(cx, conn, channel, piece.len()) else { return Err(piece) };
-                self.parts.insert(key, whole);
+                piece.set_kind(MESSAGE, MessageMeta::whole(channel).to_meta());
+                self.parts.insert(key, piece);
+                return;
             }
+            out.shut(conn, channel);
         }
+        let others = self.parts.len() > 1;
         let Some(whole) = self.parts.get_mut(&key) else {
-            cx.drop_buf(piece, Reason::Protocol);
-            return Ok(());
+            return cx.drop_buf(piece, Reason::Protocol);
         };
-        if !join(cx, whole, &piece, channel) {
+        if !join(cx, whole, &piece, channel, others) {
             self.parts.remove(&key);
             cx.drop_buf(piece, Reason::Protocol);
-            out.shut(conn, channel);
-            return Ok(());
+            return out.shut(conn, channel);
         }
         cx.counters.add(Counter::CopiedBytes, piece.len() as u64);
         if meta.last
@@ -51,19 +46,20 @@ impl Echo {
         {
             out.send(whole);
         }
-        Ok(())
     }
 }
 
-/// Puts a piece behind a message, in a larger slot where its own is too small; `false`: there is none.
-fn join(cx: &Cx, whole: &mut Buf, piece: &[u8], channel: u16) -> bool {
+/// Puts a piece behind a message, in a larger slot where its own is too small or shared; `false`: there is none,
+/// or the pool is short of such, and `others` hold some too.
+fn join(cx: &Cx, whole: &mut Buf, piece: &[u8], channel: u16, others: bool) -> bool {
     if whole.append(piece) {
         return true;
     }
     let (bytes, around) = (whole.len() + piece.len(), HEADROOM_BYTES + TAILROOM_BYTES);
     let most = cx.pool.slot_bytes_max().saturating_sub(around).max(bytes);
     let larger = alloc(cx, whole.conn(), channel, (2 * bytes).min(most));
-    let Some(mut larger) = larger else { return false };
+    let is_short = |slot: &Buf| slot.size_class().is_some_and(|class| cx.pool.is_short(class));
+    let Some(mut larger) = larger.filter(|slot| !(others && is_short(slot))) else { return false };
     let fits = larger.append(whole) && larger.append(piece);
     assert!(fits, "it was allocated for them");
     *whole = larger;
@@ -79,7 +75,8 @@ impl Service for Echo {
         out: &mut Out<'_>,
     ) -> Result<(), Buf> {
         if !(meta.first && meta.last) {
-            return self.collect(cx, message, meta, out);
+            self.collect(cx, message, meta, out);
+            return Ok(());
         }
         out.send(message);
         Ok(())

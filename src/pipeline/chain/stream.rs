@@ -25,12 +25,13 @@ use std::collections::VecDeque;
 
 use egress::Pack;
 use guard::Guard;
+use lanes::Assemblies;
 use session::Session;
 
 use super::stash::{StashBounds, Stashes};
 use crate::counters::Reason;
 use crate::limits::STREAM_WAITING_BUFS;
-use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, Share, SlotCounts, kind};
 use crate::pipeline::{Chain, Cx, SessionTable};
 use crate::proto::stream::compress::Tables;
 use crate::proto::stream::secure::handshake::Secrets;
@@ -65,6 +66,9 @@ pub struct Settings {
     pub upgrade: bool,
     /// How many packets may wait for their rest, each in a slot of the pool.
     pub stashes: StashBounds,
+    /// What messages that wait for credit, and compressed ones that wait for their rest, may hold each while
+    /// the pool is short of slots: who has more wait then is cut off.
+    pub share: Share,
 }
 
 /// The chain of one listener: it accepts streams.
@@ -76,6 +80,8 @@ pub struct Stream {
     stashes: Stashes,
     /// Messages that wait for credit.
     waiting: BufStore,
+    /// Compressed messages that wait for their rest.
+    assemblies: Assemblies,
     /// Packets on their way out, several in one slot.
     pack: Pack,
     tables: Tables,
@@ -107,6 +113,7 @@ impl Stream {
             settings,
             sessions: SessionTable::new(slots),
             waiting: BufStore::new(STREAM_WAITING_BUFS),
+            assemblies: Assemblies::new(),
             pack: Pack::default(),
             tables: Tables::new(),
             news: VecDeque::new(),
@@ -123,7 +130,8 @@ impl Stream {
     /// Begins the session of a connection.
     fn open(&mut self, cx: &Cx, conn: ConnId) {
         let connection = self.settings.connection(cx.now, None);
-        let mut session = Session::new(cx.now, conn, connection);
+        let assemblies = (self.assemblies.clone(), self.settings.share);
+        let mut session = Session::new(cx.now, conn, connection, assemblies);
         session.awaits_upgrade = self.settings.upgrade;
         self.sessions.open(conn, Box::new(session));
         self.guard.greeting += 1;
@@ -140,6 +148,28 @@ impl Stream {
         self.traced -= usize::from(session.trace.is_some());
         self.stashes.take(&mut session.stash);
         session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Unsent));
+        if self.sessions.is_empty() {
+            self.pack.rest();
+        }
+    }
+
+    /// What waits for a slot may wait for those of sessions whose end stands behind it: ends are heard, unless
+    /// something of theirs is before them.
+    #[cold]
+    fn hear_ends(&mut self, cx: &Cx, input: &mut Burst, output: &mut Burst) {
+        for _ in 0..input.len() {
+            let Some(buf) = input.pop() else { return };
+            let conn = buf.conn();
+            let passes = buf.kind() == kind::CLOSED && output.room() > ROOM_UP;
+            // Those before it have gone behind the others.
+            if passes && !input.iter().any(|other| other.conn() == conn) {
+                self.close(cx, conn);
+                push(output, buf);
+            } else {
+                let kept = input.push(buf);
+                assert!(kept.is_ok(), "it was just popped");
+            }
+        }
     }
 
     /// Has a session looked at in the next turn.
@@ -148,6 +178,13 @@ impl Stream {
             && !std::mem::replace(&mut session.has_news, true)
         {
             self.news.push_back(conn);
+        }
+    }
+
+    /// The same, if something came about that its handler is still to hear.
+    fn note_events(&mut self, conn: ConnId) {
+        if self.sessions.get_mut(conn).is_some_and(|session| session.has_something_to_tell()) {
+            self.note_news(conn);
         }
     }
 }
@@ -159,18 +196,26 @@ fn push(burst: &mut Burst, buf: Buf) {
 
 impl Chain for Stream {
     fn ingress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        if !self.sessions.is_empty() {
+            self.pack.prepare(cx);
+        }
         self.tell_news(cx, output);
         while output.room() >= ROOM_UP
             && let Some(buf) = input.pop()
         {
             let left = match buf.kind() {
-                kind::DATA => self.receive(cx, buf, output),
+                kind::DATA => {
+                    let conn = buf.conn();
+                    let left = self.receive(cx, buf, output);
+                    self.note_events(conn);
+                    left
+                }
                 _ => self.on_marker(cx, buf, output),
             };
             if let Err(left) = left {
                 let back = input.unpop(left);
                 assert!(back.is_ok(), "it was just popped");
-                return;
+                return self.hear_ends(cx, input, output);
             }
         }
     }
@@ -192,7 +237,8 @@ impl Chain for Stream {
         while output.room() >= ROOM_DOWN
             && let Some((conn, session)) = self.sessions.next_from(self.drained)
         {
-            session.connection.close(cx.now, Code::None, "the dataplane stops");
+            // What waits for credit goes before.
+            session.goodbye.get_or_insert((Code::None, "the dataplane stops"));
             self.drained = conn.slot() + 1;
             if self.transmit(cx, conn, output).is_err() {
                 self.note_news(conn);
@@ -216,8 +262,8 @@ impl Chain for Stream {
             self.tell_news(cx, messages);
         }
         self.tell_news(cx, messages);
-        self.ticked = None;
-        false
+        self.ticked = (!self.news.is_empty()).then_some(from);
+        self.ticked.is_some()
     }
 
     fn waiting(&self) -> SlotCounts {

@@ -166,6 +166,11 @@ impl Connection {
         self.events.pop_front()
     }
 
+    /// Whether [`poll_event`](Self::poll_event) has any.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Whether messages may be sent and channels opened: connected, and not about to end.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open(_)) && !self.ending.is_asked()

@@ -1,7 +1,9 @@
 //! From messages to bufs of packets: compressed where that pays, cut into pieces, framed and sealed. A message
 //! that has room around it, in a slot of its own, goes out from where it lies; small ones are put together.
 
-use super::messages::{GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, SHUT_CHANNEL, TRANSMIT, alloc};
+use super::messages::{
+    GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, PACKED, SHUT_CHANNEL, TRANSMIT, alloc,
+};
 use super::session::Session;
 use super::{Stream, push};
 use crate::counters::{Counter, Reason};
@@ -19,9 +21,26 @@ const ROOM_PIECE: usize = 2;
 
 /// Packets of one connection that are put together in a slot.
 #[derive(Default)]
-pub(super) struct Pack(Option<Buf>);
+pub(super) struct Pack {
+    filling: Option<Buf>,
+    /// An empty slot for when the pool has none, or what holds them could wait for ever behind a word that
+    /// needs one.
+    spare: Option<Buf>,
+}
 
 impl Pack {
+    /// Has a slot in hand, if there is one.
+    pub fn prepare(&mut self, cx: &Cx) {
+        if self.spare.is_none() {
+            self.spare = cx.pool.alloc(SMALL_SLOT_BYTES as usize);
+        }
+    }
+
+    /// Gives it back.
+    pub fn rest(&mut self) {
+        self.spare = None;
+    }
+
     /// A buf for `bytes` more of a connection: the one that is being filled, or a fresh one. `None`: the
     /// pool has no slot.
     fn reserve(
@@ -32,16 +51,20 @@ impl Pack {
         output: &mut Burst,
     ) -> Option<&mut Buf> {
         let fits = |pack: &Buf| pack.conn() == conn && pack.tailroom() >= bytes;
-        if !self.0.as_ref().is_some_and(fits) {
+        if !self.filling.as_ref().is_some_and(fits) {
             self.flush(output);
-            self.0 = Some(cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn)?);
+            let fresh = cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn);
+            let mut fresh =
+                fresh.or_else(|| self.spare.take_if(|spare| spare.tailroom() >= bytes))?;
+            fresh.set_conn(conn);
+            self.filling = Some(fresh);
         }
-        self.0.as_mut()
+        self.filling.as_mut()
     }
 
     /// Sends what was put together.
     pub fn flush(&mut self, output: &mut Burst) {
-        if let Some(pack) = self.0.take()
+        if let Some(pack) = self.filling.take()
             && !pack.is_empty()
         {
             push(output, pack);
@@ -99,7 +122,7 @@ impl Stream {
                 }
                 let _ = session.connection.close_channel(channel);
             }
-            GOODBYE => session.goodbye = Some(Code::from_wire(buf.meta() as u16)),
+            GOODBYE => session.goodbye = Some((Code::from_wire(buf.meta() as u16), "")),
             _ => {
                 self.pack.flush(output);
                 push(output, buf);
@@ -113,9 +136,11 @@ impl Stream {
     fn send_message(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let (conn, channel) = (buf.conn(), MessageMeta::of(&buf).channel);
         let is_datagram = self.is_datagram();
+        // Messages that wait until their peers let them go may not take the slots that others need to go on.
+        let crowded = self.settings.share.is_exceeded(&cx.pool, self.waiting.slots());
         let session = self.sessions.get_mut(conn).expect("the caller saw it");
         cx.extensions.end_message(buf.message());
-        if !session.connection.is_open() {
+        if session.closed || !session.connection.is_open() {
             cx.drop_buf(buf, Reason::AfterClose);
             return Ok(());
         }
@@ -123,17 +148,18 @@ impl Stream {
             return self.cut_off(cx, buf, output);
         }
         let kept = if session.lanes.waits(channel) {
-            session.lanes.push(&mut self.waiting, channel, buf)
+            if crowded { Err(buf) } else { session.lanes.push(&mut self.waiting, channel, buf) }
         } else {
             let (pack, tables, clock) = (&mut self.pack, &mut self.tables, &self.settings.clock);
             let mut out = Out { cx, pack, tables, clock, output, is_datagram };
             match out.put(session, channel, buf) {
                 Ok(()) => return Ok(()),
                 Err(Unsent::Stalled(buf))
-                    if session.lanes.get_mut(channel).is_none_or(|lane| !lane.has_begun()) =>
+                    if session.lanes.get_mut(channel).is_none_or(|lane| lane.sent == 0) =>
                 {
                     return Err(buf);
                 }
+                Err(Unsent::NoCredit(buf)) if crowded => Err(buf),
                 Err(Unsent::NoCredit(buf)) => {
                     session.lanes.push_front(&mut self.waiting, channel, buf)
                 }
@@ -155,9 +181,13 @@ impl Stream {
     #[cold]
     fn cut_off(&mut self, cx: &Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = buf.conn();
+        if output.room() < ROOM_PIECE {
+            return Err(buf);
+        }
         if let Some(session) = self.sessions.get_mut(conn)
             && !std::mem::replace(&mut session.closed, true)
         {
+            session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Protocol));
             self.pack.flush(output);
             push(output, Buf::marker(conn, kind::ABORT));
         }
@@ -194,22 +224,29 @@ impl Stream {
                 }
                 break;
             }
+            if !session.lanes.waits(channel) && !session.freed.contains(&channel) {
+                session.freed.push(channel);
+            }
         }
         session.pay(cx.now);
         if session.lanes.waiting() == 0
-            && let Some(code) = session.goodbye.take()
+            && let Some((code, text)) = session.goodbye.take()
         {
-            session.connection.close(cx.now, code, "");
+            session.connection.close(cx.now, code, text);
         }
         out.answer(session, conn)?;
         out.say_retry(session, conn)?;
-        out.say(session, conn)?;
-        if session.connection.is_over() || session.refused {
+        let said = out.say(session, conn);
+        let is_over = said.is_ok() && (session.connection.is_over() || session.refused);
+        if is_over {
             session.closed = true;
             self.pack.flush(output);
             push(output, Buf::linger(conn));
+        } else {
+            // The last word on a channel ends it.
+            self.note_events(conn);
         }
-        Ok(())
+        said
     }
 }
 
@@ -222,6 +259,9 @@ impl Out<'_> {
         }
         if session.connection.may_send(self.cx.now, channel) == 0 {
             if !session.connection.is_writable(channel) {
+                if let Some(lane) = session.lanes.get_mut(channel) {
+                    lane.sent = 0;
+                }
                 self.cx.drop_buf(buf, Reason::AfterClose);
                 return Ok(());
             }
@@ -230,30 +270,25 @@ impl Out<'_> {
         if self.output.room() < ROOM_PIECE {
             return Err(Unsent::Stalled(buf));
         }
-        let begun = session.lanes.get_mut(channel).filter(|lane| lane.has_begun());
-        let (buf, compressed) = match begun.map(|lane| lane.compressed) {
-            Some(compressed) => (buf, compressed),
-            None => self.compress(session, channel, buf),
-        };
+        let begun = session.lanes.get_mut(channel).is_some_and(|lane| lane.sent > 0);
+        let packed = buf.meta() & PACKED != 0;
+        let buf = if begun || packed { buf } else { self.compress(session, channel, buf) };
+        let compressed = buf.meta() & PACKED != 0;
         let mut pieces = session.connection.pieces(buf.len() as u32);
         if pieces.len() > 1 {
             return self.put_pieces(session, channel, buf, compressed);
         }
         let piece = pieces.next().expect("a message is one piece at least");
-        self.put_whole(session, channel, piece, buf, compressed)?;
-        if compressed && let Some(lane) = session.lanes.get_mut(channel) {
-            lane.finish();
-        }
-        Ok(())
+        self.put_whole(session, channel, piece, buf, compressed)
     }
 
-    /// The message as it goes out.
-    fn compress(&mut self, session: &mut Session, channel: u16, buf: Buf) -> (Buf, bool) {
+    /// The message as it goes out. Where it is compressed, that is [noted](PACKED): it may have to wait.
+    fn compress(&mut self, session: &mut Session, channel: u16, buf: Buf) -> Buf {
         if !session.connection.compresses(channel) {
-            return (buf, false);
+            return buf;
         }
         let room = room_bytes(buf.len());
-        let Some(mut out) = alloc(self.cx, buf.conn(), channel, room) else { return (buf, false) };
+        let Some(mut out) = alloc(self.cx, buf.conn(), channel, room) else { return buf };
         let lane = session.lanes.of(channel);
         let clock = self.clock;
         let tables = &mut *self.tables;
@@ -261,8 +296,11 @@ impl Out<'_> {
             let to = to.get_mut(..room)?;
             lane.compressor.compress(tables, &buf, to, || clock.now())
         });
-        lane.compressed = written.is_some();
-        if lane.compressed { (out, true) } else { (buf, false) }
+        if written.is_none() {
+            return buf;
+        }
+        out.set_kind(MESSAGE, out.meta() | PACKED);
+        out
     }
 
     /// Sends a message that fits a packet.
@@ -275,14 +313,17 @@ impl Out<'_> {
         compressed: bool,
     ) -> Result<(), Unsent> {
         let len = buf.len();
-        let in_place = len > STREAM_PACK_BYTES_MAX
-            && buf.headroom() >= HEADER_BYTES
-            && buf.tailroom() >= TAILROOM_BYTES
-            && buf.is_unique();
-        if !in_place {
-            return self
-                .copy_piece(session, channel, piece, &buf, compressed)
-                .map_err(|()| Unsent::Stalled(buf));
+        let has_room =
+            buf.headroom() >= HEADER_BYTES && buf.tailroom() >= TAILROOM_BYTES && buf.is_unique();
+        if !has_room || len <= STREAM_PACK_BYTES_MAX {
+            let copied = self.copy_piece(session, channel, piece, &buf, compressed);
+            if copied.is_ok() {
+                return Ok(());
+            }
+            // Where no slot is free, what can go without another must, or none ever is.
+            if !has_room {
+                return Err(Unsent::Stalled(buf));
+            }
         }
         buf.retreat(HEADER_BYTES);
         buf.grow(TAILROOM_BYTES);
@@ -319,10 +360,9 @@ impl Out<'_> {
             {
                 return Err(Unsent::Stalled(buf));
             }
-            let lane = session.lanes.of(channel);
-            (lane.sent, lane.compressed) = (piece.offset + piece.len, compressed);
+            session.lanes.of(channel).sent = piece.offset + piece.len;
         }
-        session.lanes.of(channel).finish();
+        session.lanes.of(channel).sent = 0;
         Ok(())
     }
 

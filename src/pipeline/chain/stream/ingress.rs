@@ -4,7 +4,7 @@
 use super::guard::Verdict;
 use super::messages::{
     CLOSING, CONNECTED, ENDED, MESSAGE, MessageMeta, OPENED, REFUSED, SHUT, TORN, TRANSMIT,
-    WRITABLE,
+    WRITABLE, make_headroom,
 };
 use super::session::Session;
 use super::upgrade::{Asked, SWITCHING, look_at};
@@ -16,7 +16,16 @@ use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes};
 use crate::proto::stream::compress::{decompress, original_bytes};
 use crate::proto::stream::secure::identity::PublicKey;
-use crate::proto::stream::{Data, Event, Fault, Framing, Received, deframe};
+use crate::proto::stream::{
+    Data, Event, Fault, Framing, HEADROOM_BYTES, Received, TAILROOM_BYTES, deframe,
+};
+
+/// Items that a packet makes at most: a message, and what it brings about. Events that there is no room for wait
+/// in the connection.
+const ROOM_PACKET: usize = 2;
+
+/// Room for the [`TRANSMIT`]s around what a buf brings, and for the end of the connection behind it.
+const ROOM_AROUND: usize = 3;
 
 /// Bytes of a [`CONNECTED`]: a public key and a session's id.
 const CARD_BYTES: usize = 48;
@@ -214,7 +223,18 @@ impl Stream {
             {
                 tell(cx, session, conn, event, &mut Hand::default(), output);
             }
+            while output.room() >= ROOM_UP
+                && let Some(channel) = session.freed.pop()
+            {
+                if session.connection.is_writable(channel) && !session.lanes.waits(channel) {
+                    push(output, about(conn, WRITABLE, channel.into()));
+                }
+            }
             ask_to_transmit(session, conn, output);
+            if session.has_something_to_tell() {
+                session.has_news = true;
+                return self.news.push_front(conn);
+            }
         }
     }
 }
@@ -259,8 +279,8 @@ fn take_packets(
     let conn = buf.conn();
     let Some(mut buf) = writable(cx, buf)? else { return Ok(None) };
     let (mut items, mut hand) = (Batch::<Item>::new(), Hand::default());
-    let (mut at, mut stop) = (0, Stop::Rest);
-    let room = output.room().min(items.room());
+    let (mut at, mut stop, mut opens) = (0, Stop::Rest, false);
+    let room = output.room() - ROOM_AROUND;
     while at < buf.len() {
         let end =
             match if is_datagram { Ok(Framing::Whole(buf.len())) } else { deframe(&buf[at..]) } {
@@ -269,13 +289,16 @@ fn take_packets(
                 // A packet that cannot be is handed over, so that the peer is told.
                 Err(_) => buf.len(),
             };
+        // What came about before goes first.
+        opens |= take_events(session, &mut items, room);
         let ready = session.connection.may_receive() && hand.is_filled(cx, session, conn);
-        if !ready || room - items.len() < ROOM_UP {
+        if !ready || room - items.len() < ROOM_PACKET {
             stop = Stop::Full;
             break;
         }
         let bytes = buf.bytes_mut().expect("it was made sure of");
         let taken = take_packet(cx, session, conn, &mut bytes[at..end], at, &mut hand, &mut items);
+        opens |= take_events(session, &mut items, room);
         at = end;
         if taken.is_err() {
             cx.counters.drop_one(Reason::Protocol);
@@ -289,8 +312,16 @@ fn take_packets(
         session.greeted = true;
         *greeting -= 1;
     }
+    if opens {
+        // The peer takes nothing on a channel before it hears that it is open.
+        push(output, Buf::marker(conn, TRANSMIT));
+    }
+    // Of nothing but the lack of a slot there is nothing to say.
+    let moved = at > 0 || !items.as_slice().is_empty() || !session.connection.may_receive();
     hand_on(cx, session, &buf, items, &mut hand, output);
-    ask_to_transmit(session, conn, output);
+    if moved {
+        ask_to_transmit(session, conn, output);
+    }
     buf.advance(at);
     match stop {
         Stop::Over => Ok(None),
@@ -343,12 +374,19 @@ fn take_packet(
         Ok(Received::Consumed | Received::Dropped(_)) => {}
         Err(fault) => taken = Err(fault),
     }
-    while items.room() > 1
+    taken
+}
+
+/// Takes what came about, as far as there is room; whether the peer has opened a channel.
+fn take_events(session: &mut Session, items: &mut Batch<Item>, room: usize) -> bool {
+    let mut opens = false;
+    while items.len() < room
         && let Some(event) = session.connection.poll_event()
     {
+        opens |= matches!(event, Event::ChannelOpened { by_peer: true, .. });
         keep(items, Item::Event(event));
     }
-    taken
+    opens
 }
 
 fn keep(items: &mut Batch<Item>, item: Item) {
@@ -377,21 +415,23 @@ fn message(
         return unpack(cx, session, conn, channel, piece, hand);
     }
     if first {
-        let assembly = hand.take(cx, conn, message_bytes as usize);
-        session.lanes.of(channel).assembly = assembly;
+        let (all, share) = &session.assemblies;
+        // Who begins many and ends none holds the slots that others need to go on.
+        let crowded = share.is_exceeded(&cx.pool, &all.slots());
+        let slot = if crowded { None } else { hand.take(cx, conn, message_bytes as usize) };
+        session.lanes.of(channel).assembly = slot.map(|slot| all.begin(slot));
     }
     let assembly = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.as_mut());
-    let Some(assembly) = assembly.filter(|assembly| assembly.tailroom() >= piece.len()) else {
+    if !assembly.is_some_and(|assembly| assembly.buf.append(piece)) {
         session.connection.fail(Fault::MessageTooLarge);
         return None;
-    };
-    assembly.append(piece);
+    }
     cx.counters.add(Counter::HeadBytesCopied, piece.len() as u64);
     if !last {
         return None;
     }
     let whole = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.take())?;
-    unpack(cx, session, conn, channel, &whole, hand)
+    unpack(cx, session, conn, channel, &whole.buf, hand)
 }
 
 /// Decompresses a message.
@@ -409,6 +449,12 @@ fn unpack(
         session.connection.fail(Fault::Compression);
         return None;
     };
+    if out.tailroom()
+        >= HEADROOM_BYTES + original_bytes(payload, cap).unwrap_or(cap) + TAILROOM_BYTES
+    {
+        // It may go out again from where it lies, which takes no slot.
+        make_headroom(&mut out);
+    }
     if out.fill(|room| decompress(payload, cap, room).ok()).is_none() {
         session.connection.fail(Fault::Compression);
         return None;
@@ -480,7 +526,7 @@ fn tell(
         Event::ChannelRefused { channel, code } => {
             about(conn, REFUSED, u32::from(channel) | u32::from(code.to_wire()) << 16)
         }
-        // What waits goes first.
+        // What waits goes first: the handler hears when that is done.
         Event::ChannelWritable { channel } if session.lanes.waits(channel) => return,
         Event::ChannelWritable { channel } => about(conn, WRITABLE, channel.into()),
         Event::ChannelShut { channel } => about(conn, SHUT, channel.into()),

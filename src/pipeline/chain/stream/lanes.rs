@@ -1,9 +1,40 @@
 //! What of the channels of a session waits in the chain: messages for credit, pieces for the rest, credit
 //! for a backlog to go.
 
-use crate::limits::STREAM_COMPRESS_NS_PER_BYTE_MAX;
-use crate::mem::{Buf, BufList, BufStore};
+use std::sync::Arc;
+
+use crate::limits::{CLASSES_MAX, STREAM_COMPRESS_NS_PER_BYTE_MAX};
+use crate::mem::{Buf, BufList, BufStore, SlotCounts};
 use crate::proto::stream::compress::Compressor;
+
+/// Slots of each size that hold pieces of compressed messages, over all sessions of a chain: each has a token of
+/// its size.
+#[derive(Clone)]
+pub(super) struct Assemblies(Arc<[Arc<()>; CLASSES_MAX]>);
+
+impl Assemblies {
+    /// None.
+    pub fn new() -> Self {
+        Self(Arc::new(std::array::from_fn(|_| Arc::new(()))))
+    }
+
+    /// How many.
+    pub fn slots(&self) -> SlotCounts {
+        std::array::from_fn(|class| Arc::strong_count(&self.0[class]) as u32 - 1)
+    }
+
+    /// Counts a slot from here on.
+    pub fn begin(&self, buf: Buf) -> Assembly {
+        let class = buf.size_class().unwrap_or_default();
+        Assembly { buf, _token: self.0[class].clone() }
+    }
+}
+
+/// Pieces of a compressed message.
+pub(super) struct Assembly {
+    pub buf: Buf,
+    _token: Arc<()>,
+}
 
 /// One channel of which something is kept.
 pub(super) struct Lane {
@@ -12,12 +43,10 @@ pub(super) struct Lane {
     pub list: BufList,
     bufs: u32,
     pub sent: u32,
-    /// The first of them is compressed, and waits as it will be sent.
-    pub compressed: bool,
     /// Packets that were handed on, and that the peer has no credit for yet.
     owed: u32,
     /// Pieces of a compressed message, put together.
-    pub assembly: Option<Buf>,
+    pub assembly: Option<Assembly>,
     pub compressor: Compressor,
 }
 
@@ -121,8 +150,8 @@ impl Lanes {
 
     /// A channel that something waits on, at or above `from`.
     pub fn next_waiting(&self, from: u16) -> Option<u16> {
-        let lanes = self.lanes.iter().filter(|lane| lane.channel >= from);
-        lanes.into_iter().find(|lane| !lane.list.is_empty()).map(|lane| lane.channel)
+        let first = self.lanes.partition_point(|lane| lane.channel < from);
+        self.lanes[first..].iter().find(|lane| !lane.list.is_empty()).map(|lane| lane.channel)
     }
 
     /// Forgets a channel; each message that waits on it goes to `drop`.
@@ -152,23 +181,12 @@ fn empty(store: &mut BufStore, list: &mut BufList, mut drop: impl FnMut(Buf)) ->
 }
 
 impl Lane {
-    /// Whether the first that waits is no longer as the handler gave it, or not all there.
-    pub fn has_begun(&self) -> bool {
-        self.sent > 0 || self.compressed
-    }
-
-    /// A message is out.
-    pub fn finish(&mut self) {
-        (self.sent, self.compressed) = (0, false);
-    }
-
     fn new(channel: u16) -> Self {
         Self {
             channel,
             list: BufList::EMPTY,
             bufs: 0,
             sent: 0,
-            compressed: false,
             owed: 0,
             assembly: None,
             compressor: Compressor::new(STREAM_COMPRESS_NS_PER_BYTE_MAX),

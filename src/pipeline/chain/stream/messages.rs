@@ -34,6 +34,9 @@ pub const SHUT_CHANNEL: u8 = kind::PROTOCOL + 11;
 /// Down: close the session once all before it is said. Meta: the code.
 pub const GOODBYE: u8 = kind::PROTOCOL + 12;
 
+/// In the meta of a [`MESSAGE`] that waits: it is compressed already.
+pub(super) const PACKED: u32 = 1 << 18;
+
 /// What a [`MESSAGE`] says beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageMeta {
@@ -72,11 +75,16 @@ impl MessageMeta {
 /// headers before it and for a tag behind. `None`: the pool has no such slot.
 pub fn alloc(cx: &Cx, conn: ConnId, channel: u16, bytes: usize) -> Option<Buf> {
     let mut buf = cx.alloc(HEADROOM_BYTES + bytes + TAILROOM_BYTES, conn)?;
+    make_headroom(&mut buf);
+    buf.set_kind(MESSAGE, MessageMeta::whole(channel).to_meta());
+    Some(buf)
+}
+
+/// Leaves room for headers before what will be in an empty buf.
+pub(super) fn make_headroom(buf: &mut Buf) {
     buf.grow(HEADROOM_BYTES + 1);
     buf.advance(HEADROOM_BYTES);
     buf.truncate(0);
-    buf.set_kind(MESSAGE, MessageMeta::whole(channel).to_meta());
-    Some(buf)
 }
 
 #[cfg(test)]

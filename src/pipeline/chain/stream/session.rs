@@ -1,10 +1,10 @@
 //! One stream of the chain: its connection, and what of it waits.
 
 use super::guard::RETRY_PACKET_BYTES;
-use super::lanes::Lanes;
+use super::lanes::{Assemblies, Lanes};
 use super::trace::Trace;
 use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_BACKLOG_HIGH_BUFS};
-use crate::mem::ConnId;
+use crate::mem::{ConnId, Share};
 use crate::pipeline::chain::stash::StashId;
 use crate::proto::stream::{Code, Connection};
 use crate::time::Instant;
@@ -25,6 +25,8 @@ pub(super) struct Session {
     pub refused: bool,
     /// What is answered to that.
     pub answer: Option<&'static [u8]>,
+    /// What compressed messages that come in pieces hold, here and in other sessions, and may hold.
+    pub assemblies: (Assemblies, Share),
     /// The handshake is whole.
     pub greeted: bool,
     /// The peer has shown that it is where it says, or there was no need to.
@@ -39,12 +41,20 @@ pub(super) struct Session {
     pub closed: bool,
     /// Channels that have ended, and of which something may wait.
     pub ended: Vec<u16>,
-    /// To be closed, for this reason, once nothing waits.
-    pub goodbye: Option<Code>,
+    /// Channels of which nothing waits any more, and whose handler has not heard so.
+    pub freed: Vec<u16>,
+    /// To be closed, for this reason and with this text, once nothing waits.
+    pub goodbye: Option<(Code, &'static str)>,
 }
 
 impl Session {
-    pub fn new(now: Instant, conn: ConnId, connection: Connection) -> Self {
+    /// One whose peer begins.
+    pub fn new(
+        now: Instant,
+        conn: ConnId,
+        connection: Connection,
+        assemblies: (Assemblies, Share),
+    ) -> Self {
         Self {
             connection,
             conn,
@@ -55,6 +65,7 @@ impl Session {
             awaits_upgrade: false,
             refused: false,
             answer: None,
+            assemblies,
             greeted: false,
             vouched: false,
             retry: None,
@@ -62,8 +73,14 @@ impl Session {
             transmitting: false,
             closed: false,
             ended: Vec::new(),
+            freed: Vec::new(),
             goodbye: None,
         }
+    }
+
+    /// Whether its handler is still to hear of something.
+    pub fn has_something_to_tell(&self) -> bool {
+        self.connection.has_events() || !self.freed.is_empty()
     }
 
     /// Whether so much waits for credit of the peer that it gets none itself meanwhile.

@@ -17,6 +17,8 @@ use crate::proto::stream::{
 };
 use crate::testing::{End, Harness, SLOTS};
 
+mod rude;
+
 /// Largest packet: all slots of the harness are small.
 const PACKET: usize = 1024;
 
@@ -50,6 +52,7 @@ fn settings(config: Config) -> Settings {
         cookie_secret: [9; 32],
         upgrade: false,
         stashes: StashBounds { all: 16, large: 0 },
+        share: Share::one_in(8, [256, 0, 0, 0]),
     }
 }
 
