@@ -390,7 +390,7 @@ fn word(control: &Control) -> String {
             let flags = u8::from(may_compress);
             ("OPEN", format!(" type {channel_type} flags {flags} credit {credit}"))
         }
-        Word::Opened { credit } => ("OPENED", format!(" credit {credit}")),
+        Word::Opened { own, credit } => ("OPENED", format!(" own {own} credit {credit}")),
         Word::Refused { code } => ("REFUSED", format!(" code {code}")),
         Word::Shut { last } => ("SHUT", format!(" last {last}")),
         Word::Gone => ("GONE", String::new()),

@@ -314,7 +314,9 @@ fn prove(
         return Err(Unproved::Old);
     };
     let opened = match key {
-        None => Opened { len: body.len(), turned: false },
+        None if !encrypted => Opened { len: body.len(), turned: false },
+        // It has none yet, so nothing was sealed with it.
+        None => return Err(Unproved::Fault(Fault::Forged)),
         Some(key) => key
             .open(header.flags, number, head, body)
             .map_err(|_| Unproved::Fault(Fault::Forged))?,

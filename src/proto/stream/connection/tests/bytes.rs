@@ -16,7 +16,9 @@ fn the_golden_bytes_of_each_packet_in_the_clear() {
     // OPEN channel 1, its first incarnation, type 0x10, which may be compressed, with 64 packets of credit.
     let open = [13, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0x10, 1, 0, 1, 0, 0, 0, 0x10, 1, 64, 0, 0, 0];
     assert_eq!(last(&pair, 0), open);
-    let opened = [11, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0x11, 1, 0, 1, 0, 0, 0, 64, 0, 0, 0];
+    // The responder's own first incarnation, and as much credit.
+    let opened =
+        [15, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0x11, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 64, 0, 0, 0];
     assert_eq!(last(&pair, 1), opened);
 
     pair.say(0, channel, b"hello");

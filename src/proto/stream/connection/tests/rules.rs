@@ -203,7 +203,7 @@ fn words_that_cannot_be_are_fatal_on_a_byte_stream() {
         control(&[&[op, 1, 0, incarnation, 0, 0, 0][..], rest].concat())
     };
     let fatal = Err(Fault::Control);
-    assert_eq!(word(op::OPENED, 1, &[1, 0, 0, 0]), fatal, "the initiator opened it");
+    assert_eq!(word(op::OPENED, 1, &[1, 0, 0, 0, 1, 0, 0, 0]), fatal, "the initiator opened it");
     assert_eq!(word(op::REFUSED, 1, &[1, 0]), fatal);
     assert_eq!(word(op::SHUT, 1, &[1, 0, 0, 0]), fatal, "no packet came");
     assert_eq!(word(op::SHUT, 2, &[0, 0, 0, 0]), fatal, "there is no such incarnation");
