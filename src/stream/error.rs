@@ -125,7 +125,7 @@ impl End {
                 Cause::Peer(Code::Features | Code::Version)
                 | Cause::Fault(Fault::Features | Fault::Version),
             ) => "give both ends the same version and the same of plain and encrypted".to_owned(),
-            Why::Cause(Cause::Fault(Fault::Forged)) => {
+            Why::Cause(Cause::Fault(Fault::Forged | Fault::Sequence)) => {
                 "somebody between the two changed what was sent: connect again over another network"
                     .to_owned()
             }
