@@ -105,7 +105,11 @@ impl Connection {
     }
 
     pub(super) fn add_channel(&mut self, now: Instant, beginning: Beginning) -> Slot {
-        let window = Window::new(self.config.window_packets);
+        // Or whoever has used up its rate would open a channel for each window more.
+        let window = match self.pace.ready_at(now) > now {
+            true => Window::closed(self.config.window_packets),
+            false => Window::new(self.config.window_packets),
+        };
         let pace = Pace::new(self.config.channel_rate, now);
         let slot = self.table.insert(Channel::new(beginning, window, pace));
         self.pending.insert(slot);

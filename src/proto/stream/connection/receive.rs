@@ -291,6 +291,7 @@ impl Connection {
     }
 
     fn on_probe(&mut self, now: Instant, probe: notice::Probe) -> Result<(), Fault> {
+        self.pace.take(now, 0);
         if let Some(keys) = &mut self.keys
             && !keys.send.confirm(probe.epoch)
         {

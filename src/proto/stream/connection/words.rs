@@ -12,13 +12,17 @@ use crate::time::Instant;
 impl Connection {
     pub(super) fn on_control(&mut self, now: Instant, control: Control) -> Result<(), Fault> {
         let Control { ch, incarnation, word } = control;
+        // Over datagrams it is said on and on where we give no credit: it must not put that off itself.
+        if !matches!(word, Word::Blocked { .. }) {
+            self.pace.take(now, 0);
+        }
         if let Word::Open { channel_type, may_compress, credit } = word {
             return self.on_open(now, ch, incarnation, (channel_type, may_compress, credit));
         }
         let Some(slot) = self.find(ch, incarnation) else { return self.on_stranger(control) };
         match word {
             Word::Open { .. } => Ok(()),
-            Word::Opened { own, credit } => self.on_opened(slot, own, credit),
+            Word::Opened { own, credit } => self.on_opened(now, slot, (own, credit)),
             Word::Refused { code } => self.on_refused(slot, Code::from_wire(code)),
             Word::Shut { last } => self.on_shut(slot, last),
             Word::Gone => {
@@ -78,6 +82,7 @@ impl Connection {
             Beginning { id: ch, incarnation, accepted_as, channel_type, may_compress, ours: false },
         );
         self.make_keys(slot);
+        self.update_credit(now, slot);
         self.table.at(slot).allowance.raise(credit);
         self.events.push_back(Event::ChannelOpened { channel: ch, channel_type, by_peer: true });
         Ok(())
@@ -110,7 +115,12 @@ impl Connection {
         (self.table.is_full() || !self.has_incarnations()).then_some(Code::Limit)
     }
 
-    fn on_opened(&mut self, slot: Slot, own: u32, credit: u32) -> Result<(), Fault> {
+    fn on_opened(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        (own, credit): (u32, u32),
+    ) -> Result<(), Fault> {
         let is_datagram = self.is_datagram();
         let channel = self.table.at(slot);
         if !channel.ours || !channel.opening && !is_datagram {
@@ -128,6 +138,7 @@ impl Connection {
         channel.repeat = Default::default();
         let (channel, channel_type) = (channel.id, channel.channel_type);
         self.make_keys(slot);
+        self.update_credit(now, slot);
         self.events.push_back(Event::ChannelOpened { channel, channel_type, by_peer: false });
         if self.table.at(slot).shut == Shut::Wanted {
             self.table.at(slot).wants.shut = true;
