@@ -515,7 +515,8 @@ class Session:
         names = ("OPEN", "OPENED", "REFUSED", "SHUT", "GONE", "CREDIT", "BLOCKED")
         require(0x10 <= op <= 0x16, "op")
         name = names[op - 0x10]
-        forms = {"OPEN": "<BBI", "OPENED": "<II", "REFUSED": "<H", "GONE": "<", "CREDIT": "<II"}
+        require(name != "GONE", "GONE on a byte stream")
+        forms = {"OPEN": "<BBI", "OPENED": "<II", "REFUSED": "<H", "CREDIT": "<II"}
         form = forms.get(name, "<I")
         require(len(payload) == 7 + struct.calcsize(form), "length")
         fields = struct.unpack(form, payload[7:])

@@ -16,6 +16,10 @@ impl Connection {
         if !matches!(word, Word::Blocked { .. }) {
             self.pace.take(now, 0);
         }
+        if word == Word::Gone && !self.is_datagram() {
+            // Nothing is lost there that it could stand in for; it would end a channel without its SHUT.
+            return Err(Fault::Control);
+        }
         if let Word::Open { channel_type, may_compress, credit } = word {
             return self.on_open(now, ch, incarnation, (channel_type, may_compress, credit));
         }

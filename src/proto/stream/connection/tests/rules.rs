@@ -211,6 +211,8 @@ fn words_that_cannot_be_are_fatal_on_a_byte_stream() {
     assert_eq!(word(op::BLOCKED, 1, &[64, 0, 0, 0]), Ok(Received::Consumed));
     assert_eq!(word(op::SHUT, 1, &[0, 0, 0, 0]), Ok(Received::Consumed));
     assert_eq!(word(op::CREDIT, 2, &[0; 8]), Ok(Received::Consumed), "it may have been under way");
+    assert_eq!(word(op::GONE, 1, &[]), fatal, "a channel ends with SHUT");
+    assert_eq!(word(op::GONE, 2, &[]), fatal, "nothing was said of that one");
     assert_eq!(control(&[op::HELLO; 256]), fatal, "once is enough");
 }
 
