@@ -617,6 +617,10 @@ pub const STREAM_KEEPALIVE_NS: u64 = 3_000_000_000;
 /// Times that it is asked, a period apart, before the stream is given up.
 pub const STREAM_KEEPALIVES_MAX: u32 = 3;
 
+/// Periods after the last ping, traffic or not, until another measures the round trip.
+pub const STREAM_MEASURE_PERIODS: u64 = 10;
+const _: () = assert!(STREAM_MEASURE_PERIODS > STREAM_KEEPALIVES_MAX as u64);
+
 /// Longest text of a CLOSE or ERROR packet: a line for a person.
 pub const STREAM_TEXT_BYTES_MAX: usize = 256;
 

@@ -59,10 +59,10 @@ fn check_words(body: &[u8]) {
     if let Ok(control) = control {
         let len = match body[0] {
             op::OPEN => 13,
-            op::OPENED | op::SHUT | op::BLOCKED => 11,
+            op::SHUT | op::BLOCKED => 11,
             op::REFUSED => 9,
             op::GONE => 7,
-            op::CREDIT => 15,
+            op::OPENED | op::CREDIT => 15,
             op => panic!("{op} is no word"),
         };
         assert_eq!(body.len(), len);

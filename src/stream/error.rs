@@ -128,7 +128,7 @@ impl End {
             Why::Cause(Cause::Peer(Code::TooLarge)) => {
                 "send it in parts, or let the peer take larger messages".to_owned()
             }
-            Why::Cause(Cause::Fault(Fault::Forged)) => {
+            Why::Cause(Cause::Fault(Fault::Forged | Fault::Sequence)) => {
                 "somebody between the two changed what was sent: connect again over another network"
                     .to_owned()
             }

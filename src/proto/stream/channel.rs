@@ -2,7 +2,7 @@
 
 use super::control::Word;
 use super::credit::{Allowance, Window};
-use super::epoch::Keys;
+use super::epoch::{Incarnations, Keys};
 use super::fragment::Piece;
 use super::rate::Pace;
 use super::reassembly::Reassembly;
@@ -15,13 +15,17 @@ use crate::time::Instant;
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) id: u16,
+    /// That of its opener, which names it.
     pub(super) incarnation: u32,
+    /// That of whoever accepted it; 0 until it has.
+    pub(super) accepted_as: u32,
     pub(super) channel_type: u8,
     pub(super) may_compress: bool,
     /// Whether we opened it.
     pub(super) ours: bool,
     /// The peer has yet to agree.
     pub(super) opening: bool,
+    /// None on a stream in the clear, and until the peer has agreed.
     pub(super) keys: Option<Keys>,
 
     pub(super) send: SendSequence,
@@ -83,32 +87,32 @@ impl Repeat {
 pub(super) struct Beginning {
     pub(super) id: u16,
     pub(super) incarnation: u32,
+    pub(super) accepted_as: u32,
     pub(super) channel_type: u8,
     pub(super) may_compress: bool,
     pub(super) ours: bool,
-    pub(super) keys: Option<Keys>,
-    pub(super) window_packets: u32,
-    pub(super) pace: Pace,
 }
 
 impl Channel {
-    pub(super) fn new(beginning: Beginning) -> Self {
-        let Beginning { id, incarnation, channel_type, may_compress, ours, keys, .. } = beginning;
+    pub(super) fn new(beginning: Beginning, window: Window, pace: Pace) -> Self {
+        let Beginning { id, incarnation, accepted_as, channel_type, may_compress, ours } =
+            beginning;
         Self {
             id,
             incarnation,
+            accepted_as,
             channel_type,
             may_compress,
             ours,
             opening: ours,
-            keys,
+            keys: None,
             send: SendSequence::default(),
             allowance: Allowance::default(),
             sending: 0,
             shut: Shut::No,
             receive: ReceiveSequence::default(),
-            window: Window::new(beginning.window_packets),
-            pace: beginning.pace,
+            window,
+            pace,
             reassembly: Reassembly::default(),
             peer_last: None,
             wants: Wants { open: true, ..Wants::default() },
@@ -130,6 +134,14 @@ impl Channel {
         !self.opening && self.shut == Shut::No
     }
 
+    /// What each end seals it under; whole once it is accepted.
+    pub(super) fn incarnations(&self) -> Incarnations {
+        match self.ours {
+            true => Incarnations { ours: self.incarnation, theirs: self.accepted_as },
+            false => Incarnations { ours: self.accepted_as, theirs: self.incarnation },
+        }
+    }
+
     /// A piece is sent.
     ///
     /// # Panics
@@ -148,7 +160,7 @@ impl Channel {
             let (channel_type, may_compress) = (self.channel_type, self.may_compress);
             return Some(match self.ours {
                 true => Word::Open { channel_type, may_compress, credit },
-                false => Word::Opened { credit },
+                false => Word::Opened { own: self.accepted_as, credit },
             });
         }
         if std::mem::take(&mut wants.credit) {

@@ -103,7 +103,7 @@ pub struct Config {
     pub window_packets: u32,
     /// What the peer may send on one channel, over time.
     pub channel_rate: Rate,
-    /// What it may send on all of them.
+    /// What it may send on all of them; words about channels and pings are packets too.
     pub session_rate: Rate,
     /// What it may open.
     pub types: ChannelTypes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::config::{Config, Mode, Role};
 use super::control::Word;
-use super::epoch::Keys;
+use super::epoch::{Incarnations, Keys};
 use super::event::{Cause, Event};
 use super::keepalive::Keepalive;
 use super::rate::Pace;
@@ -72,8 +72,9 @@ pub struct Connection {
     table: Table,
     /// Slots of channels with words to say.
     pending: SlotSet,
-    /// The number that we open next, and how many we have.
+    /// The number that we open next.
     next_channel: u16,
+    /// The last that we chose, for a channel of ours or one that we accepted.
     incarnation: u32,
     /// Where answers to what belongs to no channel wait.
     answers: VecDeque<Answer>,
@@ -216,7 +217,7 @@ impl Connection {
         self.encrypted = agreed.features & ENCRYPT != 0;
         self.compressed = agreed.features & COMPRESS != 0;
         if self.encrypted {
-            self.keys = Some(Keys::new(&agreed.traffic, self.direction, 0, 0));
+            self.keys = Some(Keys::new(&agreed.traffic, self.direction, 0, Incarnations::NONE));
         }
         if self.is_datagram() {
             // How many parts of the handshake were lost or repeated is nothing to count.

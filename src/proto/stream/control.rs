@@ -59,6 +59,8 @@ pub enum Word {
     },
     /// It is open.
     Opened {
+        /// The incarnation that whoever says it has chosen: its own key comes of it.
+        own: u32,
         /// Packets that the other end may send.
         credit: u32,
     },
@@ -126,7 +128,7 @@ impl Control {
                 let may_compress = flags & MAY_COMPRESS != 0;
                 Word::Open { channel_type, may_compress, credit: reader.u32()? }
             }
-            op::OPENED => Word::Opened { credit: reader.u32()? },
+            op::OPENED => Word::Opened { own: reader.u32()?, credit: reader.u32()? },
             op::REFUSED => Word::Refused { code: reader.u16()? },
             op::SHUT => Word::Shut { last: reader.u32()? },
             op::GONE => Word::Gone,
@@ -147,7 +149,10 @@ impl Control {
                 out.u8(if may_compress { MAY_COMPRESS } else { 0 });
                 out.u32(credit);
             }
-            Word::Opened { credit } => out.u32(credit),
+            Word::Opened { own, credit } => {
+                out.u32(own);
+                out.u32(credit);
+            }
             Word::Refused { code } => out.u16(code),
             Word::Shut { last } => out.u32(last),
             Word::Gone => {}
@@ -179,7 +184,10 @@ mod tests {
         let open = Word::Open { channel_type: 0x11, may_compress: true, credit: 0x0d0c_0b0a };
         let words: [(Word, &[u8]); 7] = [
             (open, &[0x10, 1, 2, 3, 4, 5, 6, 0x11, 1, 10, 11, 12, 13]),
-            (Word::Opened { credit: 9 }, &[0x11, 1, 2, 3, 4, 5, 6, 9, 0, 0, 0]),
+            (
+                Word::Opened { own: 0x0a09_0807, credit: 9 },
+                &[0x11, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 9, 0, 0, 0],
+            ),
             (Word::Refused { code: 10 }, &[0x12, 1, 2, 3, 4, 5, 6, 10, 0]),
             (Word::Shut { last: 7 }, &[0x13, 1, 2, 3, 4, 5, 6, 7, 0, 0, 0]),
             (Word::Gone, &[0x14, 1, 2, 3, 4, 5, 6]),

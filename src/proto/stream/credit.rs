@@ -75,6 +75,11 @@ impl Window {
         Self { packets, limit, settled: 0, unconsumed: 0, asked: false, behind: false }
     }
 
+    /// The same of which it may send none before it is told so.
+    pub const fn closed(packets: u32) -> Self {
+        Self { limit: 0, ..Self::new(packets) }
+    }
+
     /// The number of the first packet that may not come.
     pub const fn limit(&self) -> u64 {
         self.limit

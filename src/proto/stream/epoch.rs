@@ -12,12 +12,33 @@ pub(super) struct Keys {
     pub(super) receive: ReceiveKey,
 }
 
+/// What each end calls a channel, so that it seals with no key twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Incarnations {
+    /// From our own counter.
+    pub(super) ours: u32,
+    /// Said by the peer, which harms only itself where it says one twice.
+    pub(super) theirs: u32,
+}
+
+impl Incarnations {
+    /// Those of channel 0, which no other follows.
+    pub(super) const NONE: Self = Self { ours: 0, theirs: 0 };
+}
+
 impl Keys {
-    /// The first keys of a channel, of which `direction` is what we send.
-    pub(super) fn new(traffic: &Traffic, direction: Direction, ch: u16, incarnation: u32) -> Self {
+    /// The first keys of a channel, of which `direction` is what we send. Each end seals under an
+    /// incarnation that it chose itself: no peer can bring one of our keys back.
+    pub(super) fn new(
+        traffic: &Traffic,
+        direction: Direction,
+        ch: u16,
+        incarnations: Incarnations,
+    ) -> Self {
+        let Incarnations { ours, theirs } = incarnations;
         Self {
-            send: SendKey::new(traffic.channel(direction, ch, incarnation)),
-            receive: ReceiveKey::new(traffic.channel(direction.opposite(), ch, incarnation)),
+            send: SendKey::new(traffic.channel(direction, ch, ours)),
+            receive: ReceiveKey::new(traffic.channel(direction.opposite(), ch, theirs)),
         }
     }
 }

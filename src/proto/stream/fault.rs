@@ -88,6 +88,8 @@ pub enum Fault {
     NotAgreed,
     /// The tag is not that of the packet.
     Forged,
+    /// Sealed packets are missing or come again on a byte stream.
+    Sequence,
     /// A payload that is too short or too long for what it is.
     PayloadLength,
     /// A value in a control packet that means nothing, or nothing here.
@@ -132,7 +134,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::PacketTooLarge,
         Self::PacketLength,
         Self::PacketType,
@@ -141,6 +143,7 @@ impl Fault {
         Self::NotEncrypted,
         Self::NotAgreed,
         Self::Forged,
+        Self::Sequence,
         Self::PayloadLength,
         Self::Control,
         Self::Text,
@@ -167,7 +170,7 @@ impl Fault {
     pub const fn code(self) -> Code {
         match self {
             Self::PacketTooLarge | Self::MessageTooLarge => Code::TooLarge,
-            Self::Forged => Code::Decrypt,
+            Self::Forged | Self::Sequence => Code::Decrypt,
             Self::Compression => Code::Compression,
             Self::Flow => Code::Flow,
             Self::Answers | Self::HandshakeTooLong => Code::Limit,
@@ -190,6 +193,7 @@ impl Fault {
             Self::NotEncrypted => "not encrypted",
             Self::NotAgreed => "encryption was not agreed",
             Self::Forged => "forged",
+            Self::Sequence => "packets missing or repeated",
             Self::PayloadLength => "payload length",
             Self::Control => "control packet",
             Self::Text => "text",

@@ -1,8 +1,9 @@
-//! Is the peer still there (D-10)? It is asked only where the stream was silent, and given up when it
-//! has not answered three times.
+//! Is the peer still there (D-10)? It is asked where the stream was silent, and given up when it has not
+//! answered three times. Where there is traffic, it is asked now and then how long a round trip takes
+//! (D-16); nothing follows from an answer that does not come.
 
 use super::rtt::Rtt;
-use crate::limits::STREAM_KEEPALIVES_MAX;
+use crate::limits::{STREAM_KEEPALIVES_MAX, STREAM_MEASURE_PERIODS};
 use crate::time::Instant;
 
 /// The watch over one stream.
@@ -16,7 +17,7 @@ pub struct Keepalive {
     asked: Option<(Instant, u32)>,
     /// A ping is to be sent.
     due: bool,
-    /// Of the last ping: when, and whether its answer is still to come.
+    /// Of the last ping: when, or when the watch began, and whether its answer is still to come.
     token: u64,
     token_at: Instant,
     awaited: bool,
@@ -79,10 +80,21 @@ impl Keepalive {
         if self.period_ns == 0 || self.due {
             return None;
         }
-        Some(match self.asked {
+        Some(self.silent_at().min(self.measure_at()))
+    }
+
+    /// When the peer has been silent for too long.
+    fn silent_at(&self) -> Instant {
+        match self.asked {
             Some((at, _)) => at.after_ns(self.period_ns),
             None => self.quiet_at(),
-        })
+        }
+    }
+
+    /// When a round trip is to be measured again. Silence is asked about before that, so it is traffic that
+    /// goes on until then; and one ping it is, whether or not its pong comes.
+    fn measure_at(&self) -> Instant {
+        self.token_at.after_ns(self.period_ns.saturating_mul(STREAM_MEASURE_PERIODS))
     }
 
     /// Silence in both directions is looked into after a period. Where only the peer is silent, while we
@@ -98,12 +110,15 @@ impl Keepalive {
         if self.next_at().is_none_or(|at| at > now) {
             return Verdict::Alive;
         }
+        self.due = true;
+        if self.silent_at() > now {
+            return Verdict::Ask;
+        }
         let times = self.asked.map_or(0, |(_, times)| times);
         if times == STREAM_KEEPALIVES_MAX {
             return Verdict::Dead;
         }
         self.asked = Some((now, times + 1));
-        self.due = true;
         Verdict::Ask
     }
 
@@ -212,6 +227,23 @@ mod tests {
         watch.on_pong(at(27), second);
         watch.on_pong(at(29), second);
         assert_eq!((watch.rtt.count(), watch.rtt.last_ns()), (1, 7));
+    }
+
+    #[test]
+    fn under_traffic_a_round_trip_is_measured_once_in_ten_periods_and_is_no_question() {
+        let mut watch = watch();
+        let mut pings = Vec::new();
+        for second in 1..=70 {
+            let now = at(1000 * second);
+            watch.on_received(now);
+            watch.on_sent(now);
+            if watch.on_time(now) == Verdict::Ask {
+                assert_eq!(watch.asked, None, "it is not held against the peer");
+                watch.ping(now);
+                pings.push(second);
+            }
+        }
+        assert_eq!(pings, [30, 60], "though no pong came");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Rate limits (D-21): buckets that packets and bytes are taken from, and that fill with time. They do
-//! not hold packets back; while one is empty, no credit is given.
+//! not hold packets back; while one is empty, no credit is given, nor to a channel that is opened then.
 
 use crate::time::Instant;
 

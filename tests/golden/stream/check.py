@@ -515,7 +515,8 @@ class Session:
         names = ("OPEN", "OPENED", "REFUSED", "SHUT", "GONE", "CREDIT", "BLOCKED")
         require(0x10 <= op <= 0x16, "op")
         name = names[op - 0x10]
-        forms = {"OPEN": "<BBI", "REFUSED": "<H", "GONE": "<", "CREDIT": "<II"}
+        require(name != "GONE", "GONE on a byte stream")
+        forms = {"OPEN": "<BBI", "OPENED": "<II", "REFUSED": "<H", "CREDIT": "<II"}
         form = forms.get(name, "<I")
         require(len(payload) == 7 + struct.calcsize(form), "length")
         fields = struct.unpack(form, payload[7:])
@@ -529,17 +530,22 @@ class Session:
     def open(self, end, ch, incarnation, kind, flags, credit):
         require(flags <= 1 and end not in self.closed, "OPEN")
         require(ch % 2 == (1 if end == "i" else 0) and ch not in self.channels, "its number")
-        require(incarnation > 0 and incarnation not in self.incarnations[end], "incarnation")
-        self.incarnations[end].add(incarnation)
-        ways = {d: Way(self.channel_secret(d, ch, incarnation), 0) for d in "ir"}
+        ways = {end: Way(self.own_secret(end, ch, incarnation), 0), OTHER[end]: Way(None, 0)}
         ways[OTHER[end]].limit = credit
         self.channels[ch] = Channel(end, incarnation, bool(flags & 1), ways)
         return f" type {kind} flags {flags} credit {credit}"
 
-    def opened(self, end, ch, channel, credit):
+    def own_secret(self, end, ch, own):
+        """Each end seals under an incarnation that it chose, and never one twice."""
+        require(own > 0 and own not in self.incarnations[end], "incarnation")
+        self.incarnations[end].add(own)
+        return self.channel_secret(end, ch, own)
+
+    def opened(self, end, ch, channel, own, credit):
         require(channel.opening and channel.opener != end, "OPENED")
+        channel.ways[end].secret = self.own_secret(end, ch, own)
         channel.opening, channel.ways[OTHER[end]].limit = False, credit
-        return f" credit {credit}"
+        return f" own {own} credit {credit}"
 
     def refused(self, end, ch, channel, code):
         require(channel.opening and channel.opener != end, "REFUSED")

@@ -3,6 +3,7 @@
 use super::{Connection, Event};
 use crate::proto::stream::channel::{Beginning, Channel, Shut};
 use crate::proto::stream::config::Mode;
+use crate::proto::stream::credit::Window;
 use crate::proto::stream::epoch::Keys;
 use crate::proto::stream::event::Refused;
 use crate::proto::stream::rate::Pace;
@@ -21,13 +22,16 @@ impl Connection {
         if !self.is_open() || self.ending.is_heard() {
             return Err(Refused::NotConnected);
         }
-        if self.table.is_full() || self.incarnation == u32::MAX {
+        if self.table.is_full() || !self.has_incarnations() {
             return Err(Refused::TooMany);
         }
-        let ch = self.take_number();
-        self.incarnation += 1;
-        self.add_channel(now, ch, self.incarnation, (channel_type, may_compress), true);
-        Ok(ch)
+        let (id, incarnation) = (self.take_number(), self.take_incarnation());
+        let accepted_as = 0;
+        self.add_channel(
+            now,
+            Beginning { id, incarnation, accepted_as, channel_type, may_compress, ours: true },
+        );
+        Ok(id)
     }
 
     /// Sends no more messages on a channel, behind those that were sealed. What the peer has to say still
@@ -88,30 +92,37 @@ impl Connection {
         }
     }
 
-    pub(super) fn add_channel(
-        &mut self,
-        now: Instant,
-        id: u16,
-        incarnation: u32,
-        (channel_type, may_compress): (u8, bool),
-        ours: bool,
-    ) -> Slot {
-        let traffic = self.session.as_ref().filter(|_| self.encrypted);
-        let keys =
-            traffic.map(|session| Keys::new(&session.traffic, self.direction, id, incarnation));
-        let slot = self.table.insert(Channel::new(Beginning {
-            id,
-            incarnation,
-            channel_type,
-            may_compress,
-            ours,
-            keys,
-            window_packets: self.config.window_packets,
-            pace: Pace::new(self.config.channel_rate, now),
-        }));
+    /// Whether another incarnation can be taken: none comes back.
+    pub(super) fn has_incarnations(&self) -> bool {
+        self.incarnation < u32::MAX
+    }
+
+    /// The next incarnation of ours. Whether it was for a channel that we open or for one that we accept,
+    /// no other is under it.
+    pub(super) fn take_incarnation(&mut self) -> u32 {
+        self.incarnation += 1;
+        self.incarnation
+    }
+
+    pub(super) fn add_channel(&mut self, now: Instant, beginning: Beginning) -> Slot {
+        // Or whoever has used up its rate would open a channel for each window more.
+        let window = match self.pace.ready_at(now) > now {
+            true => Window::closed(self.config.window_packets),
+            false => Window::new(self.config.window_packets),
+        };
+        let pace = Pace::new(self.config.channel_rate, now);
+        let slot = self.table.insert(Channel::new(beginning, window, pace));
         self.pending.insert(slot);
         self.statistics.opened += 1;
         slot
+    }
+
+    /// Makes the keys of a channel whose two incarnations are known.
+    pub(super) fn make_keys(&mut self, slot: Slot) {
+        let Some(session) = self.session.as_ref().filter(|_| self.encrypted) else { return };
+        let channel = self.table.at(slot);
+        let incarnations = channel.incarnations();
+        channel.keys = Some(Keys::new(&session.traffic, self.direction, channel.id, incarnations));
     }
 
     /// Tells the peer of more credit, now or when the buckets have filled.

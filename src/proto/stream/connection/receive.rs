@@ -61,6 +61,13 @@ impl Connection {
         }
     }
 
+    /// Whether a number that is not the next shows that somebody has taken packets away or repeated them:
+    /// the peer seals each once, and nothing below loses any.
+    #[inline]
+    fn is_seamless(&self) -> bool {
+        self.encrypted && !self.is_datagram()
+    }
+
     /// A packet is wrong, and nothing shows that the peer has sent it.
     #[cold]
     pub(super) fn unproved(&mut self, fault: Fault) -> Result<Received, Fault> {
@@ -83,7 +90,7 @@ impl Connection {
         head: &[u8; HEADER_BYTES],
         body: &mut [u8],
     ) -> Result<Received, Fault> {
-        let encrypted = self.encrypted;
+        let (encrypted, seamless) = (self.encrypted, self.is_seamless());
         let Some((slot, channel)) = self.table.get_mut(header.ch_id) else {
             return self.receive_unknown(header);
         };
@@ -91,7 +98,7 @@ impl Connection {
             return self.receive_early();
         }
         let key = channel.keys.as_mut().map(|keys| &mut keys.receive);
-        let proved = match prove(encrypted, key, &channel.receive, header, head, body) {
+        let proved = match prove(encrypted, seamless, key, &channel.receive, header, head, body) {
             Ok(proved) => proved,
             Err(unproved) => return self.drop_data(slot, unproved),
         };
@@ -240,9 +247,10 @@ impl Connection {
         if self.is_datagram() && is_clear && (self.encrypted || is_greeting(header, body)) {
             return Ok(self.on_late_greeting(header, body));
         }
+        let (encrypted, seamless) = (self.encrypted, self.is_seamless());
         let key = self.keys.as_mut().map(|keys| &mut keys.receive);
         let Proved { number, opened } =
-            match prove(self.encrypted, key, &self.receive, header, head, body) {
+            match prove(encrypted, seamless, key, &self.receive, header, head, body) {
                 Ok(proved) => proved,
                 Err(Unproved::Old) => {
                     self.statistics.replayed += 1;
@@ -283,6 +291,7 @@ impl Connection {
     }
 
     fn on_probe(&mut self, now: Instant, probe: notice::Probe) -> Result<(), Fault> {
+        self.pace.take(now, 0);
         if let Some(keys) = &mut self.keys
             && !keys.send.confirm(probe.epoch)
         {
@@ -297,10 +306,11 @@ impl Connection {
     }
 }
 
-/// Whether a packet is the peer's and new.
+/// Whether a packet is the peer's and new; on a `seamless` stream, the next.
 #[inline]
 fn prove(
     encrypted: bool,
+    seamless: bool,
     key: Option<&mut ReceiveKey>,
     sequence: &ReceiveSequence,
     header: Header,
@@ -310,11 +320,15 @@ fn prove(
     if header.flags.has(Flags::ENCRYPTED) != encrypted {
         return Err(Unproved::Fault(wrong_protection(encrypted)));
     }
-    let Arrival::New(number) = sequence.classify(header.seq_id) else {
-        return Err(Unproved::Old);
+    let number = match sequence.classify(header.seq_id) {
+        Arrival::New(number) if !seamless || number == sequence.next() => number,
+        Arrival::Old if !seamless => return Err(Unproved::Old),
+        _ => return Err(Unproved::Fault(Fault::Sequence)),
     };
     let opened = match key {
-        None => Opened { len: body.len(), turned: false },
+        None if !encrypted => Opened { len: body.len(), turned: false },
+        // It has none yet, so nothing was sealed with it.
+        None => return Err(Unproved::Fault(Fault::Forged)),
         Some(key) => key
             .open(header.flags, number, head, body)
             .map_err(|_| Unproved::Fault(Fault::Forged))?,

@@ -85,6 +85,7 @@ impl Connection {
         }
         assert!(piece.len as usize == payload.len(), "{piece:?} at {payload:?}");
         assert!(!compressed || self.compressed && channel.may_compress, "it was not agreed");
+        debug_assert!(channel.keys.is_some() == self.encrypted, "nothing goes in the clear");
         channel.send_piece(piece);
         channel.statistics.sent.add(payload.len());
         self.statistics.sent.add(payload.len());

@@ -8,6 +8,7 @@ mod ending;
 mod handshake;
 mod keepalive;
 mod network;
+mod nonces;
 mod rekey;
 mod rules;
 

@@ -2,7 +2,7 @@
 
 use super::{Answer, Connection, Event};
 use crate::limits::STREAM_ANSWERS_MAX;
-use crate::proto::stream::channel::Shut;
+use crate::proto::stream::channel::{Beginning, Shut};
 use crate::proto::stream::control::{Control, Word};
 use crate::proto::stream::sequence::extend;
 use crate::proto::stream::table::Slot;
@@ -12,13 +12,21 @@ use crate::time::Instant;
 impl Connection {
     pub(super) fn on_control(&mut self, now: Instant, control: Control) -> Result<(), Fault> {
         let Control { ch, incarnation, word } = control;
+        // Over datagrams it is said on and on where we give no credit: it must not put that off itself.
+        if !matches!(word, Word::Blocked { .. }) {
+            self.pace.take(now, 0);
+        }
+        if word == Word::Gone && !self.is_datagram() {
+            // Nothing is lost there that it could stand in for; it would end a channel without its SHUT.
+            return Err(Fault::Control);
+        }
         if let Word::Open { channel_type, may_compress, credit } = word {
             return self.on_open(now, ch, incarnation, (channel_type, may_compress, credit));
         }
         let Some(slot) = self.find(ch, incarnation) else { return self.on_stranger(control) };
         match word {
             Word::Open { .. } => Ok(()),
-            Word::Opened { credit } => self.on_opened(slot, credit),
+            Word::Opened { own, credit } => self.on_opened(now, slot, (own, credit)),
             Word::Refused { code } => self.on_refused(slot, Code::from_wire(code)),
             Word::Shut { last } => self.on_shut(slot, last),
             Word::Gone => {
@@ -72,7 +80,13 @@ impl Connection {
             let word = Word::Refused { code: code.to_wire() };
             return self.answer(Answer::Word { ch, incarnation, word });
         }
-        let slot = self.add_channel(now, ch, incarnation, (channel_type, may_compress), false);
+        let accepted_as = self.take_incarnation();
+        let slot = self.add_channel(
+            now,
+            Beginning { id: ch, incarnation, accepted_as, channel_type, may_compress, ours: false },
+        );
+        self.make_keys(slot);
+        self.update_credit(now, slot);
         self.table.at(slot).allowance.raise(credit);
         self.events.push_back(Event::ChannelOpened { channel: ch, channel_type, by_peer: true });
         Ok(())
@@ -102,22 +116,33 @@ impl Connection {
         if is_ending || !self.config.types.has(channel_type) {
             return Some(Code::Refused);
         }
-        self.table.is_full().then_some(Code::Limit)
+        (self.table.is_full() || !self.has_incarnations()).then_some(Code::Limit)
     }
 
-    fn on_opened(&mut self, slot: Slot, credit: u32) -> Result<(), Fault> {
+    fn on_opened(
+        &mut self,
+        now: Instant,
+        slot: Slot,
+        (own, credit): (u32, u32),
+    ) -> Result<(), Fault> {
         let is_datagram = self.is_datagram();
         let channel = self.table.at(slot);
         if !channel.ours || !channel.opening && !is_datagram {
             return Err(Fault::Control);
         }
-        channel.allowance.raise(credit);
-        if !std::mem::take(&mut channel.opening) {
+        if !channel.opening {
+            // What is said again is the same but for its credit.
+            if own == channel.accepted_as {
+                channel.allowance.raise(credit);
+            }
             return Ok(());
         }
-        channel.wants.open = false;
+        channel.allowance.raise(credit);
+        (channel.opening, channel.accepted_as, channel.wants.open) = (false, own, false);
         channel.repeat = Default::default();
         let (channel, channel_type) = (channel.id, channel.channel_type);
+        self.make_keys(slot);
+        self.update_credit(now, slot);
         self.events.push_back(Event::ChannelOpened { channel, channel_type, by_peer: false });
         if self.table.at(slot).shut == Shut::Wanted {
             self.table.at(slot).wants.shut = true;

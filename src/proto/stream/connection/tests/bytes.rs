@@ -16,7 +16,9 @@ fn the_golden_bytes_of_each_packet_in_the_clear() {
     // OPEN channel 1, its first incarnation, type 0x10, which may be compressed, with 64 packets of credit.
     let open = [13, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0x10, 1, 0, 1, 0, 0, 0, 0x10, 1, 64, 0, 0, 0];
     assert_eq!(last(&pair, 0), open);
-    let opened = [11, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0x11, 1, 0, 1, 0, 0, 0, 64, 0, 0, 0];
+    // The responder's own first incarnation, and as much credit.
+    let opened =
+        [15, 0, 0, 0, 2, 2, 0, 0, 0, 0, 0, 0, 0x11, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 64, 0, 0, 0];
     assert_eq!(last(&pair, 1), opened);
 
     pair.say(0, channel, b"hello");
@@ -48,15 +50,13 @@ fn the_golden_bytes_of_each_packet_in_the_clear() {
 
 /// Two ends of a session whose keys are always the same, and packets of every kind that the first has sent
 /// in it after the handshake.
-fn recorded(mode: Mode) -> (Pair, Vec<Vec<u8>>) {
-    let mut settings = config(mode);
-    settings.packet_bytes = 512;
-    let (mut pair, channel) = Pair::with_channel(settings);
+fn recorded(settings: Config) -> (Pair, Vec<Vec<u8>>) {
+    let (mut pair, channel) = Pair::with_channel(Config { packet_bytes: 512, ..settings });
     pair.cut = true;
     let from = pair.ends[0].log.len();
     pair.say(0, channel, b"short");
     pair.say(0, channel, &[7; 600]);
-    pair.ends[0].connection.rekey(channel).unwrap();
+    _ = pair.ends[0].connection.rekey(channel);
     pair.say(0, channel, b"with another key");
     pair.ends[0].connection.consume(pair.now, channel, 1);
     pair.open(0, 0x10);
@@ -79,7 +79,7 @@ fn hear(mode: Mode, packets: &[Vec<u8>]) -> Vec<Result<Received, Fault>> {
 #[test]
 fn each_byte_of_a_sealed_session_is_caught_when_it_is_changed() {
     for mode in MODES {
-        let (pair, packets) = recorded(mode);
+        let (pair, packets) = recorded(config(mode));
         let kinds: Vec<_> = packets.iter().map(|packet| packet[4]).collect();
         assert!([1, 2, 3, 4].iter().all(|kind| kinds.contains(kind)), "{kinds:?}");
         drop(pair);
@@ -117,11 +117,9 @@ fn each_byte_of_a_sealed_session_is_caught_when_it_is_changed() {
 
 #[test]
 fn what_has_been_is_dropped_and_counted_however_often_it_comes() {
-    for mode in MODES {
-        let (_, packets) = recorded(mode);
-        let mut settings = config(mode);
-        settings.packet_bytes = 512;
-        let (mut pair, _) = Pair::with_channel(settings);
+    for settings in [config(Mode::Datagram), plain(Mode::Datagram), plain(Mode::Stream)] {
+        let (_, packets) = recorded(settings);
+        let (mut pair, _) = Pair::with_channel(Config { packet_bytes: 512, ..settings });
         // But the end, behind which nothing is heard.
         let packets = &packets[..packets.len() - 2];
         for (index, packet) in packets.iter().enumerate() {
@@ -136,6 +134,36 @@ fn what_has_been_is_dropped_and_counted_however_often_it_comes() {
         assert_eq!(statistics.replayed, count * (count + 1) / 2);
         assert_eq!((statistics.lost, statistics.forged), (0, 0));
     }
+}
+
+#[test]
+fn a_packet_that_is_missing_or_comes_again_ends_a_sealed_byte_stream() {
+    let (_, packets) = recorded(config(Mode::Stream));
+    let fault = Err(Fault::Sequence);
+    for index in 0..packets.len() - 1 {
+        let channel = packets[index][9];
+        let next = packets[index + 1..].iter().position(|packet| packet[9] == channel);
+        if let Some(next) = next.map(|next| index + 1 + next) {
+            let mut heard = packets[..=next].to_vec();
+            heard.remove(index);
+            assert_eq!(hear(Mode::Stream, &heard).last(), Some(&fault), "without {index}");
+        }
+        let again = [&packets[..=index], &packets[index..=index]].concat();
+        assert_eq!(hear(Mode::Stream, &again).last(), Some(&fault), "{index} twice");
+    }
+}
+
+#[test]
+fn the_peer_is_told_that_packets_were_missing() {
+    let (mut pair, channel) = Pair::with_channel(config(Mode::Stream));
+    pair.cut = true;
+    pair.say(0, channel, b"taken away");
+    pair.cut = false;
+    pair.say(0, channel, b"and what follows");
+    pair.run_ms(30);
+    assert!(pair.ends[1].messages(channel).is_empty());
+    assert_eq!(pair.ends[1].cause(), Some(Cause::Fault(Fault::Sequence)));
+    assert_eq!(pair.ends[0].cause(), Some(Cause::Peer(Code::Decrypt)));
 }
 
 #[test]

@@ -155,3 +155,74 @@ fn a_new_key_with_each_packet_is_no_way_past_a_rate() {
         assert!((250..=31 * 10 + 2 * 64).contains(&arrived), "{mode:?}: {arrived}");
     }
 }
+
+/// A session whose second end holds the first to a rate.
+fn paced(mode: Mode) -> Pair {
+    let free = Config { window_packets: 10, ..config(mode) };
+    let session_rate = Rate { packets: 50, bytes: 0 };
+    let mut pair = Pair::new([free, Config { session_rate, ..free }], GOOD, 0);
+    pair.run_ms(100);
+    pair
+}
+
+#[test]
+fn a_channel_after_the_other_is_no_way_past_the_rate_of_a_session() {
+    for mode in MODES {
+        let mut pair = paced(mode);
+        let end = pair.now.after_ns(20_000 * MS);
+        while pair.now < end {
+            let channel = pair.open(0, 0x10);
+            (0..10).for_each(|i| pair.say(0, channel, &[i; 5]));
+            pair.shut(0, channel);
+            while pair.ends[0].connection.channel(channel).is_some() {
+                pair.run_ms(15);
+                pair.shut(1, channel);
+            }
+        }
+        // Words are counted as well, so it is less than the rate.
+        let arrived: usize = pair.ends[1].inbox.values().map(Vec::len).sum();
+        assert!((500..=22 * 50).contains(&arrived), "{mode:?}: {arrived}");
+    }
+}
+
+#[test]
+fn a_channel_that_is_opened_while_a_bucket_is_empty_gets_its_credit_when_it_has_filled() {
+    for mode in MODES {
+        for opener in 0..2 {
+            let mut pair = paced(mode);
+            // Pings are counted, and answered all the same.
+            for _ in 0..80 {
+                pair.ends[0].connection.ping();
+                pair.flush(0);
+            }
+            pair.run_ms(15);
+            let channel = pair.open(opener, 0x10);
+            pair.flush(opener);
+            pair.run_ms(25);
+            let credit =
+                |pair: &Pair, end: usize| pair.ends[end].connection.channel(channel).unwrap();
+            assert_eq!(credit(&pair, 0).send_credit, 0, "{mode:?}");
+            assert_eq!(credit(&pair, 1).receive_credit, 0);
+            assert_eq!(credit(&pair, 1).send_credit, 10, "that end was not asked so often");
+            pair.say(0, channel, b"as soon as may be");
+            pair.run_ms(400);
+            assert!(pair.ends[1].messages(channel).is_empty());
+            pair.run_ms(600);
+            assert_eq!(pair.ends[1].messages(channel), [b"as soon as may be"]);
+        }
+    }
+}
+
+#[test]
+fn whoever_says_that_it_waits_does_not_wait_longer_for_it() {
+    let mut pair = paced(Mode::Datagram);
+    let channels: Vec<u16> = (0..30).map(|_| pair.open(0, 0x10)).collect();
+    pair.run_ms(50);
+    for &channel in &channels {
+        (0..20).for_each(|i| pair.say(0, channel, &[i; 5]));
+    }
+    // 300 packets a second, each saying that it waits.
+    pair.run_ms(20_000);
+    let arrived: usize = pair.ends[1].inbox.values().map(Vec::len).sum();
+    assert_eq!(arrived, 600);
+}

@@ -31,17 +31,27 @@ fn a_silent_stream_is_asked_after_each_period_and_the_round_trip_is_measured() {
 }
 
 #[test]
-fn nothing_is_sent_where_there_is_traffic() {
+fn nothing_is_sent_where_there_is_traffic_but_to_measure_it_now_and_then() {
     for config in configs() {
         let (mut pair, channel) = Pair::with_channel(config);
         let from = sent(&pair);
-        for _ in 0..20 {
-            pair.say(0, channel, b"traffic");
-            pair.run_ms(1_500);
-            pair.say(1, channel, b"traffic");
-            pair.run_ms(1_500);
+        let mut talk = |rounds| {
+            for _ in 0..rounds {
+                pair.say(0, channel, b"traffic");
+                pair.run_ms(1_500);
+                pair.say(1, channel, b"traffic");
+                pair.run_ms(1_500);
+            }
+            let rtts = pair.ends.each_ref().map(|end| end.connection.statistics().rtt);
+            (probes(&pair, from), rtts)
+        };
+        let (asked, rtts) = talk(9);
+        assert_eq!((asked, rtts[0].count(), rtts[1].count()), (0, 0, 0));
+        let (asked, rtts) = talk(22);
+        assert_eq!(asked, 3 * 2 * 2, "each end three times, and the answers");
+        for rtt in rtts {
+            assert_eq!((rtt.count(), rtt.mean_ns()), (3, 20 * MS));
         }
-        assert_eq!(probes(&pair, from), 0);
     }
 }
 

@@ -203,7 +203,7 @@ fn words_that_cannot_be_are_fatal_on_a_byte_stream() {
         control(&[&[op, 1, 0, incarnation, 0, 0, 0][..], rest].concat())
     };
     let fatal = Err(Fault::Control);
-    assert_eq!(word(op::OPENED, 1, &[1, 0, 0, 0]), fatal, "the initiator opened it");
+    assert_eq!(word(op::OPENED, 1, &[1, 0, 0, 0, 1, 0, 0, 0]), fatal, "the initiator opened it");
     assert_eq!(word(op::REFUSED, 1, &[1, 0]), fatal);
     assert_eq!(word(op::SHUT, 1, &[1, 0, 0, 0]), fatal, "no packet came");
     assert_eq!(word(op::SHUT, 2, &[0, 0, 0, 0]), fatal, "there is no such incarnation");
@@ -211,6 +211,8 @@ fn words_that_cannot_be_are_fatal_on_a_byte_stream() {
     assert_eq!(word(op::BLOCKED, 1, &[64, 0, 0, 0]), Ok(Received::Consumed));
     assert_eq!(word(op::SHUT, 1, &[0, 0, 0, 0]), Ok(Received::Consumed));
     assert_eq!(word(op::CREDIT, 2, &[0; 8]), Ok(Received::Consumed), "it may have been under way");
+    assert_eq!(word(op::GONE, 1, &[]), fatal, "a channel ends with SHUT");
+    assert_eq!(word(op::GONE, 2, &[]), fatal, "nothing was said of that one");
     assert_eq!(control(&[op::HELLO; 256]), fatal, "once is enough");
 }
 
