@@ -26,7 +26,7 @@ impl Connection {
         let Some(slot) = self.find(ch, incarnation) else { return self.on_stranger(control) };
         match word {
             Word::Open { .. } => Ok(()),
-            Word::Opened { own, credit } => self.on_opened(now, slot, (own, credit)),
+            Word::Opened { own, credit } => self.on_opened(now, slot, own, credit),
             Word::Refused { code } => self.on_refused(slot, Code::from_wire(code)),
             Word::Shut { last } => self.on_shut(slot, last),
             Word::Gone => {
@@ -34,11 +34,7 @@ impl Connection {
                 Ok(())
             }
             Word::Credit { limit, epoch } => self.on_credit(slot, limit, epoch),
-            Word::Blocked { limit } => {
-                self.table.at(slot).window.ask(limit)?;
-                self.update_credit(now, slot);
-                Ok(())
-            }
+            Word::Blocked { limit } => self.on_blocked(now, slot, limit),
         }
     }
 
@@ -119,12 +115,7 @@ impl Connection {
         (self.table.is_full() || !self.has_incarnations()).then_some(Code::Limit)
     }
 
-    fn on_opened(
-        &mut self,
-        now: Instant,
-        slot: Slot,
-        (own, credit): (u32, u32),
-    ) -> Result<(), Fault> {
+    fn on_opened(&mut self, now: Instant, slot: Slot, own: u32, credit: u32) -> Result<(), Fault> {
         let is_datagram = self.is_datagram();
         let channel = self.table.at(slot);
         if !channel.ours || !channel.opening && !is_datagram {
@@ -204,6 +195,12 @@ impl Connection {
             let channel = channel.id;
             self.events.push_back(Event::ChannelWritable { channel });
         }
+        Ok(())
+    }
+
+    fn on_blocked(&mut self, now: Instant, slot: Slot, limit: u32) -> Result<(), Fault> {
+        self.table.at(slot).window.ask(limit)?;
+        self.update_credit(now, slot);
         Ok(())
     }
 
