@@ -8,7 +8,7 @@ use crate::counters::Totals;
 use crate::error::{Error, Result};
 use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
 use crate::limits::{HTTP_TIMEOUT_MS_MAX, PORT_ANSWER_TIMEOUT_NS, PORT_STALL_NS};
-use crate::mem::Share;
+use crate::mem::{Share, SlotCounts};
 use crate::pipeline::chain::http1::Settings;
 use crate::pipeline::chain::ipc as ipc_chain;
 use crate::pipeline::{Extensions, Handler, Pipeline, chain};
@@ -24,6 +24,8 @@ pub struct ProtocolContext<'a> {
     pub small_slots: u32,
     /// The lcore's share of the pool's large slots.
     pub large_slots: u32,
+    /// The lcore's share of the pool's slots, by their sizes, small ones first.
+    pub slots_by_size: SlotCounts,
     /// Bytes of the pool's largest slot.
     pub slot_bytes_max: u32,
     /// Its transport carries datagrams, each a message of its own.
@@ -83,6 +85,7 @@ impl Protocols {
                 slots: 0,
                 small_slots: 0,
                 large_slots: 0,
+                slots_by_size: SlotCounts::default(),
                 slot_bytes_max: 0,
                 datagrams: false,
                 share: Share::WHOLE,

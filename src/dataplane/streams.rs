@@ -96,7 +96,7 @@ impl ProtocolContext<'_> {
             cookie_secret: secret(),
             upgrade: self.upgrades()?,
             stashes: StashBounds { all: self.small_slots / 4, large: self.large_slots / 8 },
-            share: Share::one_in(STREAM_WAITING_SHARE, [self.small_slots, self.large_slots, 0, 0]),
+            share: Share::one_in(STREAM_WAITING_SHARE, self.slots_by_size),
         })
     }
 
@@ -275,7 +275,7 @@ fn entropy() -> Entropy {
 mod tests {
     use super::*;
     use crate::counters::Totals;
-    use crate::mem::Share;
+    use crate::mem::{Share, SlotCounts};
     use crate::pipeline::Extensions;
 
     fn message_bytes_max(settings: &str, slot_bytes_max: u32) -> Option<u32> {
@@ -285,6 +285,7 @@ mod tests {
             slots: 0,
             small_slots: 0,
             large_slots: 0,
+            slots_by_size: SlotCounts::default(),
             slot_bytes_max,
             datagrams: false,
             share: Share::WHOLE,

@@ -27,11 +27,16 @@ impl Share {
         self.most[index]
     }
 
+    /// The same of one class alone: whether no more slots of it are to be held.
+    #[inline]
+    pub fn is_exceeded_in(&self, pool: &Mempool, held: &SlotCounts, class: usize) -> bool {
+        held[class] > self.most[class] && pool.is_short(class)
+    }
+
     /// Whether more is held than this of a class that `pool` is short of: it is to grow no more.
     #[inline]
     pub fn is_exceeded(&self, pool: &Mempool, held: &SlotCounts) -> bool {
-        let classes = self.most.iter().zip(held).enumerate();
-        classes.into_iter().any(|(index, (most, held))| held > most && pool.is_short(index))
+        (0..held.len()).any(|class| self.is_exceeded_in(pool, held, class))
     }
 }
 
@@ -49,6 +54,8 @@ mod tests {
         hoard.extend(pool.alloc(1));
         assert!(share.is_exceeded(&pool, &[9, 0, 0, 0]));
         assert!(!share.is_exceeded(&pool, &[8, 9, 9, 9]), "of other sizes the pool has none");
+        assert!(share.is_exceeded_in(&pool, &[9, 0, 0, 0], 0));
+        assert!(!share.is_exceeded_in(&pool, &[9, 0, 0, 0], 1), "there is room in those");
         assert!(!Share::WHOLE.is_exceeded(&pool, &[u32::MAX; CLASSES_MAX]));
     }
 }

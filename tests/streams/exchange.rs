@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::thread;
+use std::time::Duration;
 
 use ringway::stream::{Cause, ChannelOptions, Code, Why};
 
@@ -93,6 +94,31 @@ fn a_flood_of_messages_is_held_up_by_credit_and_loses_none_d_21() {
         }
     });
     stream.close().unwrap();
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
+
+/// Each datagram of a few bytes comes in a slot of 128 KiB, of which there are few.
+#[test]
+fn a_client_that_reads_late_is_no_hoarder_over_any_transport_d_21() {
+    let bed = Bed::start("streams-late", "");
+    const COUNT: u32 = 3000;
+    for address in bed.addresses() {
+        let (stream, channel) = bed.connect(&address, true, true);
+        thread::scope(|scope| {
+            scope.spawn(|| (0..COUNT).for_each(|n| channel.send(n.to_le_bytes()).unwrap()));
+            for n in 0..COUNT {
+                if n % 1000 == 0 {
+                    // Meanwhile as much waits as may.
+                    thread::sleep(Duration::from_millis(200));
+                }
+                let echo = channel.recv_timeout(Duration::from_secs(30));
+                let echo = echo.unwrap_or_else(|error| panic!("{address}: {n}: {error}"));
+                assert_eq!(echo.as_deref(), Some(&n.to_le_bytes()[..]), "{address}");
+            }
+        });
+        stream.close().unwrap();
+    }
     bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
     bed.instance.ended_well();
 }

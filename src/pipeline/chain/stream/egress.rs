@@ -3,12 +3,13 @@
 
 use super::messages::{
     GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, PACKED, SHUT_CHANNEL, TRANSMIT, alloc,
+    make_headroom,
 };
 use super::session::Session;
 use super::{Stream, push};
 use crate::counters::{Counter, Reason};
 use crate::limits::{SMALL_SLOT_BYTES, STREAM_PACK_BYTES_MAX};
-use crate::mem::{Buf, Burst, ConnId, kind};
+use crate::mem::{Buf, Burst, ConnId, Share, SlotCounts, kind};
 use crate::pipeline::Cx;
 use crate::proto::stream::compress::{Tables, room_bytes};
 use crate::proto::stream::{
@@ -136,8 +137,6 @@ impl Stream {
     fn send_message(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let (conn, channel) = (buf.conn(), MessageMeta::of(&buf).channel);
         let is_datagram = self.is_datagram();
-        // Messages that wait until their peers let them go may not take the slots that others need to go on.
-        let crowded = self.settings.share.is_exceeded(&cx.pool, self.waiting.slots());
         let session = self.sessions.get_mut(conn).expect("the caller saw it");
         cx.extensions.end_message(buf.message());
         if session.closed || !session.connection.is_open() {
@@ -147,8 +146,10 @@ impl Stream {
         if session.is_full() {
             return self.cut_off(cx, buf, output);
         }
+        let share = self.settings.share;
         let kept = if session.lanes.waits(channel) {
-            if crowded { Err(buf) } else { session.lanes.push(&mut self.waiting, channel, buf) }
+            let fitting = fit_to_wait(cx, share, self.waiting.slots(), buf);
+            fitting.and_then(|buf| session.lanes.push(&mut self.waiting, channel, buf))
         } else {
             let (pack, tables, clock) = (&mut self.pack, &mut self.tables, &self.settings.clock);
             let mut out = Out { cx, pack, tables, clock, output, is_datagram };
@@ -159,9 +160,10 @@ impl Stream {
                 {
                     return Err(buf);
                 }
-                Err(Unsent::NoCredit(buf)) if crowded => Err(buf),
                 Err(Unsent::NoCredit(buf)) => {
-                    session.lanes.push_front(&mut self.waiting, channel, buf)
+                    let fitting = fit_to_wait(cx, share, self.waiting.slots(), buf);
+                    fitting
+                        .and_then(|buf| session.lanes.push_front(&mut self.waiting, channel, buf))
                 }
                 Err(Unsent::Stalled(buf)) => {
                     // Some of it is out, or it is compressed: it waits where that is known.
@@ -248,6 +250,31 @@ impl Stream {
         }
         said
     }
+}
+
+/// A message that is to wait until its peer lets it go, which may not take the slots that others need to go on:
+/// where it does, it goes into a small one, if it fits. A datagram of a few bytes lies in a slot of many. `Err`:
+/// there is no slot to wait in.
+fn fit_to_wait(cx: &Cx, share: Share, held: &SlotCounts, buf: Buf) -> Result<Buf, Buf> {
+    let is_crowded = |buf: &Buf| {
+        buf.size_class().is_some_and(|class| share.is_exceeded_in(&cx.pool, held, class))
+    };
+    if !is_crowded(&buf) {
+        return Ok(buf);
+    }
+    let (small, bytes) = (SMALL_SLOT_BYTES as usize, HEADROOM_BYTES + buf.len() + TAILROOM_BYTES);
+    if bytes > small || buf.capacity() <= small {
+        return Err(buf);
+    }
+    let Some(mut own) = cx.alloc(bytes, buf.conn()) else { return Err(buf) };
+    if own.capacity() > small || is_crowded(&own) {
+        return Err(buf);
+    }
+    make_headroom(&mut own);
+    assert!(own.append(&buf), "it was allocated for it");
+    own.set_kind(buf.kind(), buf.meta());
+    cx.counters.add(Counter::CopiedBytes, buf.len() as u64);
+    Ok(own)
 }
 
 impl Out<'_> {
