@@ -11,7 +11,8 @@ use ringway::proto::stream::secure::aead::{Opener, Sealer};
 use ringway::proto::stream::secure::handshake::{
     ENCRYPT, HandshakeFault, Initiator, Offer, Responder, Secrets,
 };
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
+use ringway::proto::stream::secure::trust::Anyone;
 
 const KEY: [u8; 32] = [7; 32];
 const HEADER: [u8; 12] = [1; 12];
@@ -92,14 +93,6 @@ fn schedule(c: &mut Criterion) {
     c.bench_function("aead_schedule", |b| b.iter(|| Sealer::new(black_box(&KEY), [0; 4])));
 }
 
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _: &PublicKey) -> bool {
-        true
-    }
-}
-
 /// What a responder does for a HELLO of anybody, and what both ends do for a whole handshake.
 fn handshake(c: &mut Criterion) {
     let (one, other) = (Identity::from_secret(&[1; 32]), Identity::from_secret(&[2; 32]));
@@ -115,8 +108,8 @@ fn handshake(c: &mut Criterion) {
             let (mut initiator, mut responder) =
                 (Initiator::new(&one, offer, secrets(1)), responder());
             let reply = responder.on_hello(initiator.hello())?;
-            let auth = initiator.on_reply(reply, &Everybody)?;
-            let (ready, at_responder) = responder.on_auth(auth, &Everybody)?;
+            let auth = initiator.on_reply(reply, &Anyone)?;
+            let (ready, at_responder) = responder.on_auth(auth, &Anyone)?;
             Ok((initiator.on_ready(ready)?, at_responder))
         });
     });

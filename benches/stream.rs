@@ -16,21 +16,14 @@ use ringway::pipeline::{Chain, Cx, Handler, chain};
 use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
 use ringway::proto::stream::secure::aead::{Opener, Sealer};
 use ringway::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
+use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
     Config, Connection, Framing, HEADROOM_BYTES, Mode, Received, Role, TAILROOM_BYTES,
     TRANSMIT_BYTES_MAX, channel_type, deframe,
 };
 use ringway::time::Clock;
 use support::stats::cell;
-
-struct Anyone;
-
-impl Trust for Anyone {
-    fn accepts(&self, _peer: &PublicKey) -> bool {
-        true
-    }
-}
 
 /// The chain with an echo, and a peer of it.
 struct Pair {

@@ -81,7 +81,7 @@ fn frames(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
         }
     };
     // A frame that has come in part holds a slot, which no reply can then have.
-    let stashes = StashBounds { all: context.small_slots / 4, large: context.large_slots / 4 };
+    let stashes = StashBounds { all: context.small_slots() / 4, large: context.large_slots() / 4 };
     let chain = Framed::new(context.slots, stashes, Lengths { max_bytes });
     Ok(Protocol { pipeline: Pipeline::Custom(Box::new(chain)), handler: Box::new(Reverse) })
 }

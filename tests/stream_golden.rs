@@ -14,20 +14,13 @@ use ringway::proto::stream::secure::cookie::Cookies;
 use ringway::proto::stream::secure::handshake::{
     Agreed, COMPRESS, ENCRYPT, Initiator, Offer, Responder, Secrets,
 };
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
 use ringway::proto::stream::secure::keys::Direction;
 use ringway::proto::stream::secure::messages::Hello;
+use ringway::proto::stream::secure::trust::Anyone;
 use ringway::time::Instant;
 
 const ADDRESS: &[u8] = b"192.0.2.1:7000";
-
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _: &PublicKey) -> bool {
-        true
-    }
-}
 
 /// 32 bytes that count up from `first`.
 fn bytes(first: u8) -> [u8; 32] {
@@ -111,9 +104,9 @@ fn fixed_secrets_give_the_bytes_that_are_kept() {
     compare("hello.hex", &lines(initiator.hello()));
     let reply = responder.on_hello(initiator.hello()).unwrap();
     compare("reply.hex", &lines(reply));
-    let auth = initiator.on_reply(reply, &Everybody).unwrap();
+    let auth = initiator.on_reply(reply, &Anyone).unwrap();
     compare("auth.hex", &lines(auth));
-    let (ready, at_responder) = responder.on_auth(auth, &Everybody).unwrap();
+    let (ready, at_responder) = responder.on_auth(auth, &Anyone).unwrap();
     compare("ready.hex", &lines(ready));
     let at_initiator = initiator.on_ready(ready).unwrap();
     compare("packets.txt", &packets(&at_initiator));

@@ -11,7 +11,8 @@ use std::{env, fs};
 
 use ringway::proto::stream::compress::decompress;
 use ringway::proto::stream::secure::handshake::Secrets;
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
+use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
     ChannelTypes, Close, Code, Config, Connection, Control, Data, Dropped, FRAGMENT_BYTES, Fault,
     Flags, Fragment, HEADER_BYTES, HEADROOM_BYTES, Header, Mode, PacketType, Probe, Received, Role,
@@ -29,14 +30,6 @@ const BACK: u16 = 4;
 const CUSTOM: u8 = 0x10;
 const SECURITY: u8 = 3;
 const UNWANTED: u8 = 0x77;
-
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _: &PublicKey) -> bool {
-        true
-    }
-}
 
 /// 32 bytes that count up from `first`.
 fn bytes(first: u8) -> [u8; 32] {
@@ -61,7 +54,7 @@ fn connection(end: usize, mode: Mode, now: Instant) -> Connection {
         types: ChannelTypes::WELL_KNOWN.with(CUSTOM),
         ..Config::new(mode)
     };
-    Connection::new(now, role.unwrap(), config, &identity(end), Arc::new(Everybody), secrets)
+    Connection::new(now, role.unwrap(), config, &identity(end), Arc::new(Anyone), secrets)
 }
 
 /// Bytes that do not repeat.

@@ -3,20 +3,13 @@
 use std::sync::Arc;
 
 use ringway::proto::stream::secure::handshake::{ENCRYPT, Secrets};
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
+use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
     Config, Connection, HEADROOM_BYTES, Mode, Piece, Received, Role, TRANSMIT_BYTES_MAX,
     channel_type,
 };
 use ringway::time::Instant;
-
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _peer: &PublicKey) -> bool {
-        true
-    }
-}
 
 /// Two ends of a stream with a channel between them.
 pub struct Ends {
@@ -36,7 +29,7 @@ impl Ends {
         let connection = |number, role| {
             let secrets = Secrets { nonce: [number; 32], ephemeral: [number + 1; 32] };
             let identity = Identity::from_secret(&[number; 32]);
-            Connection::new(now, role, config, &identity, Arc::new(Everybody), secrets)
+            Connection::new(now, role, config, &identity, Arc::new(Anyone), secrets)
         };
         let initiator = connection(1, Role::Initiator);
         let responder = connection(3, Role::Responder { session_id: [0; 16] });

@@ -12,7 +12,8 @@ use ringway::pipeline::chain::stream::Settings;
 use ringway::pipeline::{Pipeline, chain};
 use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
 use ringway::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
+use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
     ChannelTypes, Code, Config, Connection, Event, Framing, HEADROOM_BYTES, Mode, Received, Role,
     TAILROOM_BYTES, TRANSMIT_BYTES_MAX, deframe,
@@ -26,14 +27,6 @@ const PACKET: usize = 1024;
 const MESSAGE_MAX: usize = 1500;
 /// Bufs that may wait in front of the chain before the pool is given back.
 const WAITING_MAX: usize = 100;
-
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _peer: &PublicKey) -> bool {
-        true
-    }
-}
 
 /// A peer that keeps to the rules, as long as nobody speaks in its name.
 struct Peer {
@@ -99,7 +92,7 @@ impl Bed {
         let settings = Settings {
             config,
             identity: Identity::from_secret(&[1; 32]),
-            trust: Arc::new(Everybody),
+            trust: Arc::new(Anyone),
             entropy: Box::new(move || {
                 n += 1;
                 (Secrets { nonce: [n; 32], ephemeral: [n; 32] }, [n; 16])
@@ -143,7 +136,7 @@ impl Bed {
         self.opened += 1;
         let secrets = Secrets { nonce: [self.opened; 32], ephemeral: [self.opened; 32] };
         let me = Identity::from_secret(&[self.opened + 1; 32]);
-        let (now, trust) = (self.harness.cx.now, Arc::new(Everybody));
+        let (now, trust) = (self.harness.cx.now, Arc::new(Anyone));
         let config = Config { window_packets: 1 + u32::from(self.opened % 7), ..self.config };
         Peer {
             conn: self.harness.open(),

@@ -4,25 +4,18 @@
 use ringway::proto::stream::secure::handshake::{
     Agreed, ENCRYPT, HandshakeFault, Initiator, Offer, Responder, Secrets,
 };
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
 use ringway::proto::stream::secure::keys::Direction;
 use ringway::proto::stream::secure::messages::{
     AUTH_BYTES, HELLO_BYTES, READY_BYTES, REPLY_BYTES, RETRY_BYTES,
 };
+use ringway::proto::stream::secure::trust::Anyone;
 
 const OFFER: Offer = Offer { version_min: 1, version_max: 1, offers: 3, requires: ENCRYPT };
 
 /// Lengths that messages have, and others.
 const LENGTHS: [usize; 8] =
     [HELLO_BYTES, REPLY_BYTES, AUTH_BYTES, READY_BYTES, RETRY_BYTES, 0, 1, 64];
-
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _: &PublicKey) -> bool {
-        true
-    }
-}
 
 fn secrets(of: u8) -> Secrets {
     Secrets { nonce: [of; 32], ephemeral: [of; 32] }
@@ -52,10 +45,10 @@ impl Bed {
             0 => self.responder.on_hello(message).map(|reply| self.sent[1] = reply.to_vec()),
             1 => self.initiator.on_retry(message),
             2 => {
-                let auth = self.initiator.on_reply(message, &Everybody);
+                let auth = self.initiator.on_reply(message, &Anyone);
                 auth.map(|auth| self.sent[2] = auth.to_vec())
             }
-            3 => self.responder.on_auth(message, &Everybody).map(|(ready, agreed)| {
+            3 => self.responder.on_auth(message, &Anyone).map(|(ready, agreed)| {
                 self.sent[3] = ready.to_vec();
                 assert!(self.at_responder.replace(agreed).is_none(), "agreed twice");
             }),

@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ringway::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
-use ringway::proto::stream::secure::identity::{Identity, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::Identity;
+use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
     ChannelTypes, Code, Config, Connection, Event, HEADROOM_BYTES, Mode, Rate, Received, Role,
     TAILROOM_BYTES, TRANSMIT_BYTES_MAX,
@@ -13,14 +14,6 @@ use ringway::proto::stream::{
 use ringway::time::Instant;
 
 const MS: u64 = 1_000_000;
-
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _peer: &PublicKey) -> bool {
-        true
-    }
-}
 
 /// A channel in one direction: who sends, its number, and which of those that had it.
 type Flow = (usize, u16, u32);
@@ -80,7 +73,7 @@ impl Bed {
         let connection = |number: u8, role| {
             let secrets = Secrets { nonce: [number; 32], ephemeral: [number + 1; 32] };
             let identity = Identity::from_secret(&[number; 32]);
-            Connection::new(now, role, config, &identity, Arc::new(Everybody), secrets)
+            Connection::new(now, role, config, &identity, Arc::new(Anyone), secrets)
         };
         let ends = [
             connection(1, Role::Initiator),

@@ -20,10 +20,6 @@ pub struct ProtocolContext<'a> {
     pub settings: &'a toml::Table,
     /// Connections have slots below this.
     pub slots: u32,
-    /// The lcore's share of the pool's small slots.
-    pub small_slots: u32,
-    /// The lcore's share of the pool's large slots.
-    pub large_slots: u32,
     /// The lcore's share of the pool's slots, by their sizes, small ones first.
     pub slots_by_size: SlotCounts,
     /// Bytes of the pool's largest slot.
@@ -39,6 +35,18 @@ pub struct ProtocolContext<'a> {
     /// The port whose process is to handle the messages, and whether connections wait while there is
     /// none; `None`: the protocol's own handler does.
     pub port: Option<(PortIndex, bool)>,
+}
+
+impl ProtocolContext<'_> {
+    /// The lcore's share of the pool's small slots.
+    pub fn small_slots(&self) -> u32 {
+        self.slots_by_size[0]
+    }
+
+    /// The lcore's share of the pool's large slots.
+    pub fn large_slots(&self) -> u32 {
+        self.slots_by_size[1]
+    }
 }
 
 /// One listener's protocol on one lcore.
@@ -83,8 +91,6 @@ impl Protocols {
             let mut context = ProtocolContext {
                 settings: &listener.config,
                 slots: 0,
-                small_slots: 0,
-                large_slots: 0,
                 slots_by_size: SlotCounts::default(),
                 slot_bytes_max: 0,
                 datagrams: false,
@@ -246,7 +252,8 @@ impl Protocol {
     ) -> Result<Self> {
         no_port("ipc", context)?;
         no_other_settings("ipc", context.settings, &["command_timeout_ms"])?;
-        let mut settings = ipc_chain::Settings::for_slots(context.small_slots, context.large_slots);
+        let mut settings =
+            ipc_chain::Settings::for_slots(context.small_slots(), context.large_slots());
         let timeout =
             bounded("ipc", context.settings, "command_timeout_ms", 1, HTTP_TIMEOUT_MS_MAX)?;
         if let Some(ms) = timeout {
@@ -291,7 +298,7 @@ impl ProtocolContext<'_> {
         // The first two are about a port.
         let known = if self.port.is_some() { &KNOWN[..] } else { &KNOWN[2..] };
         no_other_settings("http", self.settings, known)?;
-        let mut http = Settings::for_slots(self.small_slots, self.large_slots);
+        let mut http = Settings::for_slots(self.small_slots(), self.large_slots());
         let number = |name, least, most| bounded("http", self.settings, name, least, most);
         let set = |place: &mut u32, name, least| {
             number(name, least, (*place).into()).map(|n| *place = n.map_or(*place, |n| n as u32))

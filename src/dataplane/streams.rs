@@ -18,8 +18,8 @@ use crate::pipeline::chain::StashBounds;
 use crate::pipeline::chain::stream::{Entropy, Settings};
 use crate::pipeline::{Pipeline, chain};
 use crate::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
-use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey, Trust};
-use crate::proto::stream::secure::trust::KnownNodes;
+use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey};
+use crate::proto::stream::secure::trust::{Anyone, KnownNodes};
 use crate::proto::stream::{
     ChannelTypes, Config, HEADROOM_BYTES, Mode, Rate, SharedTrust, TAILROOM_BYTES,
 };
@@ -45,15 +45,6 @@ const KNOWN: [&str; 15] = [
     "bytes_per_second",
     "service",
 ];
-
-/// Anybody who has a key.
-struct Anyone;
-
-impl Trust for Anyone {
-    fn accepts(&self, _peer: &PublicKey) -> bool {
-        true
-    }
-}
 
 impl Protocol {
     /// Multiplexed streams before `service`, with the settings of the listener.
@@ -95,7 +86,7 @@ impl ProtocolContext<'_> {
             clock: Clock::start(),
             cookie_secret: secret(),
             upgrade: self.upgrades()?,
-            stashes: StashBounds { all: self.small_slots / 4, large: self.large_slots / 8 },
+            stashes: StashBounds { all: self.small_slots() / 4, large: self.large_slots() / 8 },
             share: Share::one_in(STREAM_WAITING_SHARE, self.slots_by_size),
         })
     }
@@ -283,8 +274,6 @@ mod tests {
         let context = ProtocolContext {
             settings: &settings.parse().unwrap(),
             slots: 0,
-            small_slots: 0,
-            large_slots: 0,
             slots_by_size: SlotCounts::default(),
             slot_bytes_max,
             datagrams: false,

@@ -204,8 +204,6 @@ impl Worker {
             let mut context = ProtocolContext {
                 settings: &config.config,
                 slots,
-                small_slots: self.slots_share[0],
-                large_slots: self.slots_share[1],
                 slots_by_size: self.slots_share,
                 slot_bytes_max: self.pool.slot_bytes_max() as u32,
                 datagrams: config.transport == TransportKind::Udp,

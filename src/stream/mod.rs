@@ -112,10 +112,10 @@ pub use options::Options;
 pub use policy::Policy;
 pub use pool::Pool;
 pub use session::{Session, SessionId};
-pub use trust::{Anyone, Only};
+pub use trust::Only;
 
 pub use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey, Trust};
-pub use crate::proto::stream::secure::trust::{FirstUse, KnownNodes, Pin};
+pub use crate::proto::stream::secure::trust::{Anyone, FirstUse, KnownNodes, Pin};
 pub use crate::proto::stream::{
     Cause, ChannelDump, ChannelStatistics, ChannelTypes, Code, Count, Fault, Rtt, SharedTrust,
     Statistics, channel_type,

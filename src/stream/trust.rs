@@ -5,16 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::proto::stream::SharedTrust;
 use crate::proto::stream::secure::identity::{NodeAddress, PublicKey, Trust};
 
-/// Whoever proves to be somebody: who it is, the program sees from the stream.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Anyone;
-
-impl Trust for Anyone {
-    fn accepts(&self, _peer: &PublicKey) -> bool {
-        true
-    }
-}
-
 /// One node alone.
 #[derive(Debug, Clone, Copy)]
 pub struct Only(pub NodeAddress);

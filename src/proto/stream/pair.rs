@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::secure::handshake::{COMPRESS, Secrets};
-use super::secure::identity::{Identity, PublicKey, Trust};
+use super::secure::identity::Identity;
+use super::secure::trust::Anyone;
 use super::*;
 use crate::time::Instant;
 
@@ -31,15 +32,6 @@ impl Random {
 
     pub(super) fn percent(&mut self, percent: u64) -> bool {
         self.below(100) < percent
-    }
-}
-
-/// Trusts everybody.
-pub(super) struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _peer: &PublicKey) -> bool {
-        true
     }
 }
 
@@ -191,7 +183,7 @@ pub(super) fn connection(
 impl Pair {
     pub(super) fn new(configs: [Config; 2], network: Network, seed: u64) -> Self {
         let now = Instant::from_ns(1_000 * MS);
-        let end = |end| End::new(connection(end, configs[end], now, Arc::new(Everybody)));
+        let end = |end| End::new(connection(end, configs[end], now, Arc::new(Anyone)));
         Self {
             now,
             ends: [end(0), end(1)],

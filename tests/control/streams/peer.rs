@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 
 use ringway::proto::stream::secure::handshake::{ENCRYPT, Secrets};
-use ringway::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey, Trust};
+use ringway::proto::stream::secure::identity::{Identity, NodeAddress};
+use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
     Config, Connection, Framing, HEADROOM_BYTES, Mode, Piece, Received, Role, TAILROOM_BYTES,
     TRANSMIT_BYTES_MAX, channel_type, deframe,
@@ -16,14 +17,6 @@ use ringway::time::Clock;
 use tempfile::TempDir;
 
 use crate::common::patience;
-
-struct Everybody;
-
-impl Trust for Everybody {
-    fn accepts(&self, _: &PublicKey) -> bool {
-        true
-    }
-}
 
 /// The identity of a listener, in a file.
 pub struct Listener(TempDir);
@@ -105,7 +98,7 @@ impl Peer {
         let (mut secrets, clock) = (Secrets { nonce: [0; 32], ephemeral: [0; 32] }, Clock::start());
         random::fill(&mut secrets.nonce).unwrap();
         random::fill(&mut secrets.ephemeral).unwrap();
-        let (me, trust) = (Identity::from_secret(&[node; 32]), Arc::new(Everybody));
+        let (me, trust) = (Identity::from_secret(&[node; 32]), Arc::new(Anyone));
         let connection = Connection::new(clock.now(), Role::Initiator, config, &me, trust, secrets);
         let (part, heard_bytes, heard, consumes) = (Vec::new(), 0, 0, true);
         let mut peer = Self { connection, socket, clock, part, heard_bytes, heard, consumes };
