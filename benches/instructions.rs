@@ -1,15 +1,19 @@
-//! User-space instructions of one HTTP request: the whole loop over a transport in memory that fills
-//! bufs and drops what is sent, or over TCP. `scripts/bench.sh instructions` runs it twice under
-//! valgrind, with N and 2 N requests, and prints the difference by stage.
+//! User-space instructions of one HTTP request, or of one message of a WebSocket that is sent back: the whole loop
+//! over a transport in memory that fills bufs and drops what is sent, or over TCP. `scripts/bench.sh instructions`
+//! runs it twice under valgrind, with N and 2 N requests, and prints the difference by stage.
 //!
-//! `cargo bench --bench instructions -- [memory|tcp] REQUESTS CONNECTIONS DEPTH`
+//! `cargo bench --bench instructions -- [memory|router|tcp] REQUESTS CONNECTIONS DEPTH [BYTES_OF_A_MESSAGE]`
 
 mod support;
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
-use ringway::counters::{Counter, LcoreCounters};
+use ringway::counters::{Counter, Counters};
 use ringway::dataplane::Tuning;
+use ringway::handler::Http;
+use ringway::handler::http::middleware::{RateLimit, RequestId, Timeout};
+use ringway::handler::http::{Router, StatusCode};
 use ringway::lcore::{Handle, Lcore, Listener, Mail};
 use ringway::mem::{Buf, Burst, ConnId, kind};
 use ringway::pipeline::{Chain, Cx, Handler, Pipeline};
@@ -18,8 +22,40 @@ use ringway::transport::{Features, Io, Transport};
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// A reply has more.
-const REPLY_BYTES_MIN: usize = 100;
+/// What connections say, and who hears it.
+struct Talk {
+    protocol: fn(u32) -> (Pipeline, Box<dyn Handler>),
+    /// What a connection says first, once; may be nothing.
+    opening: Vec<u8>,
+    request: Vec<u8>,
+    /// A reply has no fewer.
+    reply_bytes_min: usize,
+}
+
+impl Talk {
+    fn http() -> Self {
+        let request = REQUEST.to_vec();
+        Self { protocol: seen_http, opening: Vec::new(), request, reply_bytes_min: 100 }
+    }
+
+    /// The same behind a router and three layers.
+    fn routed() -> Self {
+        Self { protocol: seen_router, ..Self::http() }
+    }
+
+    /// Of WebSockets, each message so long.
+    fn websocket(payload_bytes: usize) -> Self {
+        let (_, request) = support::websocket::message(payload_bytes);
+        // Replies are put together, or have the header of a frame.
+        let (opening, reply_bytes_min) = (support::websocket::opening(""), 2);
+        Self { protocol: seen_websocket, opening, request, reply_bytes_min }
+    }
+
+    /// Messages that the opening of one connection counts for.
+    fn openings(&self) -> u64 {
+        u64::from(!self.opening.is_empty())
+    }
+}
 
 /// Connections that each send `depth` requests in one buf, once what they sent before is answered.
 struct Memory {
@@ -27,29 +63,62 @@ struct Memory {
     /// The next connection that sends in this wave; past the last, the wave is over.
     next: u32,
     opened: bool,
-    requests: Vec<u8>,
+    talk: Talk,
+    /// What each sends in this wave, and how many messages that is.
+    sent: Vec<u8>,
+    messages: u64,
     depth: usize,
+    /// That are requests by now.
+    asks: bool,
     /// Waves still to come.
     waves: u64,
-    /// Requests of all waves so far.
+    /// Messages of all waves so far.
     requested: u64,
     stop: Handle,
 }
 
 impl Memory {
-    fn new(connections: u32, depth: usize, waves: u64, stop: Handle) -> Self {
-        let requests = REQUEST.repeat(depth);
-        Self { connections, next: 0, opened: false, requests, depth, waves, requested: 0, stop }
+    fn new(talk: Talk, connections: u32, depth: usize, waves: u64, stop: Handle) -> Self {
+        let (sent, messages) = (talk.opening.clone(), talk.openings());
+        let (next, opened, asks, requested) = (0, false, false, 0);
+        Self {
+            connections,
+            next,
+            opened,
+            talk,
+            sent,
+            messages,
+            depth,
+            asks,
+            waves,
+            requested,
+            stop,
+        }
     }
 
     fn buf(&self, io: &Io, conn: ConnId) -> Buf {
         if !self.opened {
             return Buf::marker(conn, kind::OPEN);
         }
-        let mut buf = io.pool.alloc(1).expect("the replies before were dropped");
-        assert!(buf.append(&self.requests), "the requests fit a small slot");
+        let buf = io.pool.alloc(self.sent.len());
+        let mut buf = buf.expect("the replies before were dropped");
+        assert!(buf.append(&self.sent), "it was allocated for them");
         buf.set_conn(conn);
         buf
+    }
+
+    /// What comes next is the opening, if there is one, and then requests.
+    fn begin_wave(&mut self) {
+        if self.opened || self.messages == 0 {
+            if !std::mem::replace(&mut self.asks, true) {
+                self.sent = self.talk.request.repeat(self.depth);
+                self.messages = self.depth as u64;
+            }
+            self.waves -= 1;
+        }
+        self.opened = true;
+        self.requested += u64::from(self.connections) * self.messages;
+        self.next = 0;
     }
 }
 
@@ -74,7 +143,7 @@ impl Transport for Memory {
     fn tx_burst(&mut self, _io: &mut Io, tx: &mut Burst) -> usize {
         let taken = tx.len();
         while let Some(buf) = tx.pop() {
-            assert!(buf.len() > REPLY_BYTES_MIN, "replies and nothing else");
+            assert!(buf.len() >= self.talk.reply_bytes_min, "replies and nothing else");
         }
         taken
     }
@@ -82,14 +151,11 @@ impl Transport for Memory {
     /// Begins the next wave once the last is handled.
     #[inline(never)]
     fn flush(&mut self, io: &mut Io) {
-        if io.counters.get(Counter::Messages) < self.requested {
+        if io.counters.own(Counter::Messages) < self.requested {
             return;
         }
-        self.opened = true;
         if self.waves > 0 {
-            self.waves -= 1;
-            self.requested += u64::from(self.connections) * self.depth as u64;
-            self.next = 0;
+            self.begin_wave();
         } else {
             assert!(self.stop.post(Mail::Stop).is_ok(), "the box is empty");
         }
@@ -127,7 +193,7 @@ impl Transport for Memory {
     fn abort_all(&mut self, _io: &mut Io) {}
 }
 
-/// The chain of HTTP/1.1 behind a call for each direction, for the profile to see.
+/// A chain behind a call for each direction, for the profile to see.
 struct Seen(Pipeline);
 
 impl Chain for Seen {
@@ -152,6 +218,26 @@ fn seen_http(slots: u32) -> (Pipeline, Box<dyn Handler>) {
     (Pipeline::Custom(Box::new(Seen(pipeline))), handler)
 }
 
+/// The same behind a router and three layers.
+fn seen_router(slots: u32) -> (Pipeline, Box<dyn Handler>) {
+    let (pipeline, _) = support::http(slots);
+    let router = Router::new()
+        .layer(RequestId::new().silent())
+        .layer(RateLimit::per_connection(u32::MAX, u32::MAX))
+        .layer(Timeout::after(Duration::from_secs(30)))
+        .get("/", |_| "Hello World!")
+        .get("/users/:id", |ctx| ctx.param("id").unwrap_or_default().into_owned())
+        .post("/users", |_| StatusCode::CREATED);
+    let routed = router.build().expect("routes that make sense");
+    (Pipeline::Custom(Box::new(Seen(pipeline))), Box::new(Http::new(slots, routed)))
+}
+
+/// WebSockets, for [`support::lcore`].
+fn seen_websocket(slots: u32) -> (Pipeline, Box<dyn Handler>) {
+    let (pipeline, handler) = support::websocket(slots);
+    (Pipeline::Custom(Box::new(Seen(pipeline))), handler)
+}
+
 /// The whole of what is measured, in memory.
 #[inline(never)]
 fn serve_memory(lcore: &mut Lcore) {
@@ -160,7 +246,7 @@ fn serve_memory(lcore: &mut Lcore) {
 
 /// The whole of what is measured, over TCP: until `bytes` more are sent.
 #[inline(never)]
-fn serve_tcp(lcore: &mut Lcore, counters: &LcoreCounters, bytes: u64) {
+fn serve_tcp(lcore: &mut Lcore, counters: &Counters, bytes: u64) {
     let target = counters.get(Counter::TxBytes) + bytes;
     while counters.get(Counter::TxBytes) < target {
         lcore.poll_once(usize::MAX);
@@ -168,25 +254,25 @@ fn serve_tcp(lcore: &mut Lcore, counters: &LcoreCounters, bytes: u64) {
 }
 
 /// Returns how many messages were handled.
-fn over_memory(waves: u64, connections: u64, depth: u64) -> u64 {
+fn over_memory(talk: Talk, waves: u64, connections: u64, depth: u64) -> u64 {
     let pool = support::pool();
     // A clock that stands still costs no vDSO call, which valgrind would make a system call.
     let (clock, _hand) = Clock::by_hand();
     let parts = support::parts(pool, None, clock);
     let stop = Handle::new(parts.mailbox.sender());
-    let transport = Memory::new(connections as u32, depth as usize, waves, stop);
-    let (pipeline, handler) = seen_http(support::SLOTS);
+    let ((pipeline, handler), openings) = ((talk.protocol)(support::SLOTS), talk.openings());
+    let transport = Memory::new(talk, connections as u32, depth as usize, waves, stop);
     let mut lcore = Lcore::new(parts);
     let listener = Listener::new(Box::new(transport), pipeline, handler);
     lcore.register(0, Box::new(listener)).expect("a free index");
     let counters = lcore.io().counters.clone();
     serve_memory(&mut lcore);
-    counters.get(Counter::Messages)
+    counters.get(Counter::Messages) - connections * openings
 }
 
 /// The same over loopback, with the clients on the same thread, outside what is measured.
-fn over_tcp(waves: u64, connections: u64, depth: u64) -> u64 {
-    let (mut lcore, address, counters) = support::lcore(Tuning::default(), seen_http);
+fn over_tcp(talk: Talk, waves: u64, connections: u64, depth: u64) -> u64 {
+    let (mut lcore, address, counters) = support::lcore(Tuning::default(), talk.protocol);
     let mut clients = support::connect(address, connections as usize, || {
         lcore.poll_once(usize::MAX);
     });
@@ -194,9 +280,14 @@ fn over_tcp(waves: u64, connections: u64, depth: u64) -> u64 {
         lcore.poll_once(usize::MAX);
     }
     let mut reply = vec![0; 65536];
-    let requests = REQUEST.repeat(depth as usize);
+    for client in clients.iter_mut().filter(|_| talk.openings() > 0) {
+        client.write_all(&talk.opening).expect("sent");
+        serve_tcp(&mut lcore, &counters, 1);
+        assert!(client.read(&mut reply).is_ok_and(|bytes| bytes > 0), "it is answered");
+    }
+    let requests = talk.request.repeat(depth as usize);
     // The first tells how long a reply is.
-    clients[0].write_all(REQUEST).expect("sent");
+    clients[0].write_all(&talk.request).expect("sent");
     serve_tcp(&mut lcore, &counters, 1);
     let reply_bytes = clients[0].read(&mut reply).expect("a reply") * depth as usize;
     for _ in 0..waves {
@@ -208,20 +299,27 @@ fn over_tcp(waves: u64, connections: u64, depth: u64) -> u64 {
             client.read_exact(&mut reply[..reply_bytes]).expect("the replies");
         }
     }
-    counters.get(Counter::Messages) - 1
+    counters.get(Counter::Messages) - 1 - connections * talk.openings()
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
+    let has = |word| arguments.iter().any(|argument| argument == word);
     let numbers: Vec<u64> = arguments.iter().filter_map(|a| a.parse().ok()).collect();
-    let [requests, connections, depth] = numbers[..] else {
+    let (requests, connections, depth, talk) = match numbers[..] {
+        [requests, connections, depth] => {
+            let talk = if has("router") { Talk::routed() } else { Talk::http() };
+            (requests, connections, depth, talk)
+        }
+        [requests, connections, depth, bytes] => {
+            (requests, connections, depth, Talk::websocket(bytes as usize))
+        }
         // As `cargo bench` runs it among the others: there is nothing to see without valgrind.
-        return println!("scripts/bench.sh instructions runs this under valgrind");
+        _ => return println!("scripts/bench.sh instructions runs this under valgrind"),
     };
     let waves = requests / (connections * depth);
-    let tcp = arguments.iter().any(|argument| argument == "tcp");
-    let over = if tcp { over_tcp } else { over_memory };
-    let messages = over(waves, connections, depth);
+    let over = if has("tcp") { over_tcp } else { over_memory };
+    let messages = over(talk, waves, connections, depth);
     assert_eq!(messages, waves * connections * depth, "every request was handled");
     println!("{messages} requests");
 }

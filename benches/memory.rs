@@ -1,5 +1,6 @@
 //! What idle connections cost `ringway run` in memory: its mappings before and after this process
-//! opens them, and after each has had one reply. The pools, sized up front, stand by themselves.
+//! opens them, and after each has had one reply; then the same of WebSockets, on which a message has come back, and
+//! of those whose messages may be compressed. The pools, sized up front, stand by themselves.
 //!
 //! `cargo bench --bench memory -- [CONNECTIONS]`
 
@@ -13,6 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::load::GET;
+use support::websocket;
 
 /// `ringway run` on core 0, which is stopped at the end.
 struct Ringway {
@@ -22,12 +24,12 @@ struct Ringway {
 }
 
 impl Ringway {
-    fn start() -> Self {
+    fn start(protocol: &str) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let address = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
         let address = address.expect("a port");
         let config = format!(
-            "[[listener]]\naddress = \"{address}\"\ntransport = \"tcp\"\nprotocol = \"http\"\n"
+            "[[listener]]\naddress = \"{address}\"\ntransport = \"tcp\"\nprotocol = \"{protocol}\"\n"
         );
         let file = dir.path().join("ringway.toml");
         fs::write(&file, config).expect("a file");
@@ -110,36 +112,76 @@ impl Memory {
     }
 }
 
-/// One request on each, one after the other.
-fn request_on_each(streams: &mut [TcpStream]) {
-    let mut reply = [0; 4096];
-    for stream in streams {
-        stream.write_all(GET).expect("sent");
-        let bytes = stream.read(&mut reply).expect("a reply");
-        assert!(reply[..bytes].starts_with(b"HTTP/1.1 200"), "a reply is a 200");
-    }
+/// A kind of connections.
+struct Case {
+    protocol: &'static str,
+    /// What the table calls one that was served.
+    served: &'static str,
+    serve: fn(&mut TcpStream),
 }
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    let connections = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(10_000);
-    let ringway = Ringway::start();
-    support::pin(1);
-    println!("\n| connections | pools, KiB | all else, KiB | RSS more | PSS more | pools more |");
-    println!("|---|---|---|---|---|---|");
+const CASES: [Case; 3] = [
+    Case { protocol: "http", served: "after a request each", serve: request },
+    Case { protocol: "websocket", served: "WebSockets after a message each", serve: plain },
+    Case { protocol: "websocket", served: "the same with deflate", serve: compressed },
+];
+
+fn request(stream: &mut TcpStream) {
+    stream.write_all(GET).expect("sent");
+    let mut reply = [0; 4096];
+    let bytes = stream.read(&mut reply).expect("a reply");
+    assert!(reply[..bytes].starts_with(b"HTTP/1.1 200"), "a reply is a 200");
+}
+
+fn plain(stream: &mut TcpStream) {
+    websocket::upgrade(stream, "");
+    echo(stream);
+}
+
+fn compressed(stream: &mut TcpStream) {
+    let accepted = websocket::upgrade(stream, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+    assert!(accepted.contains("permessage-deflate"), "{accepted}");
+    echo(stream);
+}
+
+/// A short message, which comes back behind a header of two bytes.
+fn echo(stream: &mut TcpStream) {
+    let (payload, frame) = websocket::message(32);
+    stream.write_all(&frame).expect("sent");
+    let mut reply = [0; 34];
+    stream.read_exact(&mut reply).expect("a reply");
+    assert_eq!(reply[2..], payload[..]);
+}
+
+fn measure(case: &Case, connections: usize) {
+    let ringway = Ringway::start(case.protocol);
     let before = ringway.memory();
     before.print("none", &before);
     let mut streams = support::connect(ringway.address, connections, || ());
     let open = ringway.memory();
     open.print(&format!("{connections} open"), &before);
-    request_on_each(&mut streams);
+    streams.iter_mut().for_each(case.serve);
     let after = ringway.memory();
-    after.print(&format!("{connections} after a request each"), &before);
+    after.print(&format!("{connections} {}", case.served), &before);
     println!("\nPSS that grew, by mapping, KiB:");
     for (name, kb) in &after.mappings {
         let grown = kb.saturating_sub(before.mappings.get(name).copied().unwrap_or(0));
         if grown > 0 {
             println!("  {name}: {grown}");
         }
+    }
+    let grown = 1024 * (after.pss as i64 - before.pss as i64);
+    println!("  bytes of a connection: {:.1}", grown as f64 / connections as f64);
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let connections = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(10_000);
+    for case in &CASES {
+        println!(
+            "\n| connections | pools, KiB | all else, KiB | RSS more | PSS more | pools more |"
+        );
+        println!("|---|---|---|---|---|---|");
+        measure(case, connections);
     }
 }

@@ -17,7 +17,7 @@ use pairs::iceoryx2::Iceoryx2;
 use pairs::port::Port;
 use pairs::rings::Rings;
 use pairs::socket::Socket;
-use ringway::config::{Config, CoreMap, IdleMode};
+use ringway::config::{Config, CoreMap, IdleMode, IoBackend};
 use ringway::dataplane::{Builder, Dataplane};
 use ringway::limits::{BLOCK_BYTES, LARGE_SLOT_BYTES};
 use ringway::mem::{ClassSize, Trust};
@@ -315,7 +315,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match &arguments[..] {
         [first, cpu] if first == ATTACHED => return attached::run(cpu),
-        [first, idle] if first == SERVE => return server::serve(idle),
+        [first, idle] if first == SERVE => return server::serve(idle, IoBackend::IoUring),
         [first] if first == SERVE_PYTHON => return server::serve_python(),
         [first, rest @ ..] if first == SERVE_PORT => return server::serve_port(rest),
         _ => {}

@@ -6,12 +6,16 @@ use std::mem::MaybeUninit;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringway::limits::HTTP_HEADERS_MAX;
+use ringway::mem::mask;
 use ringway::proto::http1::{
     BodyFrame, ChunkDecoder, Connection, Encoder, Limits, ResponseHead, decode_head, header,
     http_date,
 };
 use ringway::proto::ipc::{Command, decode_command};
 use ringway::proto::stream::{HEADER_BYTES, HEADROOM_BYTES, TAILROOM_BYTES};
+use ringway::proto::websocket::{
+    self, Deflater, Event, Header, Inflater, Kind, Opcode, Piece, Role, handshake,
+};
 use ringway::time::{Clock, Instant, TICK_NS, TimerWheel};
 
 #[path = "support/stream.rs"]
@@ -138,6 +142,112 @@ fn streams(c: &mut Criterion) {
         }
         group.finish();
     }
+    batch_of_16(c);
+}
+
+/// A packet of 16 short messages.
+fn batch_of_16(c: &mut Criterion) {
+    let (mut ends, mut room, mut passed) = (Ends::connected(true), vec![0; 2048], 0u32);
+    c.bench_function("stream_batch/16_of_64_sealed", |b| {
+        b.iter(|| {
+            passed += 1;
+            if passed.is_multiple_of(32) {
+                ends.exchange();
+            }
+            ends.pass_batch(black_box(&mut room), black_box(&[7; 64]), 16)
+        });
+    });
+}
+
+/// Frames of a client's, one behind the other, as they lie in a receive buffer. Their key is zero: masking
+/// costs the same, and they stay what they are.
+fn frames(opcode: Opcode, payload_bytes: usize, count: usize) -> Vec<u8> {
+    let payload_bytes = payload_bytes as u64;
+    let header = Header { fin: true, rsv: 0, opcode, mask: Some([0; 4]), payload_bytes }.encode();
+    [&*header, &vec![b'x'; payload_bytes as usize]].concat().repeat(count)
+}
+
+/// What a frame costs, in a buffer of 16 KiB or as many as fit 2 KiB; beside it a loop that reads a header and
+/// unmasks, and knows no rules.
+fn websocket_frames(c: &mut Criterion) {
+    let config = websocket::Config::new(mask);
+    let now = Instant::from_ns(1);
+    for (bytes, count) in [(64, 29), (1024, 2), (16 * 1024, 1)] {
+        let mut group = c.benchmark_group(format!("websocket_frame/{bytes}"));
+        group.throughput(Throughput::Elements(count as u64));
+        let mut binary = frames(Opcode::Binary, bytes, count);
+        group.bench_function("header_and_mask", |b| {
+            b.iter(|| {
+                let (mut at, mut sum) = (0, 0);
+                while let Some(head) = binary.get(at..at + 4) {
+                    let (len, head_bytes) = match head[1] & 0x7f {
+                        126 => (usize::from(u16::from_be_bytes([head[2], head[3]])), 8),
+                        len => (usize::from(len), 6),
+                    };
+                    let key = *binary[at + head_bytes - 4..].first_chunk().expect("a key");
+                    let payload = &mut binary[at + head_bytes..][..len];
+                    mask(black_box(payload), key, 0);
+                    sum += len;
+                    at += head_bytes + len;
+                }
+                sum
+            });
+        });
+        for (name, opcode) in [("binary", Opcode::Binary), ("text", Opcode::Text)] {
+            let mut wire = frames(opcode, bytes, count);
+            let mut end = websocket::Connection::new(Role::Server, false, now);
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    let (mut at, mut sum) = (0, 0);
+                    while at < wire.len() {
+                        let step = end.receive(&config, now, black_box(&mut wire[at..]));
+                        let step = step.expect("what a client says");
+                        let Some(Event::Data(data)) = step.event else { unreachable!() };
+                        sum += data.range.len();
+                        at += step.consumed;
+                    }
+                    sum
+                });
+            });
+        }
+        let mut end = websocket::Connection::new(Role::Server, false, now);
+        group.bench_function("say", |b| {
+            b.iter(|| {
+                let piece = Piece::whole(Kind::Binary, black_box(bytes));
+                (0..count)
+                    .map(|_| end.message_header(piece, None).map_or(0, |h| h.len()))
+                    .sum::<usize>()
+            });
+        });
+        group.finish();
+    }
+}
+
+/// Messages as programs write them, in JSON, with the window of those before; and the handshake's hash.
+fn websocket_others(c: &mut Criterion) {
+    let one =
+        br#"{"id":17,"type":"position","x":12.25,"y":-3.5,"name":"somebody","tags":["a","b"]}"#;
+    for times in [1, 12, 200] {
+        let message = one.repeat(times);
+        let mut group = c.benchmark_group(format!("websocket_deflate/{}", message.len()));
+        group.throughput(Throughput::BytesDecimal(message.len() as u64));
+        let (mut wire, mut plain) = (vec![0; 2 * message.len() + 64], vec![0; message.len() + 64]);
+        for level in [1, 6] {
+            let mut deflater = Deflater::new(15, true, level);
+            group.bench_function(format!("deflate_{level}"), |b| {
+                b.iter(|| deflater.deflate(black_box(&message), true, &mut wire));
+            });
+        }
+        let written = Deflater::new(15, true, 1).deflate(&message, true, &mut wire).written;
+        let mut inflater = Inflater::new(true);
+        group.bench_function("inflate", |b| {
+            b.iter(|| inflater.inflate(1 << 20, black_box(&wire[..written]), true, &mut plain));
+        });
+        group.finish();
+    }
+    c.bench_function("websocket_accept_value", |b| {
+        b.iter(|| handshake::accept_value(black_box(b"dGhlIHNhbXBsZSBub25jZQ==")));
+    });
 }
 
 fn timers(c: &mut Criterion) {
@@ -166,5 +276,15 @@ fn timers(c: &mut Criterion) {
     c.bench_function("clock/now", |b| b.iter(|| clock.now()));
 }
 
-criterion_group!(benches, heads, responses, chunks, commands, streams, timers);
+criterion_group!(
+    benches,
+    heads,
+    responses,
+    chunks,
+    commands,
+    streams,
+    websocket_frames,
+    websocket_others,
+    timers
+);
 criterion_main!(benches);

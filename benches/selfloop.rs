@@ -1,6 +1,6 @@
 //! The cost of one echo, or one HTTP request, on one thread: the client's part runs on the same thread
-//! and is not timed. Our whole lcore beside an io_uring server written by hand that sends as many
-//! bytes and looks at none, interleaved round by round.
+//! and is not timed. Our whole lcore, over io_uring and over epoll, beside an io_uring server written by hand
+//! that sends as many bytes and looks at none, interleaved round by round.
 //!
 //! `cargo bench --bench selfloop [-- [echo|http] [ROUNDS] [all]]`; `all` adds the ways of using
 //! io_uring to the echo.
@@ -8,13 +8,13 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use io_uring::types::Fd;
 use io_uring::{IoUring, cqueue, opcode};
-use ringway::counters::{Counter, LcoreCounters};
+use ringway::counters::{Counter, Counters};
 use ringway::dataplane::Tuning;
 use ringway::lcore::Lcore;
 use ringway::mem::RxOptions;
@@ -32,7 +32,7 @@ trait Server {
 /// The lcore.
 struct Ringway {
     lcore: Lcore,
-    counters: std::sync::Arc<LcoreCounters>,
+    counters: Counters,
 }
 
 impl Server for Ringway {
@@ -160,7 +160,16 @@ struct Side {
 type Protocol = fn(u32) -> (Pipeline, Box<dyn Handler>);
 
 fn ringway(tuning: Tuning, name: &'static str, protocol: Protocol, connections: usize) -> Side {
-    let (mut lcore, address, counters) = support::lcore(tuning, protocol);
+    side(name, support::lcore(tuning, protocol), connections)
+}
+
+/// The same over epoll.
+fn over_epoll(protocol: Protocol, connections: usize) -> Side {
+    side("ringway over epoll", support::epoll_lcore(protocol), connections)
+}
+
+fn side(name: &'static str, parts: (Lcore, SocketAddr, Counters), connections: usize) -> Side {
+    let (mut lcore, address, counters) = parts;
     let clients = support::connect(address, connections, || {
         lcore.poll_once(usize::MAX);
     });
@@ -257,6 +266,7 @@ fn echo(rounds: usize, all: bool) {
         for (name, tuning) in &variants[..take] {
             sides.push(ringway(*tuning, name, support::echo, connections));
         }
+        sides.push(over_epoll(support::echo, connections));
         let message: Vec<u8> = (0..bytes).map(|i| i as u8).collect();
         let what = format!("{bytes} B x {connections}");
         let exchange = Exchange { what, message, requests: 1, reply_bytes: bytes };
@@ -275,7 +285,8 @@ fn http(rounds: usize) {
             requests: depth,
             reply_bytes: reply.len(),
         };
-        let mut sides = [bare(connections, exchange.message.len(), Some(reply)), ours];
+        let bare = bare(connections, exchange.message.len(), Some(reply));
+        let mut sides = [bare, ours, over_epoll(support::http, connections)];
         compare(&exchange, &mut sides, rounds);
     }
 }

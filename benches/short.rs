@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use ringway::config::{Config, CoreMap, IdleMode};
-use ringway::counters::{Counter, LcoreCounters};
+use ringway::counters::{Counter, Counters};
 use ringway::dataplane::{Builder, Dataplane, Tuning};
 use ringway::lcore::Lcore;
 use ringway::sync::AtomicU64;
@@ -36,7 +36,7 @@ trait Server {
 
 struct Ringway {
     lcore: Lcore,
-    counters: Arc<LcoreCounters>,
+    counters: Counters,
 }
 
 impl Ringway {

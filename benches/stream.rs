@@ -15,12 +15,12 @@ use ringway::pipeline::chain::stream::Settings;
 use ringway::pipeline::{Chain, Cx, Handler, chain};
 use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
 use ringway::proto::stream::secure::aead::{Opener, Sealer};
-use ringway::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
+use ringway::proto::stream::secure::handshake::{BATCH, COMPRESS, ENCRYPT, Secrets};
 use ringway::proto::stream::secure::identity::Identity;
 use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
-    Config, Connection, Framing, HEADROOM_BYTES, Mode, Received, Role, TAILROOM_BYTES,
-    TRANSMIT_BYTES_MAX, channel_type, deframe,
+    Batch, Config, Connection, Framing, HEADER_BYTES, HEADROOM_BYTES, LENGTH_BYTES, Mode, Received,
+    Role, TAILROOM_BYTES, TRANSMIT_BYTES_MAX, channel_type, deframe,
 };
 use ringway::time::Clock;
 use support::stats::cell;
@@ -52,6 +52,8 @@ impl Pair {
             clock: Clock::start(),
             cookie_secret: [9; 32],
             upgrade: false,
+            handler_consumes: false,
+            window_budget: u32::MAX,
             stashes: chain::StashBounds { all: 16, large: 16 },
             share: Share::WHOLE,
         };
@@ -125,7 +127,7 @@ impl Pair {
             while let Ok(Framing::Whole(len)) = deframe(&bytes[at..]) {
                 let packet = &mut bytes[at..at + len];
                 if let Ok(Received::Data(data)) = self.peer.handle_packet(self.cx.now, packet) {
-                    messages += usize::from(data.last);
+                    messages += usize::from(data.last) * usize::from(data.count);
                     self.peer.consume(self.cx.now, data.channel, 1);
                 }
                 at += len;
@@ -150,9 +152,22 @@ impl Pair {
         packets
     }
 
+    /// The same, so many of them in each packet.
+    fn batches(&mut self, message: &[u8], count: usize, messages: usize) -> Vec<u8> {
+        let mut packets = Vec::new();
+        for _ in 0..count / messages {
+            let list = messages * (LENGTH_BYTES + message.len());
+            let (mut batch, mut room) =
+                (Batch::new(), vec![0; HEADER_BYTES + list + TAILROOM_BYTES]);
+            (0..messages).for_each(|_| batch.put(&mut room, message));
+            let sealed = self.peer.seal_batch(self.cx.now, self.channel, &batch, &mut room);
+            packets.extend(&room[sealed.expect("credit")]);
+        }
+        packets
+    }
+
     /// Nanoseconds of a message in and out again.
-    fn round(&mut self, message: &[u8], count: usize, compressed: bool) -> f64 {
-        let packets = self.packets(message, count, compressed);
+    fn round(&mut self, packets: &[u8], count: usize) -> f64 {
         let mut bufs: Vec<Buf> = packets
             .chunks(16 * 1024)
             .map(|part| {
@@ -226,6 +241,24 @@ fn print(what: &str, ours: &mut [f64], other: &str, theirs: &mut [f64]) {
     );
 }
 
+/// Messages that share packets on their way out, and then on both.
+fn short_ones(rounds: usize) {
+    const COUNT: usize = 160;
+    for (what, messages) in
+        [("64 B sealed, 16 to a packet out", 1), ("64 B sealed, batched 16", 16)]
+    {
+        let mut pair = Pair::connect(pool(), ENCRYPT | BATCH);
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut alone = vec![b'x'; 16 * (LENGTH_BYTES + 64)];
+        for _ in 0..rounds {
+            let packets = pair.batches(&[b'x'; 64], COUNT, messages);
+            ours.push(pair.round(&packets, COUNT));
+            theirs.push(cipher(&mut alone) / 16.0);
+        }
+        print(what, &mut ours, "open and seal a 16th", &mut theirs);
+    }
+}
+
 fn main() {
     let rounds = std::env::args().filter_map(|arg| arg.parse().ok()).next().unwrap_or(400);
     println!(
@@ -237,9 +270,8 @@ fn main() {
     let mut out = vec![0; 64 * 1024];
     for _ in 0..rounds {
         let count = 160;
-        let packets = pair.packets(&[b'x'; 64], 0, false);
-        drop(packets);
-        ours.push(pair.round(&[b'x'; 64], count, false));
+        let packets = pair.packets(&[b'x'; 64], count, false);
+        ours.push(pair.round(&packets, count));
         let template: Vec<u8> =
             [&[64u8, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0][..], &[b'x'; 64]].concat();
         theirs.push(by_hand(&template.repeat(count), &mut out, count));
@@ -253,11 +285,14 @@ fn main() {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let (message, mut alone) = (vec![b'x'; len], vec![b'x'; len]);
         for _ in 0..rounds {
-            ours.push(pair.round(&message, count, false));
+            let packets = pair.packets(&message, count, false);
+            ours.push(pair.round(&packets, count));
             theirs.push(cipher(&mut alone));
         }
         print(what, &mut ours, "open and seal", &mut theirs);
     }
+
+    short_ones(rounds);
 
     let mut pair = Pair::connect(pool(), ENCRYPT | COMPRESS);
     let words = [
@@ -281,7 +316,8 @@ fn main() {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut alone = packed.clone();
     for _ in 0..rounds {
-        ours.push(pair.round(&packed, 4, true));
+        let packets = pair.packets(&packed, 4, true);
+        ours.push(pair.round(&packets, 4));
         theirs.push(lz4(text, &packed, &mut tables) + cipher(&mut alone));
     }
     print(

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use peers::{Client, Many, Server, Trains};
-use ringway::counters::{Counter, LcoreCounters};
+use ringway::counters::{Counter, Counters};
 use ringway::dataplane::Tuning;
 use ringway::lcore::Lcore;
 use ringway::sync::AtomicBool;
@@ -25,7 +25,7 @@ use support::stats::{cell, quantile, spread};
 /// The lcore.
 struct Ringway {
     lcore: Lcore,
-    counters: Arc<LcoreCounters>,
+    counters: Counters,
 }
 
 impl Server for Ringway {

@@ -7,6 +7,7 @@
 mod doorbell;
 mod mailbox;
 mod mpmc;
+mod offload;
 mod port;
 mod slots;
 mod spsc;
@@ -18,7 +19,12 @@ mod spsc;
 /// the store of a thread that loads the word before storing. Such a load belongs in a spawned thread:
 /// that one runs last at first, and loom then tries every older value it could see.
 fn explore(model: impl Fn() + Sync + Send + 'static) {
+    explore_within(3, model);
+}
+
+/// The same with at most `preemptions`, for a model that is large and was seen to catch its bug so.
+fn explore_within(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(model);
 }

@@ -5,6 +5,9 @@
 #
 #   http          GET over loopback beside nginx, may_minihttp and hyper: requests per second, CPU time
 #                 and system calls per request, latency; server on core 0, client on core 1
+#   websocket     messages sent back beside uWebSockets, fastwebsockets and tungstenite: the same figures; and
+#                 masking by itself. uWebSockets takes part where RINGWAY_UWEBSOCKETS names its example of an
+#                 echo, which benches/websocket.rs says how to build
 #   port          processes at ports: a queue beside two rings by hand, a Unix socket and iceoryx2; an
 #                 echo and GET beside handlers in the dataplane's own process; Python beside asyncio
 #   echo          round trip of one connection beside an epoll server, and what an idle lcore takes
@@ -14,15 +17,20 @@
 #                 and GSO by hand
 #   stream        messages of streams in memory beside a loop by hand, the cipher and the compressor alone;
 #                 then the cipher, the handshake and the compressor by themselves
-#   instructions  user-space instructions of one GET by stage, under valgrind; no noise, no kernel
-#   memory        what 10,000 idle connections cost `ringway run`
+#   stream_peers  the same over loopback beside yamux over TLS, HTTP/2 and QUIC: messages per second and CPU
+#                 time per message; server on core 0, client on core 1
+#   broadcast     one message to 10,000 WebSockets beside as many sends by hand, on one core
+#   instructions  user-space instructions of one GET, and of one message of a WebSocket, by stage, under valgrind;
+#                 no noise, no kernel
+#   memory        what 10,000 idle connections cost `ringway run`, and WebSockets
 #   ring          rings beside rtrb and crossbeam, ns per element
 #   mempool       allocation beside a free list and the heap, ns per buf
 #   all           all of these, in this order (default)
 #
-#   --rounds N    interleaved rounds of what has rounds (http, port, echo, modes, ring 9; selfloop, udp, stream 400);
+#   --rounds N    interleaved rounds of what has rounds (http, websocket, port, echo, modes, stream_peers, ring 9; selfloop, udp, stream 400,
+#                 broadcast 41);
 #                 short ones of port, twenty for each
-#   --seconds S   of one turn of one server in http and port (1)
+#   --seconds S   of one turn of one server in http, websocket, port and stream_peers (1)
 #   --rows N      the functions that cost most, beside the stages of instructions (0)
 #   --dry-run     say what would be installed and run
 #   -h, --help    this text
@@ -32,15 +40,15 @@
 # does nothing else: this script says so where it does. instructions does not care.
 #
 # What is missing is installed where it may be (as root), or the line that does it is printed: nginx for
-# http, valgrind and addr2line for instructions, perf for the system calls in http. may_minihttp,
-# hyper and iceoryx2 are built from benches/peers, with the crates that they need. A peer that is not
+# http, valgrind and addr2line for instructions, perf for the system calls in http and websocket. may_minihttp,
+# hyper, fastwebsockets, tungstenite, iceoryx2 and the peers of streams are built from benches/peers, with the crates that they need. A peer that is not
 # there is left out, and named.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-KINDS=(http port echo modes selfloop udp stream instructions memory ring mempool)
+KINDS=(http websocket port echo modes selfloop udp stream stream_peers broadcast instructions memory ring mempool)
 
 # ---- What has to be there ------------------------------------------------------------------------
 
@@ -59,7 +67,7 @@ want_tool() {
 
 build_peers() {
     perform cargo build --quiet --release --manifest-path benches/peers/Cargo.toml ||
-        warn "cannot build may_minihttp, hyper and iceoryx2" "cargo failed, see above" "give it a network, and run again"
+        warn "cannot build the peers" "cargo failed, see above" "give it a network, and run again"
 }
 
 # A machine that is busy with something else gives timings that mean nothing.
@@ -94,6 +102,13 @@ measure_http() {
     PATH=$PATH:/usr/sbin bench http "${ROUNDS:-9}" "$SECONDS_A_TURN"
 }
 
+measure_websocket() {
+    want_tool perf linux-perf
+    build_peers
+    bench websocket "${ROUNDS:-9}" "$SECONDS_A_TURN"
+    bench mask
+}
+
 measure_port() {
     build_peers
     # For Python.
@@ -109,16 +124,24 @@ measure_stream() {
     bench aead
     bench compress
 }
+measure_stream_peers() {
+    build_peers
+    bench stream_peers "${ROUNDS:-9}" "$SECONDS_A_TURN"
+}
 measure_udp() {
     bench udp "${ROUNDS:-400}"
     bench udp two 9
 }
+measure_broadcast() { bench broadcast 10000 "${ROUNDS:-41}"; }
 measure_memory() { bench memory 10000; }
 measure_ring() { bench ring_paired "${ROUNDS:-9}"; }
 measure_mempool() { bench mempool; }
 
-# Transport, connections, requests in flight on each.
-SHAPES=("memory 1 1" "memory 50 1" "memory 1 16" "memory 50 16" "tcp 1 1" "tcp 50 1" "tcp 50 16")
+# Transport, connections, requests in flight on each; of WebSockets also the bytes of a message. `router`: in memory,
+# behind a router and three layers.
+SHAPES=("memory 1 1" "memory 50 1" "memory 1 16" "memory 50 16" "tcp 1 1" "tcp 50 1" "tcp 50 16"
+    "router 50 1"
+    "memory 50 1 64" "memory 50 16 64" "tcp 50 1 64" "tcp 50 16 64")
 # A multiple of connections x in flight in each.
 REQUESTS=16000
 
@@ -146,18 +169,20 @@ bench_binary() {
         sed -n "s/.*\"name\":\"$1\".*\"executable\":\"\([^\"]*\)\".*/\1/p"
 }
 
-# count_instructions BINARY "TRANSPORT CONNECTIONS IN_FLIGHT"
+# count_instructions BINARY "TRANSPORT CONNECTIONS IN_FLIGHT [BYTES]"
 count_instructions() {
-    local binary=$1 transport connections in_flight n
-    read -r transport connections in_flight <<<"$2"
+    local binary=$1 transport connections in_flight bytes n what=GET
+    read -r transport connections in_flight bytes <<<"$2"
+    [[ -z $bytes ]] || what="message of $bytes bytes"
     for n in $REQUESTS $((2 * REQUESTS)); do
         valgrind --quiet --tool=callgrind --dump-instr=yes --callgrind-out-file="$PROFILES/$n" \
-            "$binary" "$transport" "$n" "$connections" "$in_flight" >"$PROFILES/log" 2>&1 || {
+            "$binary" "$transport" "$n" "$connections" "$in_flight" ${bytes:+"$bytes"} >"$PROFILES/log" 2>&1 || {
             cat "$PROFILES/log" >&2
             die "cannot count instructions" "valgrind failed, see above"
         }
     done
-    printf '\nInstructions of one GET over %s, %d connections, %d in flight each\n\n' "$transport" "$connections" "$in_flight"
+    printf '\nInstructions of one %s over %s, %d connections, %d in flight each\n\n' \
+        "$what" "$transport" "$connections" "$in_flight"
     python3 scripts/instructions.py "$binary" "$PROFILES/$REQUESTS" "$PROFILES/$((2 * REQUESTS))" "$REQUESTS" "$ROWS"
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints where the user-space instructions of one request go, from two callgrind profiles of
+"""Prints where the user-space instructions of one request or message go, from two callgrind profiles of
 benches/instructions.rs: one of N requests, one of 2 N. What start and end cost is in both, so it goes
 with the difference. scripts/bench.sh instructions runs it.
 

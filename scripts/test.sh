@@ -7,6 +7,7 @@
 #   fmt         cargo fmt --check
 #   clippy      cargo clippy on all targets, warnings are errors
 #   test        unit and integration tests, the examples are built
+#   browser     the dashboard, and pages of the examples, in a headless Chromium (tests/browser)
 #   doctest     the examples in the documentation
 #   doc         the documentation builds without a warning
 #   loom        models of everything lock-free, every interleaving (target/loom)
@@ -28,7 +29,7 @@ set -euo pipefail
 source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-STAGES=(setup fmt clippy test doctest doc loom sanitize shell scripts)
+STAGES=(setup fmt clippy test browser doctest doc loom sanitize shell scripts)
 STAGE_SECONDS=${RINGWAY_STAGE_SECONDS:-1500}
 SKIPPED=77 # the status by which a stage, or a script's test, says that it was skipped
 
@@ -48,7 +49,7 @@ need_component() {
 stage_setup() {
     local tool
     need_packages "${BUILD_PACKAGES[@]}"
-    for tool in curl python3 socat; do
+    for tool in curl python3 socat tmux; do
         command -v "$tool" >/dev/null || need_tool "$tool"
     done
     need_cargo "$ROOT"
@@ -80,6 +81,21 @@ stage_clippy() {
 stage_test() {
     need_cargo "$ROOT"
     cargo test --locked --workspace --lib --bins --tests --examples
+}
+
+BROWSER_PACKAGES=(chromium chromium-driver)
+
+stage_browser() {
+    need_cargo "$ROOT"
+    command -v python3 >/dev/null || skip "python3 is not installed: $(sudo_line apt-get install --yes python3)"
+    if ! command -v chromium >/dev/null || ! command -v chromedriver >/dev/null; then
+        # Large, and of no use for anything else: where it cannot be had, the rest is tested all the same.
+        (may_root && need_packages "${BROWSER_PACKAGES[@]}") ||
+            skip "no browser is installed: $(sudo_line apt-get install --yes --no-install-recommends "${BROWSER_PACKAGES[@]}")"
+    fi
+    cargo build --locked --bins --examples
+    cd tests/browser
+    python3 -B -m unittest --verbose
 }
 
 stage_doctest() {

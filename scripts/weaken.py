@@ -21,6 +21,8 @@ FILES = {
     "src/ring/spsc/end.rs": "spsc",
     "src/ring/mpmc.rs": "",
     "src/ring/doorbell.rs": "",
+    "src/ring/handoff.rs": "offload::",
+    "src/offload/queues.rs": "offload::",
     "src/mem/slots.rs": "slots::",
     "src/mem/index_set.rs": "slots::",
 }
@@ -43,6 +45,13 @@ STEPS = [
      "sleep_unless(|| !self.shared.ring.is_empty())", "sleep_unless(|| false)", "does not look"),
     ("src/mailbox.rs", "mailbox::", "Mailbox::awake",
      "        self.shared.bell.awake();\n", "", "removed"),
+    ("src/offload/queues.rs", "offload::", "Queues::push",
+     "        lane.ring.enqueue(job)?;\n        lane.bell.ring();\n",
+     "        lane.bell.ring();\n        lane.ring.enqueue(job)?;\n", "swapped"),
+    ("src/offload/queues.rs", "offload::", "Queues::take",
+     "if self.lanes.len() > 1 && !self.shared.is_empty() {", "if false {", "wakes no other"),
+    ("src/offload/queues.rs", "offload::", "Queues::wait",
+     "|| !self.shared.is_empty() || stopped()", "|| stopped()", "does not look at the shared ring"),
 ]
 
 

@@ -2,10 +2,16 @@
 //! lives here; what depends on the machine is checked against numbers the caller brings.
 
 mod address;
+mod admin;
 mod control;
 mod cores;
 mod file;
+mod in_force;
+mod log;
+mod offload;
 mod options;
+mod stats;
+mod text;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,9 +24,14 @@ use crate::error::{Error, Result};
 use crate::limits::{PEER_IDLE_TIMEOUT_NS, STALL_SWEEPS_MAX};
 
 pub use address::{Access, Address};
-pub use control::ControlConfig;
+pub use admin::{AdminConfig, AdminToken, check_admin_token};
+pub use control::{CaptureAccess, ControlConfig};
 pub use cores::{CoreMap, LcoreSpec, format_cpus, name_cores};
-pub use options::{FilePrefix, IdleMode, MemoryOptions};
+pub use in_force::{Current, Draining, InForce};
+pub use log::LogConfig;
+pub use offload::OffloadConfig;
+pub use options::{FilePrefix, IdleMode, IoBackend, MemoryOptions};
+pub use stats::StatsConfig;
 
 /// The file `ringway run` uses when it is given none; also the example to copy from.
 pub const DEFAULT_TOML: &str = include_str!("config/default.toml");
@@ -35,9 +46,17 @@ pub struct Config {
     pub dataplane: DataplaneConfig,
     /// Overrides of the pool sizes that are otherwise computed.
     pub mempool: MempoolConfig,
+    /// The threads that work is offloaded to.
+    pub offload: OffloadConfig,
+    /// What is measured, and who may look at it.
+    pub stats: StatsConfig,
+    /// What is logged.
+    pub log: LogConfig,
     /// The control socket; `None`: nothing is said of it, so the command has one and the library
     /// none.
     pub control: Option<ControlConfig>,
+    /// Where it is looked at over HTTP; `None`: nowhere.
+    pub admin: Option<AdminConfig>,
 }
 
 /// One bound endpoint with its fixed protocol.
@@ -47,6 +66,8 @@ pub struct ListenerConfig {
     pub address: Address,
     /// Who may connect, where it listens on a Unix socket.
     pub access: Access,
+    /// Which of the kernel's interfaces carries its sockets; `None`: the dataplane's.
+    pub io: Option<IoBackend>,
     /// What carries the bytes.
     pub transport: TransportKind,
     /// The protocol's registered name; whether it exists is the dataplane's to check.
@@ -102,6 +123,7 @@ impl ListenerConfig {
         Self {
             address,
             access: Access::default(),
+            io: None,
             transport,
             protocol: protocol.to_owned(),
             write_timeout: Duration::from_secs(STALL_SWEEPS_MAX.into()),
@@ -129,13 +151,13 @@ pub struct PortConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TransportKind {
-    /// TCP through the kernel's stack, over io_uring.
+    /// TCP through the kernel's stack.
     Tcp,
-    /// Unix-domain stream sockets, over io_uring.
+    /// Unix-domain stream sockets.
     Unix,
     /// A process that attaches to a port, over rings in shared memory.
     Shm,
-    /// Datagrams through the kernel's stack, over io_uring.
+    /// Datagrams through the kernel's stack.
     Udp,
 }
 
@@ -158,6 +180,8 @@ pub struct DataplaneConfig {
     pub max_connections: u32,
     /// What an lcore does when there is nothing to do.
     pub idle: IdleMode,
+    /// Which of the kernel's interfaces carries the sockets.
+    pub io: IoBackend,
     /// How long a stopping dataplane waits for its connections to finish.
     pub drain_timeout: Duration,
 }
@@ -167,6 +191,7 @@ impl Default for DataplaneConfig {
         Self {
             max_connections: 16_384,
             idle: IdleMode::default(),
+            io: IoBackend::default(),
             drain_timeout: Duration::from_millis(10_000),
         }
     }

@@ -26,20 +26,24 @@
 
 mod answer;
 mod commands;
+mod hooks;
 mod instance;
 mod place;
-mod settings;
+pub(crate) mod settings;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use answer::{Answer, Table};
+pub(crate) use hooks::{Apply, Hooks};
 pub use instance::{Instance, Stopping};
 pub use place::{instances, socket_path};
 
-use crate::config::{ControlConfig, FilePrefix};
+use serde::Serialize;
+
+use crate::config::{CaptureAccess, Config, ControlConfig, FilePrefix};
 use crate::error::{Error, Result};
-use crate::ipc::{self, Command, Options, Reply, Server};
+use crate::ipc::{self, Command, Options, Reply, Server, Upkeep};
 use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PLACE_TRIES_MAX};
 use crate::sys::affinity;
 use crate::sys::peer_credentials::AllowedPeers;
@@ -53,13 +57,16 @@ use place::Place;
 pub struct Control {
     config: ControlConfig,
     commands: Commands,
+    hooks: Hooks,
 }
 
 /// A control socket whose path is taken, and whose instance does not run yet: clients wait.
 pub struct Bound {
     server: ipc::Bound,
     commands: Commands,
+    hooks: Hooks,
     place: Place,
+    capture: CaptureAccess,
 }
 
 /// A control socket that answers, until it is dropped.
@@ -75,14 +82,20 @@ impl Control {
         Self::default()
     }
 
-    /// As a configuration says. Its `enabled` is its reader's business.
+    /// As a configuration says.
     pub fn with(config: ControlConfig) -> Self {
-        Self { config, commands: Commands::default() }
+        Self { config, ..Self::default() }
     }
 
     /// At this path, whose directory has to be there.
     pub fn socket(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.socket = Some(path.into());
+        self
+    }
+
+    /// Where those who use it may see this of what passes.
+    pub fn capture(mut self, access: CaptureAccess) -> Self {
+        self.config.capture = access;
         self
     }
 
@@ -100,42 +113,162 @@ impl Control {
         self
     }
 
+    /// With a setting beside those of the configuration, which `config get` shows and `config set` changes: `get` gives its
+    /// value, and `set` looks at another one and gives what puts it in force, or refuses it. That is called once all
+    /// else of the same change was found good. A `key` that the configuration has too is set when it changes there.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// use ringway::control::Control;
+    /// use ringway::error::Error;
+    ///
+    /// let depth = Arc::new(AtomicU32::new(8));
+    /// let (read, write) = (depth.clone(), depth);
+    /// let get = move || read.load(Ordering::Relaxed).to_string();
+    /// let control = Control::new().setting("app.depth", get, move |text| {
+    ///     let wrong = |e| Error::new("read a depth", e, "give a number");
+    ///     let (value, depth) = (text.parse().map_err(wrong)?, write.clone());
+    ///     Ok(move || depth.store(value, Ordering::Relaxed))
+    /// }); // then: `ringway ctl config set app.depth 9`
+    /// # drop(control);
+    /// ```
+    pub fn setting<A: FnOnce() + Send + 'static>(
+        mut self,
+        key: &str,
+        get: impl Fn() -> String + Send + Sync + 'static,
+        set: impl Fn(&str) -> Result<A> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.add_setting(key, get, set);
+        self
+    }
+
+    /// With somebody who is asked before another configuration takes the place of the one in force: `ask` gets both, the
+    /// old one first, and an error refuses the change whole. It is called by each reload, also where the file says what
+    /// it said before. The change may still fall through: what comes of it, [`after_reload`](Self::after_reload) tells.
+    pub fn on_reload(
+        mut self,
+        ask: impl Fn(&Config, &Config) -> Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.add_before(ask);
+        self
+    }
+
+    /// With somebody who is told of each configuration that has come into force, with its generation: 2 is the first after
+    /// the start.
+    pub fn after_reload(mut self, tell: impl Fn(u64, &Config) + Send + Sync + 'static) -> Self {
+        self.hooks.add_after(tell);
+        self
+    }
+
+    /// With a probe: a value to look at while the program runs, which `ringway ctl probe` shows. `look` is called when
+    /// somebody does, on a thread of the control socket.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// use ringway::control::Control;
+    ///
+    /// let hits = Arc::new(AtomicU64::new(0));
+    /// let seen = hits.clone();
+    /// let look = move || seen.load(Ordering::Relaxed);
+    /// let control = Control::new().probe("cache.hits", "requests that the cache answered", look);
+    /// # drop(control);
+    /// ```
+    pub fn probe<V: Serialize>(
+        mut self,
+        name: &str,
+        help: &str,
+        look: impl Fn() -> V + Send + Sync + 'static,
+    ) -> Self {
+        self.hooks.add_probe(name, help, look);
+        self
+    }
+
+    /// Whether there is to be a socket.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.config.enabled
+    }
+
+    /// What the program added.
+    pub(crate) fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
     /// Takes the path; `lcore_cpus` are those that its threads keep away from. An instance that has
     /// it is an error that names its process.
     pub fn bind(self, prefix: &FilePrefix, lcore_cpus: &[u32]) -> Result<Bound> {
-        let options = Options {
-            mode: self.config.mode,
-            allowed: allowed(&self.config.uids),
-            connections_max: CONTROL_CONNECTIONS_MAX,
-            cpus: away_from(lcore_cpus)?,
-            ..Options::default()
-        };
+        let options = self.options(lcore_cpus)?;
         let mut tries = CONTROL_PLACE_TRIES_MAX;
         loop {
-            let place = match &self.config.socket {
-                Some(path) => Place::at(path),
-                None => Place::make(prefix)?,
-            };
+            let place = self.place(prefix)?;
             tries -= 1;
             match Server::bind(&place.path, options.clone()) {
-                Ok(server) => return Ok(Bound { server, commands: self.commands, place }),
+                Ok(server) => {
+                    let Self { config, commands, hooks, .. } = self;
+                    return Ok(Bound { server, commands, hooks, place, capture: config.capture });
+                }
                 Err(_) if tries > 0 && place.is_gone() => {}
                 Err(error) => return Err(already_running(prefix, &place.path).unwrap_or(error)),
             }
         }
     }
+
+    /// Makes ready to take the path from the instance that has it, which keeps it until this one
+    /// [serves](Bound::serve).
+    pub fn stage(self, prefix: &FilePrefix, lcore_cpus: &[u32]) -> Result<Bound> {
+        let place = self.place(prefix)?;
+        let server = Server::stage(&place.path, self.options(lcore_cpus)?)?;
+        let Self { config, commands, hooks, .. } = self;
+        Ok(Bound { server, commands, hooks, place, capture: config.capture })
+    }
+
+    /// Where it will be.
+    pub fn path(&self, prefix: &FilePrefix) -> PathBuf {
+        self.config.socket.clone().unwrap_or_else(|| socket_path(prefix))
+    }
+
+    fn place(&self, prefix: &FilePrefix) -> Result<Place> {
+        match &self.config.socket {
+            Some(path) => Ok(Place::at(path)),
+            None => Place::make(prefix),
+        }
+    }
+
+    fn options(&self, lcore_cpus: &[u32]) -> Result<Options> {
+        Ok(Options {
+            mode: self.config.mode,
+            allowed: allowed(&self.config.uids),
+            connections_max: CONTROL_CONNECTIONS_MAX,
+            cpus: away_from(lcore_cpus)?,
+            ..Options::default()
+        })
+    }
 }
 
 impl Bound {
-    /// Its commands, to add those that need the running dataplane.
-    pub(crate) fn commands(&mut self) -> &mut Commands {
-        &mut self.commands
+    /// What has it make its file again.
+    pub(crate) fn upkeep(&self) -> Upkeep {
+        self.server.upkeep()
+    }
+
+    /// Adds commands that need the running dataplane, before those of the program, which may replace them.
+    pub(crate) fn add_commands(&mut self, mut commands: Commands) {
+        commands.add_all(std::mem::take(&mut self.commands));
+        self.commands = commands;
+    }
+
+    /// What of the traffic its users may see.
+    pub(crate) fn capture(&self) -> &CaptureAccess {
+        &self.capture
     }
 
     /// Answers from here on, for `instance`. Its own commands come first in `help`.
     pub fn serve(self, instance: Instance) -> Result<Serving> {
         let mut commands = Commands::default();
-        instance.add_commands(&mut commands);
+        instance.add_commands(&self.hooks, &mut commands);
         commands.add_all(self.commands);
         let server = self.server.serve(move |command, reply| commands.run(command, reply))?;
         Ok(Serving { server, _place: self.place })
@@ -159,7 +292,7 @@ fn allowed(uids: &[u32]) -> AllowedPeers {
 }
 
 /// The CPUs of this process that are not among these; all of them where none is left.
-fn away_from(lcore_cpus: &[u32]) -> Result<Vec<u32>> {
+pub(crate) fn away_from(lcore_cpus: &[u32]) -> Result<Vec<u32>> {
     let all = affinity::allowed()?;
     let others: Vec<u32> = all.iter().copied().filter(|cpu| !lcore_cpus.contains(cpu)).collect();
     Ok(if others.is_empty() { all } else { others })

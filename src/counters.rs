@@ -1,13 +1,21 @@
-//! What an lcore counts. Each lcore writes its own counters and nobody else's, so counting is a
-//! plain store; anyone may read. A number that belongs to one connection lives with the connection.
+//! What is counted: its names here, where the numbers lie in `cells`, in memory that others may look at in `segment`, and
+//! what somebody who looks has of it in `observer` and [`snapshot`]. A number that belongs to one connection lives with the
+//! connection.
 
+mod cells;
+mod doing;
+pub mod histogram;
+mod observer;
+pub mod rates;
+mod segment;
+pub mod snapshot;
 mod totals;
 
-use crossbeam_utils::CachePadded;
-
+pub use cells::{Counters, LcoreBlock, ListenerBlock, Stage, StageCells, Verb};
+pub use doing::{Doing, NO_CONN};
+pub use observer::Observer;
+pub use segment::{MAGIC, Segment, SegmentOptions, VERSION, path};
 pub use totals::Totals;
-
-use crate::sync::{AtomicU64, Ordering};
 
 /// One number that an lcore keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +31,7 @@ pub enum Counter {
     SleepNs,
     /// Times it went to sleep.
     Sleeps,
-    /// Calls of io_uring_enter(2).
+    /// Calls of io_uring_enter(2) and of epoll_wait(2).
     Enters,
     /// Completions reaped.
     Completions,
@@ -77,11 +85,35 @@ pub enum Counter {
     PeersExpired,
     /// Datagrams that the kernel lost because we were behind.
     RxLost,
+    /// Peers whose place a newcomer got: they had not shown that they hear us.
+    PeersDisplaced,
+    /// Requests that failed with an error of the program's own.
+    HandlerErrors,
+    /// Requests, and connections of a protocol that took over from HTTP, whose handler panicked.
+    HandlerPanics,
+    /// Tasks that were given to the offload pool.
+    Offloaded,
+    /// Tasks refused because too many were under way.
+    OffloadRefused,
+    /// Of those given: done. Like the two below, counted by the pool's threads as well.
+    OffloadDone,
+    /// Dropped, or not wanted any more when they were done.
+    OffloadCancelled,
+    /// Ended by a panic.
+    OffloadPanicked,
+    /// Messages of groups that were sent to a member, or wait for one.
+    GroupDeliveries,
+    /// Messages that were written to a connection faster than its peer took them, and waited.
+    WritesBacklogged,
+    /// Connections given up because their peer took less than was written to it, as their policy says.
+    SlowDisconnects,
+    /// Receives that were armed again: the kernel had ended them, or we had.
+    RxRearmed,
 }
 
 impl Counter {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 32] = [
+    pub const ALL: [(Self, &'static str); 44] = [
         (Self::Rounds, "rounds"),
         (Self::BusyNs, "busy_ns"),
         (Self::IdleNs, "idle_ns"),
@@ -114,6 +146,18 @@ impl Counter {
         (Self::PortFaults, "port_faults"),
         (Self::PeersExpired, "peers_expired"),
         (Self::RxLost, "rx_lost"),
+        (Self::PeersDisplaced, "peers_displaced"),
+        (Self::HandlerErrors, "handler_errors"),
+        (Self::HandlerPanics, "handler_panics"),
+        (Self::Offloaded, "offloaded"),
+        (Self::OffloadRefused, "offload_refused"),
+        (Self::OffloadDone, "offload_done"),
+        (Self::OffloadCancelled, "offload_cancelled"),
+        (Self::OffloadPanicked, "offload_panicked"),
+        (Self::GroupDeliveries, "group_deliveries"),
+        (Self::WritesBacklogged, "writes_backlogged"),
+        (Self::SlowDisconnects, "slow_disconnects"),
+        (Self::RxRearmed, "rx_rearmed"),
     ];
 }
 
@@ -149,11 +193,17 @@ pub enum Reason {
     DatagramTooLong,
     /// A datagram that the system refused to send, for want of a way or of room.
     SendRefused,
+    /// Written to a peer that takes too little, when as much waited for it as may.
+    SlowNewest,
+    /// Waited for such a peer for the longest time, and made room.
+    SlowOldest,
+    /// Written to a connection whose protocol has no place for it.
+    NotAdmitted,
 }
 
 impl Reason {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 14] = [
+    pub const ALL: [(Self, &'static str); 17] = [
         (Self::StaleConnection, "stale_connection"),
         (Self::AfterClose, "after_close"),
         (Self::Unsent, "unsent"),
@@ -168,50 +218,10 @@ impl Reason {
         (Self::PeerHeld, "peer_held"),
         (Self::DatagramTooLong, "datagram_too_long"),
         (Self::SendRefused, "send_refused"),
+        (Self::SlowNewest, "slow_newest"),
+        (Self::SlowOldest, "slow_oldest"),
+        (Self::NotAdmitted, "not_admitted"),
     ];
-}
-
-/// The counters of one lcore.
-#[derive(Debug, Default)]
-pub struct LcoreCounters {
-    values: CachePadded<[AtomicU64; Counter::ALL.len()]>,
-    dropped: CachePadded<[AtomicU64; Reason::ALL.len()]>,
-}
-
-/// Adds to a cell that only the calling thread writes: a load and a store, nothing locked.
-#[inline]
-fn add(cell: &AtomicU64, n: u64) {
-    cell.store(cell.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
-}
-
-impl LcoreCounters {
-    /// Adds `n`. To be called by the lcore that the counters belong to.
-    #[inline]
-    pub fn add(&self, counter: Counter, n: u64) {
-        add(&self.values[counter as usize], n);
-    }
-
-    /// Sets a counter that is kept elsewhere. To be called by the lcore that they belong to.
-    #[inline]
-    pub fn set(&self, counter: Counter, value: u64) {
-        self.values[counter as usize].store(value, Ordering::Relaxed);
-    }
-
-    /// Counts one dropped buf. To be called by the lcore that the counters belong to.
-    #[inline]
-    pub fn drop_one(&self, reason: Reason) {
-        add(&self.dropped[reason as usize], 1);
-    }
-
-    /// Reads a counter.
-    pub fn get(&self, counter: Counter) -> u64 {
-        self.values[counter as usize].load(Ordering::Relaxed)
-    }
-
-    /// Bufs dropped for `reason`.
-    pub fn dropped(&self, reason: Reason) -> u64 {
-        self.dropped[reason as usize].load(Ordering::Relaxed)
-    }
 }
 
 #[cfg(test)]

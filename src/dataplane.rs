@@ -1,208 +1,85 @@
-//! Builds a dataplane from a configuration, starts its lcores, stops them, and accounts for every
-//! buf at the end.
+//! A dataplane that runs: what others ask it, how its lcores stop, and the account of every buf at the end. How it is
+//! built is in `builder`.
 
 mod asking;
 mod attaching;
+mod backend;
+mod builder;
+mod descriptors;
+mod keeper;
+mod making;
 mod pools;
 mod ports;
 mod protocols;
+mod reload;
 mod report;
 mod serve;
 mod sessions;
+mod shown;
 mod sockets;
 mod steering;
 mod streams;
+mod takeover;
+mod transports;
+pub mod watching;
+mod websockets;
 mod worker;
 
 use std::path::Path;
-use std::sync::{Arc, Weak, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
 use std::thread::JoinHandle;
 
+pub use builder::Builder;
 pub use pools::NumaPools;
 pub use ports::{Attached, Attachment, Port, Ports};
 pub use protocols::{Protocol, ProtocolContext, Protocols};
+pub use reload::{Difference, Reloaded};
 pub use report::Report;
 pub use serve::StopSignals;
 pub use worker::Tuning;
 
+use crate::admin;
 use crate::config::{
-    Address, Config, CoreMap, FilePrefix, IdleMode, ListenerConfig, MemoryOptions, TransportKind,
+    Address, Config, CoreMap, Current, FilePrefix, IoBackend, ListenerConfig, format_cpus,
 };
-use crate::control::{self, Control, Instance};
-use crate::counters::{LcoreCounters, Totals};
+use crate::control::{self, Commands, Instance};
+use crate::counters::snapshot::State;
+use crate::counters::{self, Observer, Segment, Totals};
 use crate::error::{Error, Result};
-use crate::lcore::{Handle, Mail};
-use crate::limits::{ADOPTED_MAX, PORT_CONNECTIONS_MAX};
-use crate::sys::topology::Topology;
+use crate::lcore::{Handle, Lcore, Mail};
+use crate::offload::Pool;
 use crate::time::Clock;
 use asking::{Asked, Lcores};
-use sockets::{Sockets, UnixFiles};
+use keeper::{Keeper, Looks};
+use reload::Reloader;
 use steering::Steering;
-use worker::{Job, Worker};
-
-/// Everything that can be chosen before a dataplane starts.
-pub struct Builder {
-    config: Config,
-    cores: CoreMap,
-    memory: MemoryOptions,
-    prefix: FilePrefix,
-    idle: IdleMode,
-    protocols: Protocols,
-    tuning: Tuning,
-    control: Option<Control>,
-}
-
-impl Builder {
-    /// A dataplane that serves `config` on `cores`.
-    pub fn new(config: Config, cores: CoreMap) -> Self {
-        let control = config.control.clone().filter(|control| control.enabled);
-        Self {
-            idle: config.dataplane.idle,
-            control: control.map(Control::with),
-            config,
-            cores,
-            memory: MemoryOptions::default(),
-            prefix: FilePrefix::default(),
-            protocols: Protocols::builtin(),
-            tuning: Tuning::default(),
-        }
-    }
-
-    /// Where the pools' memory comes from.
-    pub fn memory(mut self, memory: MemoryOptions) -> Self {
-        self.memory = memory;
-        self
-    }
-
-    /// What keeps this instance's files apart from another's.
-    pub fn file_prefix(mut self, prefix: FilePrefix) -> Self {
-        self.prefix = prefix;
-        self
-    }
-
-    /// What an lcore does when there is nothing to do.
-    pub fn idle(mut self, idle: IdleMode) -> Self {
-        self.idle = idle;
-        self
-    }
-
-    /// How the lcores use io_uring; for measurements.
-    pub fn tuning(mut self, tuning: Tuning) -> Self {
-        self.tuning = tuning;
-        self
-    }
-
-    /// With a control socket, for `ringway ctl` and other programs. There is none otherwise, unless
-    /// the configuration has a `[control]` table.
-    pub fn control(mut self, control: Control) -> Self {
-        self.control = Some(control);
-        self
-    }
-
-    /// Serves listeners whose `protocol` is `name` with what `make` makes: one pipeline and
-    /// handler for each lcore (G-12). A name that is registered already is replaced.
-    pub fn protocol(
-        mut self,
-        name: &str,
-        make: impl Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sync + 'static,
-    ) -> Self {
-        self.protocols.register(name, make);
-        self
-    }
-
-    /// Binds the listeners, maps the pools and starts the lcores. All of them run when this
-    /// returns; if one cannot, none does.
-    pub fn start(mut self) -> Result<Dataplane> {
-        let lcores = self.cores.lcores().len();
-        self.protocols.check(&self.config.listeners)?;
-        // First of all, so that a second instance hears of the first one and not of its ports.
-        let control = self.control.take();
-        let control = control.map(|control| control.bind(&self.prefix, &self.cores.cpus()));
-        let control = control.transpose()?;
-        let wanted = self.config.dataplane.max_connections;
-        let has_peers = self.config.listeners.iter().any(|listener| listener.peer().is_some());
-        let peers_max = if has_peers { wanted.min(PORT_CONNECTIONS_MAX) } else { 0 };
-        let is_udp = |listener: &ListenerConfig| listener.transport == TransportKind::Udp;
-        let has_datagrams = self.config.listeners.iter().any(is_udp);
-        let connections_max = connections_limit(wanted, ADOPTED_MAX + peers_max)?;
-        let mut sockets = Sockets::bind(&self.config.listeners, lcores)?;
-        let topology = Topology::discover()?;
-        let pools = NumaPools::create(
-            &topology,
-            &self.cores,
-            &self.config.mempool,
-            has_datagrams,
-            &self.memory,
-            &self.prefix,
-        )?;
-        let counters: Vec<_> = (0..lcores).map(|_| Arc::new(LcoreCounters::default())).collect();
-        let status = Totals::new(counters.clone());
-        self.config.dataplane.idle = self.idle;
-        self.config.dataplane.max_connections = connections_max;
-        let job = Arc::new(Job {
-            config: self.config,
-            protocols: self.protocols,
-            status: status.clone(),
-            clock: Clock::start(),
-            idle: self.idle,
-            tuning: self.tuning,
-            connections_max,
-            peers_max,
-            datagram_peers_max: if has_datagrams { connections_max } else { 0 },
-        });
-        let mut dataplane = Dataplane {
-            workers: Vec::new(),
-            addresses: sockets.addresses(),
-            unix: sockets.take_unix(),
-            pools,
-            status,
-            steering: Arc::new(Steering::new(job.config.dataplane.drain_timeout)),
-            uring_flags: String::new(),
-            ports: Ports::none(),
-            control: None,
-        };
-        let mut lcore_pools = Vec::new();
-        let (ready, readiness) = mpsc::channel();
-        for (index, spec) in self.cores.lcores().iter().enumerate() {
-            let worker = Worker {
-                index: index as u8,
-                spec: spec.clone(),
-                pool: dataplane.pools.for_cpus(&spec.cpus).clone(),
-                slots_share: dataplane.pools.slots_per_lcore(lcores as u32),
-                counters: counters[index].clone(),
-                sockets: sockets.take_one_of_each(),
-                job: job.clone(),
-            };
-            lcore_pools.push(worker.pool.clone());
-            let worker = worker.spawn(ready.clone())?;
-            dataplane.steering.add(worker.handle.clone(), worker.life.clone());
-            dataplane.workers.push(worker);
-        }
-        drop(ready);
-        dataplane.await_readiness(&readiness)?;
-        let handles = dataplane.workers.iter().map(|worker| worker.handle.clone());
-        let lcore_pools = handles.zip(lcore_pools).collect();
-        dataplane.ports = Ports::new(self.prefix.as_str(), &job.config.listeners, lcore_pools);
-        if let Some(control) = control {
-            dataplane.serve_control(control, self.prefix, self.cores, &job.config)?;
-        }
-        Ok(dataplane)
-    }
-}
+use takeover::{Predecessor, Stand, Succession};
+use watching::Looked;
 
 /// A running dataplane. Dropping it stops it at once.
 pub struct Dataplane {
     workers: Vec<Running>,
-    addresses: Vec<Address>,
-    unix: UnixFiles,
+    current: Current,
     pools: NumaPools,
     status: Totals,
     steering: Arc<Steering>,
+    offload: Arc<Pool>,
+    io: IoBackend,
     uring_flags: String,
     ports: Ports,
+    /// There once all lcores run.
+    reloader: Option<Arc<Reloader>>,
+    /// The process that this one has taken over from.
+    predecessor: Option<i32>,
+    /// Another thread takes it away where another instance takes over.
+    admin: AdminPlace,
+    keeper: Option<Keeper>,
+    segment: Arc<Segment>,
     /// Goes last: who finds its socket gone finds the ports and the memory free.
     control: Option<control::Serving>,
 }
+
+type AdminPlace = Arc<Mutex<Option<admin::Serving>>>;
 
 /// A worker that was started.
 struct Running {
@@ -224,10 +101,10 @@ impl Dataplane {
         Ok(())
     }
 
-    /// The addresses that it listens on, in the order of the configuration, with the ports that the
-    /// kernel picked.
-    pub fn addresses(&self) -> &[Address] {
-        &self.addresses
+    /// The addresses that it listens on, in the order of the configuration in force, with the ports that
+    /// the kernel picked.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.current.get().addresses.clone()
     }
 
     /// Lcores that it runs.
@@ -248,6 +125,61 @@ impl Dataplane {
         &self.status
     }
 
+    /// Accepts from the sockets that were the predecessor's, and has it stop to.
+    fn take_over(self, predecessor: &Predecessor) -> Result<Self> {
+        predecessor.call_processes(&self.ports);
+        self.accept_again();
+        match predecessor.confirm() {
+            Ok(stand) => {
+                if stand == Stand::Gone {
+                    tracing::warn!("process {} ended as it was taken over from", predecessor.pid());
+                }
+                self.reloader.iter().for_each(|reloader| reloader.keep_files());
+                // It may have been woken for what came last, and have left it there.
+                self.accept_again();
+                Ok(self)
+            }
+            Err(error) => {
+                // What was accepted is answered; the other goes on.
+                self.drain();
+                self.join();
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the statistics where others look for them, in place of the predecessor's.
+    fn place_statistics(&self, prefix: &str) {
+        let path = counters::path(nix::unistd::geteuid().as_raw(), prefix);
+        if let Err(error) = self.segment.move_to(&path) {
+            tracing::warn!("nobody outside finds what is counted at {}: {error}", path.display());
+        }
+    }
+
+    fn accept_again(&self) {
+        self.steering.post_all(|| Mail::Call(Box::new(Lcore::accept_again)));
+    }
+
+    /// The process that it took over from ([`Builder::takeover`]); `None`: there was none.
+    pub fn predecessor(&self) -> Option<i32> {
+        self.predecessor
+    }
+
+    /// The process that has taken over from this one, which drains.
+    pub fn successor(&self) -> Option<i32> {
+        self.steering.successor()
+    }
+
+    /// Who looks at what it counts, in more detail than [`status`](Self::status) and as a process beside it would.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn observer(&self) -> Result<Observer> {
+        let fd = self.segment.try_clone_fd();
+        let fd = fd.map_err(|e| Error::new("look at the statistics", e, "raise `ulimit -n`"))?;
+        Ok(Observer::of(fd))
+    }
+
     /// Its ports, to attach processes to.
     pub fn ports(&self) -> &Ports {
         &self.ports
@@ -264,22 +196,44 @@ impl Dataplane {
         mut control: control::Bound,
         prefix: FilePrefix,
         cores: CoreMap,
-        config: &Config,
+        clock: Clock,
     ) -> Result<()> {
-        attaching::add_commands(self.ports.clone(), control.commands());
-        sessions::add_commands(self.lcores_to_ask(), self.addresses.clone(), control.commands());
+        let mut commands = Commands::default();
+        attaching::add_commands(self.ports.clone(), &mut commands);
+        sessions::add_commands(self.lcores_to_ask(), self.current.clone(), &mut commands);
+        if let Some(reloader) = &self.reloader {
+            reload::add_commands(reloader, &mut commands);
+        }
+        let (access, current) = (control.capture().clone(), self.current.clone());
+        let listeners = Box::new(move || Looked::all(&current));
+        watching::add_commands(self.lcores_to_ask(), clock, access, listeners, &mut commands);
+        let (steering, lcores) = (self.steering.clone(), self.lcores_to_ask());
+        let (ports, admin) = (self.ports.clone(), self.admin.clone());
+        let succession = Succession::new(steering, lcores, ports, admin, control.upkeep());
+        succession.add_commands(&mut commands);
+        control.add_commands(commands);
         let steering = self.steering.clone();
         let instance = Instance {
             prefix,
-            config: config.clone(),
+            current: self.current.clone(),
             cores,
-            addresses: self.addresses.clone(),
             status: self.status.clone(),
             pools: self.pools.iter().map(|(node, pool)| (node, pool.clone())).collect(),
             uring_flags: self.uring_flags.clone(),
-            stop: Box::new(move || steering.drain_or_stop()),
+            stop: Box::new(move || steering.stop_as_asked()),
         };
         self.control = Some(control.serve(instance)?);
+        Ok(())
+    }
+
+    /// Looks at its admin listener, if it has one: not once another instance has taken over.
+    pub fn admin<T>(&self, look: impl FnOnce(&admin::Serving) -> T) -> Option<T> {
+        self.admin.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(look)
+    }
+
+    fn serve_admin(&self, admin: admin::Bound) -> Result<()> {
+        let serving = admin.serve(self.to_watch()?)?;
+        *self.admin.lock().unwrap_or_else(PoisonError::into_inner) = Some(serving);
         Ok(())
     }
 
@@ -295,7 +249,12 @@ impl Dataplane {
         self.control.as_ref().map(control::Serving::path)
     }
 
-    /// The flags that the kernel accepted for its io_urings.
+    /// Which of the kernel's interfaces carries its sockets: not [`IoBackend::Auto`].
+    pub fn io(&self) -> IoBackend {
+        self.io
+    }
+
+    /// The flags that the kernel accepted for its io_urings; empty where it has none.
     pub fn uring_flags(&self) -> &str {
         &self.uring_flags
     }
@@ -309,10 +268,6 @@ impl Dataplane {
     /// Closes every connection. Returns at once; [`join`](Self::join) waits.
     pub fn stop(&self) {
         self.steering.post_all(|| Mail::Stop);
-    }
-
-    fn post_all(&self, mail: impl Fn() -> Mail) {
-        self.steering.post_all(mail);
     }
 
     /// Whether an lcore has ended: after a drain or stop, or because it panicked.
@@ -333,10 +288,41 @@ impl Dataplane {
         Report::new(&self.status, ids, self.pools.missing(), panicked)
     }
 
+    /// Says in the segment what its numbers belong to.
+    fn describe(&self, cores: &CoreMap, listeners: &[ListenerConfig]) {
+        for (index, spec) in cores.lcores().iter().enumerate() {
+            self.segment.describe_lcore(index, spec.lcore_id, &format_cpus(&spec.cpus));
+        }
+        for (index, (address, listener)) in self.addresses().iter().zip(listeners).enumerate() {
+            let (transport, protocol) = (listener.transport.name(), &listener.protocol);
+            self.segment.describe_listener(index as u8, &address.to_string(), transport, protocol);
+        }
+        self.segment.set_state(State::Running);
+    }
+
+    fn keep_statistics(&mut self, clock: Clock, config: &Config, lcore_cpus: &[u32]) -> Result<()> {
+        let looks = Looks {
+            segment: self.segment.clone(),
+            clock,
+            pools: self.pools.iter().map(|(node, pool)| (node, pool.clone())).collect(),
+            ports: self.ports.clone(),
+            watchdog: config.stats.watchdog,
+            cpus: control::away_from(lcore_cpus)?,
+        };
+        self.keeper = Some(Keeper::start(looks)?);
+        Ok(())
+    }
+
     fn join_workers(&mut self) -> usize {
         let threads = self.workers.iter_mut().filter_map(|worker| worker.thread.take());
         let panicked = threads.filter_map(|thread| thread.join().err()).count();
+        let left = self.offload.stop();
+        if left > 0 {
+            tracing::error!("{left} offload threads are left behind in work that does not end");
+        }
         self.ports.end();
+        self.keeper = None;
+        self.segment.set_state(State::Ended);
         panicked
     }
 }
@@ -352,34 +338,4 @@ impl Drop for Dataplane {
         self.stop();
         self.join_workers();
     }
-}
-
-/// Raises the soft limit on open files as far as it goes: a file table counts against it whole, with
-/// the `reserved` places that are nobody's to accept into. Returns the connections per lcore that then
-/// fit.
-fn connections_limit(wanted: u32, reserved: u32) -> Result<u32> {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let fail = |why: nix::Error| Error::new("read the limit on open files", why, "see `ulimit -n`");
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(fail)?;
-    let needed = u64::from(wanted) + u64::from(reserved);
-    let reachable = hard.min(soft.max(needed));
-    if reachable > soft {
-        setrlimit(Resource::RLIMIT_NOFILE, reachable, hard).map_err(fail)?;
-    }
-    if needed <= reachable {
-        return Ok(wanted);
-    }
-    let fits = reachable.saturating_sub(reserved.into()) as u32;
-    if fits == 0 {
-        return Err(Error::new(
-            format!("serve {wanted} connections per lcore"),
-            format!("the limit on open files is {hard}"),
-            format!("raise it to {needed} with `ulimit -n` (LimitNOFILE= in a unit)"),
-        ));
-    }
-    tracing::warn!(
-        "serving at most {fits} connections per lcore, not {wanted}: the limit on open files is \
-         {hard}; raise it to {needed} with `ulimit -n` (LimitNOFILE= in a unit)"
-    );
-    Ok(fits)
 }

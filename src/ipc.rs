@@ -44,7 +44,7 @@ mod server;
 pub use client::{Client, ReplyStream, send};
 pub use error::Error;
 pub use reply::Reply;
-pub use server::{Bound, Handler, Options, Server};
+pub use server::{Bound, Handler, Options, Server, Upkeep};
 
 pub use crate::proto::ipc::Command;
 pub use crate::sys::unix_stream::Peer;

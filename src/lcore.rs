@@ -1,42 +1,56 @@
 //! The poll loop: a flat list of verbs, run to completion on one pinned thread. Everything that an
 //! lcore owns, it alone touches; other threads post to its mailbox.
 
+mod books;
+pub mod capture;
+mod change;
+mod handover;
 mod idle;
+mod kernel;
+mod latency;
 mod listener;
 mod mail;
+mod measure;
 mod ports;
+pub mod trace;
 mod wakes;
+pub mod watch;
+mod writes;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+pub use change::{Farewell, Orders, Place, Removed, Timeouts};
 pub use listener::Listener;
-pub use mail::{Handle, Mail, Written};
+pub use mail::{Handle, Mail};
 
+use self::books::{Books, Standing};
+use self::change::{Leaving, Staged};
 use self::idle::Idle;
-use self::mail::PendingWrites;
+use self::measure::{Measure, Measured, Meter, Unmeasured};
+use self::writes::PendingWrites;
 use crate::config::IdleMode;
-use crate::counters::Counter;
+use crate::counters::{Counter, Doing, Verb};
 use crate::error::{Error, Result};
-use crate::limits::{COMPLETIONS_PER_TURN, LISTENERS_MAX, MAILBOX_SLOTS, PROTOCOL_TICK_NS};
+use crate::limits::{
+    COMPLETIONS_PER_TURN, LEAVE_LOOK_NS, LISTENERS_MAX, MAILBOX_SLOTS, PROTOCOL_TICK_NS,
+};
 use crate::mailbox::Mailbox;
 use crate::mem::Batch;
+pub use crate::pipeline::write::Written;
 use crate::pipeline::{Cx, Pipeline};
+use crate::sync::Ordering;
 use crate::sys::socket::StreamListener;
-use crate::sys::uring::Cqe;
 use crate::time::{Clock, Instant};
-use crate::transport::{Io, TimerEvent, Token};
-
-/// Operation of the lcore's own token: its doorbell rang.
-const OP_BELL: u8 = 1;
+use crate::transport::{Epoll, Io, TimerEvent};
 
 /// Timers that fire in one pass.
 const TIMERS_PER_PASS: usize = 32;
 
-/// Completions taken from the ring at a time.
-const REAP: usize = 16;
-
 /// Passes between two readings of the clock, while nothing begins or ends.
 const CLOCK_PASSES: u32 = 8;
+
+/// Later than anything.
+const NEVER: Instant = Instant::from_ns(u64::MAX);
 
 /// Where an lcore stands between its start and its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,15 +89,26 @@ pub struct Lcore {
     /// One for each whose port has something to say, or whose process came or went.
     due: u32,
     mailbox: Mailbox<Mail>,
-    writes: PendingWrites,
+    pending: PendingWrites,
     clock: Clock,
     unix_base: (Instant, Duration),
-    /// When the protocols last looked for what has taken too long.
-    protocols_ticked: Instant,
-    /// Since when they are to look again, as soon as all that has arrived was taken.
+    /// When all protocols look next for what has taken too long.
+    protocols_tick: Instant,
+    /// When the first of those that cannot wait until then does; the end of time where none is such.
+    chains_tick: Instant,
+    /// Since when some are to look, as soon as all that has arrived was taken.
     tick_due: Option<Instant>,
     stage: Stage,
+    /// While it drains: until when connections are spared on which nothing is under way.
+    spared_until: Instant,
+    /// Listeners that are to be served when the others are told to be.
+    staged: Option<Box<Staged>>,
+    leaving: Leaving,
     idle: Idle,
+    /// The ring completes once a look at epoll would find something, on an lcore that has both.
+    epoll_watched: bool,
+    books: Books,
+    meter: Meter,
 }
 
 impl Lcore {
@@ -91,19 +116,26 @@ impl Lcore {
     pub fn new(parts: Parts) -> Self {
         let now = parts.clock.now();
         let mut lcore = Self {
+            books: Books::new(&parts.io),
+            meter: Meter::new(),
             io: parts.io,
             cx: parts.cx,
             listeners: [const { None }; LISTENERS_MAX],
             work: 0,
             due: 0,
             mailbox: parts.mailbox,
-            writes: PendingWrites::new(),
+            pending: PendingWrites::new(),
             clock: parts.clock,
             unix_base: (now, Duration::ZERO),
-            protocols_ticked: now,
+            protocols_tick: now.after_ns(PROTOCOL_TICK_NS),
+            chains_tick: NEVER,
             tick_due: None,
             stage: Stage::Running,
+            spared_until: now,
+            staged: None,
+            leaving: Leaving::nobody(),
             idle: Idle::new(parts.idle, now),
+            epoll_watched: false,
         };
         lcore.tick();
         lcore.watch_bell();
@@ -133,28 +165,33 @@ impl Lcore {
     }
 
     /// Begins to serve a listener under `index`.
-    pub fn register(&mut self, index: u8, mut listener: Box<Listener>) -> Result<()> {
-        match self.listeners.get_mut(usize::from(index)) {
-            Some(slot @ None) => {
-                listener.start(&mut self.io);
-                *slot = Some(listener);
-            }
-            _ => {
-                return Err(Error::new(
-                    format!("register listener {index}"),
-                    "the index is taken, or past the last",
-                    "use the index that free_index gave",
-                ));
-            }
+    pub fn register(&mut self, index: u8, listener: Box<Listener>) -> Result<()> {
+        if !matches!(self.listeners.get(usize::from(index)), Some(None)) {
+            return Err(Error::new(
+                format!("register listener {index}"),
+                "the index is taken, or past the last",
+                "use the index that free_index gave",
+            ));
         }
-        self.work |= 1 << index;
+        self.put(index, listener);
         Ok(())
+    }
+
+    /// Serves a listener under an index that is free.
+    fn put(&mut self, index: u8, mut listener: Box<Listener>) {
+        self.books.count_for(index.into(), &mut self.io, &mut self.cx);
+        self.books.stand(index, Standing::Serving);
+        listener.start(&mut self.io);
+        self.listeners[usize::from(index)] = Some(listener);
+        self.work |= 1 << index;
     }
 
     /// Stops accepting on a listener and closes its connections; it is gone once they are. `false`
     /// when there is none under this index.
     pub fn unregister(&mut self, index: u8) -> bool {
         let Some(Some(listener)) = self.listeners.get_mut(usize::from(index)) else { return false };
+        self.books.count_for(index.into(), &mut self.io, &mut self.cx);
+        self.books.stand(index, Standing::Retired);
         listener.retire(&mut self.io);
         listener.abort(&mut self.io);
         self.work |= 1 << index;
@@ -171,6 +208,8 @@ impl Lcore {
         }
         self.register(new, listener)?;
         if let Some(listener) = &mut self.listeners[usize::from(old)] {
+            self.books.count_for(old.into(), &mut self.io, &mut self.cx);
+            self.books.stand(old, Standing::Retired);
             listener.retire(&mut self.io);
         }
         self.work |= 1 << old;
@@ -198,44 +237,68 @@ impl Lcore {
     /// how much was done. Never waits.
     #[inline]
     pub fn poll_once(&mut self, budget: usize) -> usize {
+        if self.meter.is_due()
+            && let Some(measured) = self.meter.begin(self.books.own())
+        {
+            return self.measured_pass(budget, measured);
+        }
+        self.pass(budget, &mut Unmeasured)
+    }
+
+    #[cold]
+    fn measured_pass(&mut self, budget: usize, mut measured: Measured) -> usize {
+        self.pass(budget, &mut measured)
+    }
+
+    #[inline(always)]
+    fn pass(&mut self, budget: usize, measure: &mut impl Measure) -> usize {
+        self.doing(Verb::Completions);
         self.tick();
         let completions = self.completions(budget);
         self.tick_protocols(completions);
-        completions
-            + self.timers()
-            + self.mail()
-            + self.ports()
-            + self.turns()
-            + self.notices()
-            + self.wind_down()
+        measure.did(Verb::Completions, completions)
+            + measure.did(Verb::Timers, self.timers())
+            + measure.did(Verb::Mail, self.mail())
+            + measure.did(Verb::Writes, self.writes())
+            + measure.did(Verb::Ports, self.ports())
+            + self.turns(measure)
+            + measure.did(Verb::Notices, self.notices())
+            + measure.did(Verb::WindDown, self.wind_down())
+    }
+
+    /// Says what it does, for whoever wonders why it takes so long.
+    #[inline]
+    fn doing(&self, verb: Verb) {
+        self.books.own().block().doing.store(Doing::verb(verb), Ordering::Relaxed);
     }
 
     /// Reads the clock, and books the time since the last reading as busy or idle.
-    #[inline]
+    #[inline(always)]
     fn tick(&mut self) {
         if !self.idle.wants_clock(CLOCK_PASSES) {
             return;
         }
-        let now = self.clock.now();
-        self.io.count(Counter::Rounds, self.idle.take_passes());
-        self.idle.book(&self.io.counters, now);
+        let (now, own) = (self.clock.now(), self.books.own());
+        own.add(Counter::Rounds, self.idle.take_passes());
+        own.block().alive_ns.store(now.as_ns(), Ordering::Relaxed);
+        self.idle.book(own, now);
         self.io.now = now;
         self.cx.now = now;
         self.tick_calendar(now);
-        if now.ns_since(self.protocols_ticked) >= PROTOCOL_TICK_NS {
-            self.protocols_ticked = now;
+        if now >= self.protocols_tick.min(self.chains_tick) {
             self.tick_due.get_or_insert(now);
         }
     }
 
-    /// Lets each protocol look for what has taken too long, where that is due and all that has arrived was
+    /// Lets protocols look for what has taken too long, where that is due and all that has arrived was
     /// reaped: after a long pass, what seems late may only not have been looked at. Under a load that
     /// leaves no such moment it waits for one period, and no longer.
-    #[inline]
+    #[inline(always)]
     fn tick_protocols(&mut self, completions: usize) {
         let Some(since) = self.tick_due else { return };
         let behind = completions >= COMPLETIONS_PER_TURN
-            || self.io.uring.as_mut().is_some_and(|uring| uring.ring().has_task_work());
+            || self.io.uring.as_mut().is_some_and(|uring| uring.ring().has_task_work())
+            || self.io.epoll.as_ref().is_some_and(Epoll::is_behind);
         if behind && self.io.now.ns_since(since) < PROTOCOL_TICK_NS {
             return;
         }
@@ -243,12 +306,23 @@ impl Lcore {
         self.tick_listeners();
     }
 
+    /// Those whose time has come: all of them once a second.
     #[cold]
     fn tick_listeners(&mut self) {
+        let now = self.io.now;
+        let all = now >= self.protocols_tick;
+        if all {
+            self.protocols_tick = now.after_ns(PROTOCOL_TICK_NS);
+        }
+        self.chains_tick = NEVER;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
-            if let Some(listener) = listener {
+            let Some(listener) = listener else { continue };
+            let at = listener.next_tick().unwrap_or(NEVER);
+            if all || at <= now {
                 listener.tick();
                 self.work |= 1 << index;
+            } else {
+                self.chains_tick = self.chains_tick.min(at);
             }
         }
     }
@@ -266,52 +340,8 @@ impl Lcore {
         }
     }
 
-    /// Enters the kernel where that achieves something, and hands completions to their listeners.
-    #[inline]
-    fn completions(&mut self, budget: usize) -> usize {
-        let Some(uring) = &mut self.io.uring else { return 0 };
-        if uring.ring().needs_enter() {
-            if uring.ring().overflowed() {
-                self.io.counters.add(Counter::CqOverflows, 1);
-            }
-            uring.replenish();
-            let entered = uring.ring().enter();
-            uring.after_submit();
-            entered.unwrap_or_else(|e| panic!("io_uring_enter failed: {e}"));
-        }
-        let mut batch = [Cqe::default(); REAP];
-        let mut done = 0;
-        loop {
-            let wanted = batch.len().min(budget - done);
-            let count = self.io.uring().ring().reap(&mut batch[..wanted]);
-            batch[..count].iter().for_each(|cqe| self.complete(cqe));
-            done += count;
-            if count < REAP || done >= COMPLETIONS_PER_TURN {
-                break;
-            }
-        }
-        self.io.counters.add(Counter::Completions, done as u64);
-        done
-    }
-
-    #[inline]
-    fn complete(&mut self, cqe: &Cqe) {
-        let token = Token::from_user_data(cqe.user_data);
-        let index = usize::from(token.listener());
-        match self.listeners.get_mut(index) {
-            Some(Some(listener)) => {
-                listener.transport.complete(&mut self.io, token, cqe);
-                self.work |= 1 << index;
-            }
-            Some(None) => self.io.uring().take_received(cqe, drop),
-            None if token.op() == OP_BELL && !cqe.more() => self.watch_bell(),
-            None if token.op() == ports::OP_PORT && !cqe.more() => self.port_unwatched(token),
-            None => {}
-        }
-    }
-
     /// Looks for what attached processes have sent.
-    #[inline]
+    #[inline(always)]
     fn ports(&mut self) -> usize {
         self.due |= self.cx.ports.due() | self.io.ports.due();
         self.work |= self.due;
@@ -319,8 +349,8 @@ impl Lcore {
     }
 
     /// Gives each listener that may have something to do its turn.
-    #[inline]
-    fn turns(&mut self) -> usize {
+    #[inline(always)]
+    fn turns(&mut self, measure: &mut impl Measure) -> usize {
         let mut moved = 0;
         let mut due = self.work;
         while due != 0 {
@@ -334,22 +364,28 @@ impl Lcore {
             let is_due = self.due & 1 << index != 0;
             self.due &= !(1 << index);
             if is_due || listener.has_work() || listener.transport.is_polled() {
-                moved += listener.turn(&mut self.io, &mut self.cx);
+                self.books.count_for(index, &mut self.io, &mut self.cx);
+                moved += listener.turn(index as u8, &mut self.io, &mut self.cx, measure);
+                while let Some(conn) = listener.pipeline.next_admitted() {
+                    self.cx.writes.backlog.ready(conn);
+                }
+                if let Some(at) = listener.next_tick() {
+                    self.chains_tick = self.chains_tick.min(at);
+                }
             }
             if !listener.has_work() && !listener.transport.is_polled() {
                 self.work &= !(1 << index);
             }
             if listener.is_gone() {
-                self.listeners[index] = None;
-                self.io.ports.close(index as u8);
-                self.cx.ports.close(index as u8);
+                self.take_away(index);
             }
         }
-        moved
+        self.doing(Verb::Notices);
+        measure.did(Verb::Turns, moved)
     }
 
     /// Fires the timers that are due.
-    #[inline]
+    #[inline(always)]
     fn timers(&mut self) -> usize {
         let mut due: Batch<TimerEvent, TIMERS_PER_PASS> = Batch::new();
         let now = self.io.now;
@@ -361,6 +397,7 @@ impl Lcore {
         while let Some(event) = due.pop() {
             let index = usize::from(event.listener);
             if let Some(Some(listener)) = self.listeners.get_mut(index) {
+                self.books.count_for(index, &mut self.io, &mut self.cx);
                 listener.transport.timer(&mut self.io, event);
                 self.work |= 1 << index;
             }
@@ -369,39 +406,39 @@ impl Lcore {
     }
 
     /// Reads the mail.
-    #[inline]
+    #[inline(always)]
     fn mail(&mut self) -> usize {
         let mut count = 0;
         while count < MAILBOX_SLOTS
             && let Some(mail) = self.mailbox.take()
         {
+            self.doing(Verb::Mail);
+            self.books.count_for_lcore(&mut self.io, &mut self.cx);
             self.deliver(mail);
             count += 1;
         }
         if count > 0 {
-            self.io.count(Counter::Mails, count as u64);
-        }
-        count
-    }
-
-    /// Tells the authors of writes what became of them.
-    #[inline]
-    fn notices(&mut self) -> usize {
-        let count = self.io.notices.len();
-        for notice in self.io.notices.drain(..) {
-            self.writes.settle(notice);
+            self.books.own().add(Counter::Mails, count as u64);
         }
         count
     }
 
     /// While draining: asks idle connections to close, and all of them when patience ends.
-    #[inline]
+    #[inline(always)]
     fn wind_down(&mut self) -> usize {
+        if self.leaving.who != 0 {
+            self.see_off();
+        }
         let Stage::Draining { deadline } = self.stage else { return 0 };
+        self.cx.spares_idle &= self.io.now < self.spared_until;
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             if let Some(listener) = listener
-                && listener.drain(&mut self.cx)
+                && (!self.cx.spares_idle || listener.is_deaf())
             {
+                self.books.count_for(index, &mut self.io, &mut self.cx);
+                if !listener.drain(&mut self.cx) {
+                    continue;
+                }
                 self.work |= 1 << index;
             }
         }
@@ -413,16 +450,14 @@ impl Lcore {
 
     /// Accepts no more, and gives connections until `patience` is over to finish.
     fn begin_drain(&mut self, patience: Duration) {
-        if self.stage != Stage::Running {
-            return;
+        if self.drain_for(patience) {
+            for (index, listener) in self.listeners.iter_mut().enumerate() {
+                let Some(listener) = listener else { continue };
+                self.books.count_for(index, &mut self.io, &mut self.cx);
+                self.books.stand(index as u8, Standing::Retired);
+                listener.transport.stop_accepting(&mut self.io);
+            }
         }
-        let patience_ns = patience.as_nanos().min(u64::MAX.into()) as u64;
-        self.stage = Stage::Draining { deadline: self.clock.now().after_ns(patience_ns) };
-        self.cx.draining = true;
-        for listener in self.listeners.iter_mut().flatten() {
-            listener.transport.stop_accepting(&mut self.io);
-        }
-        self.work = u32::MAX;
     }
 
     /// Closes every connection now.
@@ -431,7 +466,9 @@ impl Lcore {
             return;
         }
         self.stage = Stage::Stopping;
-        for listener in self.listeners.iter_mut().flatten() {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            let Some(listener) = listener else { continue };
+            self.books.count_for(index, &mut self.io, &mut self.cx);
             listener.abort(&mut self.io);
         }
         self.work = u32::MAX;
@@ -450,20 +487,21 @@ impl Lcore {
     /// What to do after a pass: nothing, pause, or sleep until something happens.
     #[inline]
     fn rest(&mut self, work: usize) {
-        let entered = self.io.uring.as_ref().map_or(0, |uring| uring.ring_ref().enters());
-        self.io.counters.set(Counter::Enters, entered);
+        self.books.own().set(Counter::Enters, self.enters());
         if let Some(most) = self.idle.after_pass(work, self.io.now) {
             self.sleep(most);
         }
     }
 
-    /// Sleeps in the ring: completions, the doorbell, a timer or `most` end it.
+    /// Sleeps in the kernel: completions, the doorbell, a timer, the time of a chain, or `most` end it.
     #[cold]
     fn sleep(&mut self, most: Duration) {
         let now = self.clock.now();
-        let until = self.io.timers.next_deadline().map_or(u64::MAX, |at| at.ns_since(now));
+        let timer = self.io.timers.next_deadline().unwrap_or(NEVER);
+        let until = timer.min(self.chains_tick).ns_since(now);
         // Work that waits for room is looked at again soon, whatever happens.
-        let cap = if self.work == 0 { most } else { idle::STALLED_NAP };
+        let most = if self.leaving.who == 0 { most } else { Duration::from_nanos(LEAVE_LOOK_NS) };
+        let cap = if self.work == 0 && !self.has_writes() { most } else { idle::STALLED_NAP };
         let timeout = cap.min(Duration::from_nanos(until));
         if timeout.is_zero() || !self.mailbox.sleep_unless_mail() {
             return;
@@ -472,23 +510,13 @@ impl Lcore {
             self.ports_are_awake();
             return self.mailbox.awake();
         }
-        if let Some(uring) = &mut self.io.uring {
-            uring.replenish();
-            let waited = uring.ring().enter_and_wait(timeout);
-            uring.after_submit();
-            waited.unwrap_or_else(|e| panic!("io_uring_enter failed: {e}"));
-        } else {
-            idle::nap_on(self.mailbox.bell(), timeout);
-        }
+        self.books.own().block().rests.store(1, Ordering::Relaxed);
+        self.wait_for_the_kernel(timeout);
         self.ports_are_awake();
         self.mailbox.awake();
-        self.idle.slept(&self.io.counters, now, self.clock.now());
-    }
-
-    fn watch_bell(&mut self) {
-        if let Some(uring) = &mut self.io.uring {
-            let token = Token::new(OP_BELL, Token::LCORE, 0, 0).user_data();
-            uring.ring().poll_readable_multi(self.mailbox.bell(), token);
-        }
+        let (own, awake) = (self.books.own(), self.clock.now());
+        own.block().alive_ns.store(awake.as_ns(), Ordering::Relaxed);
+        own.block().rests.store(0, Ordering::Relaxed);
+        self.idle.slept(own, now, awake);
     }
 }

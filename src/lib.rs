@@ -1,6 +1,6 @@
 //! ringway: a poll-mode userspace dataplane for Linux.
 //!
-//! Threads pinned to cores poll io_uring, move bursts of buffers through a fixed chain of protocol
+//! Threads pinned to cores poll io_uring (or epoll, where that is forbidden), move bursts of buffers through a fixed chain of protocol
 //! stages, and hand the messages to a handler. The kernel keeps TCP/IP: no special network card, no
 //! driver binding, no root at run time. Linux 6.1 or newer.
 //!
@@ -21,7 +21,7 @@
 //!
 //! | word | type | meaning |
 //! |---|---|---|
-//! | lcore | [`Lcore`](lcore::Lcore) | a thread pinned to its cores, running the poll loop; it owns its io_uring, connections and timers |
+//! | lcore | [`Lcore`](lcore::Lcore) | a thread pinned to its cores, running the poll loop; it owns its io_uring or epoll, connections and timers |
 //! | mempool | [`Mempool`](mem::Mempool) | slots of fixed sizes in one shared segment, one pool per NUMA node |
 //! | buf | [`Buf`](mem::Buf) | an owned range of bytes in a slot; ranges of one slot share it by count |
 //! | marker | [`mem::kind`] | a buf without bytes: a connection opened, ended, is to be closed |
@@ -72,7 +72,8 @@
 //! # }
 //! ```
 //!
-//! HTTP endpoints need less: see [`handler::http::Service`]. A protocol with framing of its own is a
+//! HTTP endpoints need less: see [`handler::http::Service`]; files of a directory are one line ([`handler::http::Files`],
+//! [`handler::http::Upload`]). A protocol with framing of its own is a
 //! [`Chain`](pipeline::Chain), served as [`Pipeline::Custom`](pipeline::Pipeline::Custom).
 //!
 //! # The modules
@@ -80,20 +81,23 @@
 //! | module | holds |
 //! |---|---|
 //! | [`dataplane`] | builds, starts and stops an instance; the protocols a listener can name |
-//! | [`control`] | the control socket of a running instance: what it tells, how it is stopped |
+//! | [`control`] | the control socket of a running instance: what it tells, how it is changed and stopped |
+//! | [`admin`] | metrics, health and a dashboard over HTTP |
 //! | [`lcore`] | the poll loop; how other threads reach it |
-//! | [`handler`] | handlers that come along: echo, HTTP services, commands |
-//! | [`transport`] | TCP and Unix sockets over io_uring; [`Sim`](transport::Sim), a network in memory for tests |
-//! | [`pipeline`] | chains of stages, sessions, [`Handler`](pipeline::Handler) |
-//! | [`proto`] | protocol cores without I/O: HTTP/1.1, command lines |
+//! | [`handler`] | handlers that come along: echo, HTTP services, files over HTTP, commands |
+//! | [`transport`] | TCP and Unix sockets and UDP over io_uring or epoll; [`Sim`](transport::Sim), a network in memory for tests |
+//! | [`pipeline`] | chains of stages, sessions, [`Handler`](pipeline::Handler); writes from other threads and groups ([`pipeline::write`]) |
+//! | [`proto`] | protocol cores without I/O: HTTP/1.1, files over it, WebSocket, streams, command lines |
 //! | [`mem`] | segments, pools, bufs, bursts |
 //! | [`ring`] | lock-free rings and the doorbell of a sleeper |
+//! | [`offload`] | work that takes long, done off the lcore |
 //! | [`mailbox`] | how threads post to an lcore |
 //! | [`ipc`] | commands and replies over a Unix socket, for programs beside the dataplane |
 //! | [`stream`] | streams between nodes for programs that wait: messages, files, who may talk to whom |
+//! | [`websocket`] | a WebSocket client for programs that wait |
 //! | [`config`] | the configuration file, core maps |
 //! | [`counters`], [`time`] | what an lcore counts; clock and timer wheel |
-//! | [`sys`] | system calls: io_uring, mappings, sockets, affinity, topology |
+//! | [`sys`] | system calls: io_uring, epoll, mappings, sockets, affinity, topology |
 //! | [`testing`], [`blocking`] | for tests and tools: mocks; a connection that waits |
 //! | [`error`], [`limits`], [`sync`] | start-up errors; every bound; the door to atomics |
 //!
@@ -106,6 +110,8 @@
 struct Readme;
 
 #[cfg(not(loom))]
+pub mod admin;
+#[cfg(not(loom))]
 pub mod attach;
 #[cfg(not(loom))]
 pub mod blocking;
@@ -113,6 +119,7 @@ pub mod error;
 pub mod limits;
 pub mod mailbox;
 pub mod mem;
+pub mod offload;
 pub mod ring;
 pub mod sync;
 
@@ -145,3 +152,5 @@ pub mod testing;
 pub mod time;
 #[cfg(not(loom))]
 pub mod transport;
+#[cfg(not(loom))]
+pub mod websocket;

@@ -18,6 +18,9 @@ pub use self::native::*;
 /// Always the standard `Arc`: what it owns is outside every loom model.
 pub type KeepAlive = std::sync::Arc<dyn Any + Send + Sync>;
 
+/// A number of a statistic. Always the standard one: it orders nothing, and no model looks at it.
+pub type Tally = std::sync::atomic::AtomicU64;
+
 #[cfg(not(loom))]
 mod native {
     pub use std::hint::spin_loop;

@@ -62,6 +62,21 @@ fn a_core_the_machine_does_not_have_is_refused_naming_what_it_has_p_1() {
 }
 
 #[test]
+fn offload_cores_that_are_not_there_or_that_lcores_use_are_refused_naming_those_left_g_9() {
+    assert_has(&refusal(&["--offload-lcores", "2-1"]), &["2-1 is reversed"]);
+    let text = refusal(&["--offload-lcores", "0@1023"]);
+    assert_has(&text, &["offload thread 0 on core 1023", "this machine has core"]);
+    let allowed = affinity::allowed().unwrap();
+    let own = format!("0@{}", allowed[0]);
+    let text = refusal(&["-l", &own, "--offload-lcores", &own]);
+    assert_has(&text, &["offload thread 0 on core", "lcore 0 runs there"]);
+    match allowed.get(1) {
+        Some(_) => assert_has(&text, &["name cores among", "which no lcore uses"]),
+        None => assert_has(&text, &["threads = 1"]),
+    }
+}
+
+#[test]
 fn a_main_lcore_outside_the_list_is_refused_naming_the_list() {
     let cpu = affinity::allowed().unwrap()[0];
     let list = format!("5@{cpu}");
@@ -142,6 +157,7 @@ fn doctor_prints_one_line_a_check_and_json_says_the_same_p_10() {
         "hugepages",
         "thp",
         "memlock",
+        "stats",
         "numa",
         "cores",
         "isolated",
@@ -187,6 +203,7 @@ fn help_names_every_option_its_default_and_the_exit_codes() {
             "-l, --lcores",
             "-c, --core-mask",
             "--main-lcore",
+            "--offload-lcores",
             "--numa-mem",
             "--huge-dir",
             "--no-huge",
@@ -199,7 +216,7 @@ fn help_names_every_option_its_default_and_the_exit_codes() {
             "MiB",
             "Examples:",
             "Exit codes:",
-            "[default: info]",
+            "`log.level`",
             "[default: ringway]",
             "[[listener]]",
             "drain_timeout_ms",

@@ -12,6 +12,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use ringway::proto::websocket::CloseCode;
+use ringway::websocket::{Message, Options};
+
 use common::{Client, Watchdog};
 
 /// A running example, which does not outlive its test.
@@ -112,6 +115,37 @@ fn http_hello_greets_by_name_and_ends_with_a_clean_account() {
 }
 
 #[test]
+fn upload_keeps_what_it_gets_and_gives_it_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = SocketAddr::from(([127, 0, 0, 1], 8090));
+    if let Err(error) = TcpListener::bind(address) {
+        return eprintln!("skipped: upload needs port 8090: {error}");
+    }
+    let example = Example::spawn("upload", &[directory.path().to_str().unwrap()], address);
+    let Some(mut example) = example else { return };
+    let mut client = example.connect();
+    assert!(client.get("/").body.starts_with(b"<!doctype html>"));
+    let content = common::pattern(7, 300_000);
+    let form = [
+        &b"--x\r\nContent-Disposition: form-data; name=f; filename=a\r\n\r\n"[..],
+        &content,
+        b"\r\n--x--",
+    ];
+    let form = form.concat();
+    client.send(format!(
+        "POST /files/ HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\
+         Content-Type: multipart/form-data; boundary=x\r\n\r\n",
+        form.len(),
+    ));
+    assert_eq!(client.send(form).response().status(), 201);
+    assert!(client.get("/files/a").body == content);
+    client.send("GET /files/ HTTP/1.1\r\nHost: a\r\nAccept: application/json\r\n\r\n");
+    let list = r#"[{"bytes":300000,"directory":false,"name":"a"}]"#;
+    assert_eq!(client.response().body, list.as_bytes());
+    example.interrupt();
+}
+
+#[test]
 fn custom_protocol_turns_frames_round_and_ends_with_a_clean_account() {
     let Some(mut example) = Example::start("custom_protocol", 7100) else { return };
     let mut client = example.connect();
@@ -121,6 +155,22 @@ fn custom_protocol_turns_frames_round_and_ends_with_a_clean_account() {
     assert_eq!(client.receive(14), b"\0\x05olleh\0\0\0\x03cba");
     client.send(b"\x03\xe9"); // 1001, of at most 1000
     assert_eq!(client.receive_all(), b"");
+    example.interrupt();
+}
+
+#[test]
+fn websocket_page_gives_its_page_and_sends_messages_back() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let example = Example::spawn("websocket_page", &[&address.to_string()], address);
+    let Some(mut example) = example else { return };
+    let page = example.connect().get("/");
+    assert_eq!(page.field("content-type"), Some("text/html; charset=utf-8"));
+    assert!(page.body.starts_with(b"<!DOCTYPE html>"));
+    let mut client = Options::new().compress(true).connect(&format!("ws://{address}/")).unwrap();
+    client.send_text("close 4001").unwrap();
+    assert_eq!(client.receive().unwrap(), Message::Text("close 4001"));
+    let close = client.close(CloseCode::NORMAL, "").unwrap();
+    assert_eq!(close.code, CloseCode::new(4001));
     example.interrupt();
 }
 

@@ -6,6 +6,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+#[path = "../fuzz/bodies/files_fields.rs"]
+mod files_fields;
+#[path = "../fuzz/bodies/files_form.rs"]
+mod files_form;
 #[path = "../fuzz/bodies/http1_chain.rs"]
 mod http1_chain;
 #[path = "../fuzz/bodies/http1_chunked.rs"]
@@ -22,6 +26,10 @@ mod port_peer;
 mod port_up;
 #[path = "../fuzz/bodies/recvmsg_out.rs"]
 mod recvmsg_out;
+#[path = "../fuzz/bodies/settings.rs"]
+mod settings;
+#[path = "../fuzz/bodies/socket_name.rs"]
+mod socket_name;
 #[path = "../fuzz/bodies/stream_chain.rs"]
 mod stream_chain;
 #[path = "../fuzz/bodies/stream_handshake.rs"]
@@ -34,6 +42,16 @@ mod stream_lz4;
 mod stream_reassembly;
 #[path = "../fuzz/bodies/stream_session.rs"]
 mod stream_session;
+#[path = "../fuzz/bodies/watch_request.rs"]
+mod watch_request;
+#[path = "../fuzz/bodies/websocket.rs"]
+mod websocket;
+#[path = "../fuzz/bodies/websocket_chain.rs"]
+mod websocket_chain;
+#[path = "../fuzz/bodies/websocket_client.rs"]
+mod websocket_client;
+#[path = "../fuzz/bodies/websocket_handshake.rs"]
+mod websocket_handshake;
 
 /// Runs `check` over every file of a corpus, and over every prefix of it.
 fn replay(target: &str, check: fn(&[u8])) {
@@ -60,13 +78,38 @@ fn every_chunked_body_of_the_corpus_holds() {
 }
 
 #[test]
+fn every_form_of_the_corpus_holds() {
+    replay("files_form", files_form::check);
+}
+
+#[test]
+fn every_field_about_files_of_the_corpus_holds() {
+    replay("files_fields", files_fields::check);
+}
+
+#[test]
 fn every_list_of_operations_of_the_corpus_holds() {
     replay("http1_chain", http1_chain::check);
 }
 
 #[test]
+fn all_settings_of_the_corpus_hold() {
+    replay("settings", settings::check);
+}
+
+#[test]
 fn every_line_of_the_corpus_holds() {
     replay("ipc_line", ipc_line::check);
+}
+
+#[test]
+fn every_line_that_names_a_socket_holds() {
+    replay("socket_name", socket_name::check);
+}
+
+#[test]
+fn every_request_for_a_trace_or_a_capture_holds() {
+    replay("watch_request", watch_request::check);
 }
 
 #[test]
@@ -112,6 +155,26 @@ fn every_list_of_handshake_messages_holds() {
 #[test]
 fn every_compressed_message_of_the_corpus_holds() {
     replay("stream_lz4", stream_lz4::check);
+}
+
+#[test]
+fn every_websocket_of_the_corpus_holds() {
+    replay("websocket", websocket::check);
+}
+
+#[test]
+fn every_list_of_what_peers_do_to_the_chain_of_websockets_holds() {
+    replay("websocket_chain", websocket_chain::check);
+}
+
+#[test]
+fn everything_that_servers_say_to_the_client_of_websockets_holds() {
+    replay("websocket_client", websocket_client::check);
+}
+
+#[test]
+fn every_handshake_of_a_websocket_of_the_corpus_holds() {
+    replay("websocket_handshake", websocket_handshake::check);
 }
 
 #[test]
@@ -204,6 +267,27 @@ fn chunked() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(first, pieces)| [vec![first], pieces.concat()].concat())
 }
 
+/// Keys and values of settings that there are, or nearly.
+fn changes() -> impl Strategy<Value = Vec<u8>> {
+    let keys = vec![
+        "dataplane.idle",
+        "listener.0.protocol",
+        "listener.1.mode",
+        "listener.0.config.a",
+        "listener.0",
+        "listener",
+        "control.socket",
+        "stats.sampling",
+        "..",
+        "listener.0.protocol.x",
+    ];
+    let values =
+        vec!["busy", "-", "0600", "5", "[1,", "{ a = 1 }", "\"x\"", "\\", "a = 1", "true", ""];
+    let line = (prop::sample::select(keys), prop::sample::select(values))
+        .prop_map(|(key, value)| format!("{key} {value}\n"));
+    prop::collection::vec(line, 0..4).prop_map(|lines| lines.concat().into_bytes())
+}
+
 /// Pieces of command lines; `check`'s first byte pads them up to the limit.
 fn lines() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> =
@@ -233,15 +317,72 @@ fn packets() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// What the kernel leaves in a slot, of pieces.
-fn receives() -> impl Strategy<Value = Vec<u8>> {
+/// Frames of WebSockets, legal and not; `check`'s first byte says which end reads them and how they are cut.
+fn frames() -> impl Strategy<Value = Vec<u8>> {
+    let payloads: Vec<&[u8]> = vec![
+        b"",
+        b"text",
+        b"\xe2\x82",
+        b"\xac",
+        b"\xff",
+        b"\x03\xe8",
+        b"\x03\xee",
+        b"\x03",
+        &[b'x'; 125],
+        &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00],
+        &[0xf2, 0x00, 0x11, 0x00, 0x00],
+    ];
+    let opcode = prop::sample::select(vec![0u8, 0, 1, 1, 2, 8, 9, 10, 3]);
+    let first = (0u8..8, prop::sample::select(vec![0u8, 0, 0, 0x40, 0x10]), opcode)
+        .prop_map(|(fin, rsv, opcode)| if fin > 2 { 0x80 } else { 0 } | rsv | opcode);
+    let frame =
+        (first, prop::sample::select(payloads), -1i8..12).prop_map(|(first, payload, more)| {
+            let more = if more > 1 { 0 } else { more };
+            (first, (payload.len() as u8).saturating_add_signed(more) & 0x7f, payload)
+        });
+    (any::<u8>(), prop::collection::vec(frame, 0..8)).prop_map(|(way, frames)| {
+        let frame = |(first, len, payload): (u8, u8, &'static [u8])| {
+            let head =
+                if way & 1 == 0 { vec![first, 0x80 | len, 0, 0, 0, 0] } else { vec![first, len] };
+            [&head[..], payload].concat()
+        };
+        [vec![way], frames.into_iter().flat_map(frame).collect()].concat()
+    })
+}
+
+/// Forms of pieces, legal and not, cut anywhere.
+fn forms() -> impl Strategy<Value = Vec<u8>> {
+    let pieces: Vec<&[u8]> = vec![
+        b"\r\n--ab",
+        b"\r\n--ab",
+        b"--",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\r",
+        b"\n",
+        b"-",
+        b"a",
+        b" ",
+        b"Content-Disposition: form-data; filename=\"a\"",
+    ];
+    let pieces = prop::collection::vec(prop::sample::select(pieces), 0..20);
+    (1u8..20, pieces)
+        .prop_map(|(most, pieces)| [&[most], &b"ab\n--ab\r\n"[..], &*pieces.concat()].concat())
+}
+
+/// A file of a corpus.
+fn files_of(target: &str) -> impl Strategy<Value = Vec<u8>> {
     let files =
-        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/recvmsg_out"));
+        fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target));
     let files = files.expect("the corpus is part of the repository");
     let read = |entry: std::io::Result<fs::DirEntry>| fs::read(entry.unwrap().path()).unwrap();
-    let whole: Vec<Vec<u8>> = files.map(read).collect();
+    prop::sample::select(files.map(read).collect::<Vec<_>>())
+}
+
+/// What the kernel leaves in a slot, of pieces.
+fn receives() -> impl Strategy<Value = Vec<u8>> {
     let message = prop::collection::vec(prop_oneof![Just(0u8), 0u8..42, any::<u8>()], 0..144);
-    (prop::sample::select(whole), message).prop_map(|(mut bytes, message)| {
+    (files_of("recvmsg_out"), message).prop_map(|(mut bytes, message)| {
         bytes[48..48 + message.len()].copy_from_slice(&message);
         bytes
     })
@@ -275,6 +416,30 @@ proptest! {
     }
 
     #[test]
+    fn forms_of_random_pieces_hold(bytes in forms()) {
+        files_form::check(&bytes);
+    }
+
+    #[test]
+    fn fields_about_files_with_one_byte_changed_hold(
+        bytes in with_a_byte_changed(files_of("files_fields")),
+    ) {
+        files_fields::check(&bytes);
+    }
+
+    #[test]
+    fn lines_that_name_sockets_with_one_byte_changed_hold(
+        bytes in with_a_byte_changed(files_of("socket_name")),
+    ) {
+        socket_name::check(&bytes);
+    }
+
+    #[test]
+    fn settings_of_random_pieces_hold(bytes in changes()) {
+        settings::check(&bytes);
+    }
+
+    #[test]
     fn command_lines_of_random_pieces_hold(bytes in lines()) {
         ipc_line::check(&bytes);
     }
@@ -287,6 +452,20 @@ proptest! {
     #[test]
     fn errors_with_any_message_hold(message in any::<String>(), json: bool, code: u16) {
         ipc_line::check_error(&message, json, code);
+    }
+
+    #[test]
+    fn requests_for_a_trace_or_a_capture_of_random_words_hold(
+        first in 0u8..2,
+        words in prop::collection::vec(
+            prop_oneof![
+                Just("0"), Just("stop"), Just("rx,tx"), Just("rx,"), Just("conn"), Just("0:7.2"),
+                Just("count"), Just("seconds"), Just("snaplen"), Just("9"), Just("86401"), Just("-1"),
+            ],
+            0..9,
+        ),
+    ) {
+        watch_request::check(&[&[first], words.join(" ").as_bytes()].concat());
     }
 
     #[test]
@@ -305,6 +484,30 @@ proptest! {
     ) {
         let bytes: Vec<u8> = operations.into_iter().flat_map(|(a, b, c, d)| [a, b, c, d]).collect();
         stream_reassembly::check(&bytes);
+    }
+
+    #[test]
+    fn frames_of_random_pieces_hold(bytes in frames()) {
+        websocket::check(&bytes);
+    }
+
+    #[test]
+    fn frames_with_one_byte_changed_hold(bytes in with_a_byte_changed(frames())) {
+        websocket::check(&bytes);
+    }
+
+    #[test]
+    fn what_servers_say_with_one_byte_changed_holds(
+        bytes in with_a_byte_changed(files_of("websocket_client")),
+    ) {
+        websocket_client::check(&bytes);
+    }
+
+    #[test]
+    fn handshakes_of_websockets_with_one_byte_changed_hold(
+        bytes in with_a_byte_changed(files_of("websocket_handshake")),
+    ) {
+        websocket_handshake::check(&bytes);
     }
 
     #[test]
@@ -328,6 +531,16 @@ proptest! {
         operations in prop::collection::vec(prop_oneof![0x20u8..0x60, any::<u8>()], 0..40),
     ) {
         ipc_chain::check(&operations);
+    }
+
+    #[test]
+    fn lists_of_what_peers_do_to_the_chain_of_websockets_hold(
+        operations in prop::collection::vec(
+            prop_oneof![4 => 0x20u8..0x80, 1 => 0x80u8..0xc0, 1 => any::<u8>()],
+            0..60,
+        ),
+    ) {
+        websocket_chain::check(&operations);
     }
 
     #[test]
@@ -366,7 +579,7 @@ proptest! {
 
     #[test]
     fn lists_of_what_peers_do_to_the_chain_of_streams_hold(
-        first in 0u8..16,
+        first in 0u8..32,
         operations in prop::collection::vec(
             prop_oneof![
                 0u8..0x20, 0x20u8..0x60, 0x20u8..0x60, 0x60u8..0x80, 0x80u8..0xa0, 0xa0u8..0xc0,
@@ -380,7 +593,7 @@ proptest! {
 
     #[test]
     fn lists_of_what_honest_peers_do_to_the_chain_of_streams_hold(
-        first in 0u8..16,
+        first in 0u8..32,
         operations in prop::collection::vec(
             prop_oneof![
                 0x20u8..0x60, 0x20u8..0x60, 0x60u8..0x7c, 0x80u8..0xa0, 0xc0u8..0xc3, 0xe0u8..0xe4,

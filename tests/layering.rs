@@ -13,16 +13,24 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("sync", &[]),
     ("blocking", &[]),
     ("time", &["limits", "sync"]),
-    ("counters", &["sync"]),
     ("config", &["error", "limits"]),
     ("sys", &["error", "limits", "sync"]),
+    ("counters", &["error", "limits", "sync", "sys"]),
     ("ring", &["limits", "sync", "sys"]),
     ("proto", &["limits", "time"]),
     ("mem", &["error", "limits", "ring", "sync", "sys"]),
     ("port", &["error", "limits", "mem", "ring", "sync", "sys", "time"]),
-    ("pipeline", &["counters", "limits", "mem", "port", "proto", "time"]),
+    ("offload", &["counters", "error", "limits", "mem", "ring", "sync", "sys"]),
+    ("pipeline", &["counters", "limits", "mem", "offload", "port", "proto", "sync", "time"]),
     ("transport", &["counters", "error", "limits", "mem", "port", "sync", "sys", "time"]),
-    ("handler", &["counters", "limits", "mem", "pipeline", "port", "proto", "ring", "time"]),
+    // `error` and `sys` for services of files.
+    (
+        "handler",
+        &[
+            "counters", "error", "limits", "mem", "offload", "pipeline", "port", "proto", "ring",
+            "sync", "sys", "time",
+        ],
+    ),
     ("mailbox", &["error", "limits", "ring", "sync"]),
     ("ipc", &["error", "limits", "proto", "sys"]),
     (
@@ -37,6 +45,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "mem",
             "pipeline",
             "port",
+            "ring",
             "sync",
             "sys",
             "time",
@@ -44,9 +53,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("control", &["config", "counters", "error", "ipc", "limits", "mem", "sys"]),
+    ("admin", &["config", "control", "counters", "error", "limits", "proto", "sys"]),
     (
         "dataplane",
         &[
+            "admin",
             "config",
             "control",
             "counters",
@@ -57,6 +68,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "limits",
             "mailbox",
             "mem",
+            "offload",
             "pipeline",
             "port",
             "proto",
@@ -69,7 +81,23 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("attach", &["error", "limits", "mem", "pipeline", "port", "proto", "ring", "sync", "sys"]),
     ("stream", &["attach", "error", "limits", "mem", "port", "proto", "sync", "sys", "time"]),
-    ("testing", &["counters", "error", "limits", "mem", "pipeline", "port", "time", "transport"]),
+    ("websocket", &["limits", "mem", "proto", "sys", "time"]),
+    (
+        "testing",
+        &[
+            "counters",
+            "error",
+            "handler",
+            "limits",
+            "mem",
+            "offload",
+            "pipeline",
+            "port",
+            "proto",
+            "time",
+            "transport",
+        ],
+    ),
 ];
 
 /// Where `unsafe` may stand.

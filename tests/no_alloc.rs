@@ -9,24 +9,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ringway::attach::{Attachment, Queue};
+use ringway::config::IoBackend;
 use ringway::counters::Counter;
 use ringway::lcore::Mail;
 use ringway::limits::MESSAGES_MAX;
-use ringway::mem::{ConnId, Trust, kind};
 use ringway::pipeline::Extensions;
-use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
-use ringway::proto::stream::secure::aead::{Opener, Sealer};
-use ringway::proto::stream::{HEADROOM_BYTES, TAILROOM_BYTES};
-use ringway::stream::{Anyone, ChannelOptions, Client as StreamClient, Identity, Options};
 use ringway::sync::AtomicU64;
 use ringway::time::Instant;
 
-#[path = "common/mod.rs"]
 mod common;
 
-#[path = "../benches/support/stream.rs"]
-mod stream;
+mod no_alloc {
+    mod files;
+    mod groups;
+    mod port;
+    mod router;
+    mod streams;
+    mod watching;
+    mod websocket;
+}
 
 use common::{Client, Server, Start, pattern, wait_until};
 
@@ -95,17 +96,58 @@ fn cost_of_asking(server: &Server) -> u64 {
 const REQUESTS: u64 = 10_000;
 
 /// Warms a server up, lets it answer [`REQUESTS`] requests, and checks what that allocated and copied.
-fn serves_without_allocating(server: &Server, what: &str, mut exchange: impl FnMut(&mut Client)) {
+fn serves_without_allocating(server: &Server, what: &str, exchange: impl FnMut(&mut Client)) {
+    serves_copying(server, what, 0, exchange);
+}
+
+/// The same where each exchange copies so many bytes.
+fn serves_copying(
+    server: &Server,
+    what: &str,
+    copied_each: u64,
+    exchange: impl FnMut(&mut Client),
+) {
+    serves_times(server, what, REQUESTS, copied_each, exchange);
+}
+
+/// The same of so many requests.
+fn serves_times(
+    server: &Server,
+    what: &str,
+    requests: u64,
+    copied_each: u64,
+    mut exchange: impl FnMut(&mut Client),
+) {
     let mut client = server.connect();
     (0..500).for_each(|_| exchange(&mut client));
+    let copied_before = server.count(Counter::CopiedBytes);
     let asking = cost_of_asking(server);
     assert!(asking > 0, "the count must see what an lcore allocates");
     let before = allocations(server);
-    (0..REQUESTS).for_each(|_| exchange(&mut client));
+    (0..requests).for_each(|_| exchange(&mut client));
     let allocated = allocations(server) - before - asking;
-    let copied = server.count(Counter::CopiedBytes);
-    println!("{what}: {allocated} allocations, {copied} bytes copied in {REQUESTS} requests");
-    assert_eq!((allocated, copied), (0, 0), "{what}");
+    let copied = server.count(Counter::CopiedBytes) - copied_before;
+    println!("{what}: {allocated} allocations, {copied} bytes copied in {requests} requests");
+    assert_eq!((allocated, copied), (0, copied_each * requests), "{what}");
+}
+
+#[test]
+fn over_epoll_neither_a_get_nor_an_echo_of_many_bytes_allocates_a_15_w_1() {
+    let epoll = || Start::new().io(IoBackend::Epoll);
+    let server = epoll().listener("http", "").start();
+    let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let bytes = server.connect().send(request).response();
+    let bytes = bytes.head.len() + bytes.body.len();
+    serves_without_allocating(&server, "GET / over epoll", |client| {
+        client.send(request).receive(bytes);
+    });
+    server.stop();
+    let server = epoll().listener("echo", "").start();
+    let message = pattern(1, 40_000);
+    serves_times(&server, "40,000 bytes echoed over epoll", 1000, 0, |client| {
+        client.send(&message).receive(message.len());
+    });
+    server.stop();
 }
 
 #[test]
@@ -192,17 +234,23 @@ fn peers_that_come_and_are_forgotten_allocate_nothing_a_15() {
     let server = start.start();
     let address = server.address(1);
     // Their table has room for 1024; who finds it full asks until it has.
-    serves_without_allocating(&server, "a peer", |_| {
+    let ask = |times| {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        loop {
-            socket.send_to(b"hello", address).unwrap();
-            if socket.recv(&mut [0; 8]).is_ok() {
-                break;
+        for _ in 0..times {
+            loop {
+                socket.send_to(b"hello", address).unwrap();
+                if socket.recv(&mut [0; 8]).is_ok() {
+                    break;
+                }
             }
         }
-    });
+    };
+    // With the second a peer shows that it has heard the first answer, and keeps its place.
+    serves_without_allocating(&server, "a peer", |_| ask(2));
     assert!(server.count(Counter::PeersExpired) > 500);
+    serves_without_allocating(&server, "a peer that makes room for the next", |_| ask(1));
+    assert!(server.count(Counter::PeersDisplaced) > 500);
     server.stop();
 }
 
@@ -239,7 +287,8 @@ fn connections_that_are_counted_by_address_allocate_nothing_a_15() {
     let server = Start::new().listener("http", "").limited("max_connections_per_address = 3");
     let server = server.start();
     let address = server.address(0);
-    serves_without_allocating(&server, "counted connections", |_| {
+    // Each waits for the end of the one before, which is looked for once a millisecond.
+    serves_times(&server, "counted connections", REQUESTS / 10, 0, |_| {
         let mut client = Client::connect(address);
         assert_eq!(client.get("/").status(), 200);
         drop(client);
@@ -267,239 +316,5 @@ fn commands_over_unix_sockets_allocate_nothing_a_15() {
             assert_eq!(reply, "hello\n");
         });
         server.stop();
-    }
-}
-
-/// Serves 10,000 exchanges through a program at a port, and checks what its thread and the lcore have
-/// allocated, and how many bytes were copied in each.
-fn serves_through_a_port(protocol: &str, trust: Trust, copied: u64, send: &[u8], bytes: usize) {
-    let server = Start::new().listener(protocol, "").limited("handler = \"port:app\"").start();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let (offer, kept) = server.plane().ports().attach("app", Some(trust), 1, ours).unwrap();
-    let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let (told, stopping) = (done.clone(), stop.clone());
-    let program = std::thread::spawn(move || {
-        let mut port = Attachment::accept(offer, theirs).unwrap();
-        let (mut served, mut before) = (0, 0);
-        while stopping.load(Ordering::Relaxed) == 0 {
-            for queue in port.queues() {
-                while let Some(message) = queue.receive() {
-                    if message.request().is_some() {
-                        queue.respond(&message, 200, "", b"0123456789");
-                    } else if message.kind == kind::DATA {
-                        queue.send(message);
-                    } else {
-                        continue;
-                    }
-                    served += 1;
-                    if served == 500 {
-                        before = ALLOCATIONS.get();
-                    }
-                }
-                queue.flush();
-            }
-            std::thread::yield_now();
-        }
-        told.store(ALLOCATIONS.get() - before, Ordering::Relaxed);
-    });
-    let mut client = server.connect();
-    let mut exchange = || client.send(send).receive(bytes).len();
-    (0..500).for_each(|_| assert_eq!(exchange(), bytes));
-    let asking = cost_of_asking(&server);
-    let (before, copied_before) = (allocations(&server), server.count(Counter::CopiedBytes));
-    (0..REQUESTS).for_each(|_| assert_eq!(exchange(), bytes));
-    let allocated = allocations(&server) - before - asking;
-    let each = (server.count(Counter::CopiedBytes) - copied_before) / REQUESTS;
-    stop.store(1, Ordering::Relaxed);
-    program.join().unwrap();
-    let by_program = done.load(Ordering::Relaxed);
-    println!(
-        "{protocol} {trust:?}: {allocated} + {by_program} allocations, {each} bytes copied each"
-    );
-    assert_eq!((allocated, by_program, each), (0, 0, copied), "{protocol} {trust:?}");
-    drop((kept, client));
-    server.stop();
-}
-
-#[test]
-fn what_passes_through_a_port_allocates_nothing_on_either_side_a_15() {
-    serves_through_a_port("raw", Trust::Shared, 0, &[7; 1000], 1000);
-    // There and back.
-    serves_through_a_port("raw", Trust::Isolated, 2000, &[7; 1000], 1000);
-    // A small body is copied behind its head.
-    let get = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let head =
-        "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Length: 10\r\n\r\n";
-    serves_through_a_port("http", Trust::Shared, 10, get, head.len() + 10);
-}
-
-/// Attaches a program to a port, and gives it to `body` on a thread of its own.
-fn with_program<T: Send + 'static>(
-    server: &Server,
-    port: &str,
-    trust: Trust,
-    body: impl FnOnce(Attachment) -> T + Send + 'static,
-) -> (std::thread::JoinHandle<T>, ringway::dataplane::Attachment) {
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let (offer, kept) = server.plane().ports().attach(port, Some(trust), 1, ours).unwrap();
-    (std::thread::spawn(move || body(Attachment::accept(offer, theirs).unwrap())), kept)
-}
-
-/// Sends 1000 bytes on `conn`, and waits until they are back.
-fn round_trip(queue: &mut Queue, conn: ConnId) {
-    let (mut sent, mut heard) = (false, 0);
-    while heard < 1000 {
-        if !sent && let Some(mut message) = queue.alloc(conn, 1000) {
-            assert!(message.append(&[7; 1000]));
-            queue.send(message);
-            sent = true;
-        }
-        queue.flush();
-        match queue.receive() {
-            Some(message) => heard += message.bytes().len(),
-            None => std::thread::yield_now(),
-        }
-    }
-}
-
-#[test]
-fn a_pipe_between_two_processes_allocates_nothing_on_any_side_a_15() {
-    for (trust, copies) in [(Trust::Shared, 0), (Trust::Isolated, 4)] {
-        let start = Start::new().peer("feed", "raw").limited("handler = \"port:app\"");
-        let server = start.start();
-        let stop = Arc::new(AtomicU64::new(0));
-        let stopping = stop.clone();
-        let (app, _kept) = with_program(&server, "app", trust, move |mut port| {
-            while stopping.load(Ordering::Relaxed) == 0 {
-                let queue = &mut port.queues()[0];
-                while let Some(message) = queue.receive() {
-                    if message.kind == kind::DATA {
-                        queue.send(message);
-                    }
-                }
-                queue.flush();
-                std::thread::yield_now();
-            }
-        });
-        // It says when it is warm, and goes on when it hears so.
-        let phase = Arc::new(AtomicU64::new(0));
-        let told = phase.clone();
-        let (feed, _kept) = with_program(&server, "feed", trust, move |mut port| {
-            let queue = &mut port.queues()[0];
-            queue.connect();
-            queue.flush();
-            let conn = loop {
-                match queue.receive() {
-                    Some(opened) if opened.kind == kind::OPEN => break opened.conn,
-                    _ => std::thread::yield_now(),
-                }
-            };
-            (0..500).for_each(|_| round_trip(queue, conn));
-            told.store(1, Ordering::Release);
-            while told.load(Ordering::Acquire) != 2 {
-                std::thread::yield_now();
-            }
-            let before = ALLOCATIONS.get();
-            (0..REQUESTS).for_each(|_| round_trip(queue, conn));
-            let allocated = ALLOCATIONS.get() - before;
-            told.store(3, Ordering::Release);
-            while told.load(Ordering::Acquire) != 4 {
-                std::thread::yield_now();
-            }
-            allocated
-        });
-        wait_until(|| phase.load(Ordering::Acquire) == 1);
-        let asking = cost_of_asking(&server);
-        let (before, copied) = (allocations(&server), server.count(Counter::CopiedBytes));
-        phase.store(2, Ordering::Release);
-        wait_until(|| phase.load(Ordering::Acquire) == 3);
-        let allocated = allocations(&server) - before - asking;
-        let each = (server.count(Counter::CopiedBytes) - copied) / REQUESTS;
-        phase.store(4, Ordering::Release);
-        let by_feed = feed.join().unwrap();
-        stop.store(1, Ordering::Relaxed);
-        app.join().unwrap();
-        println!("{trust:?}: {allocated} + {by_feed} allocations, {each} bytes copied each");
-        assert_eq!((allocated, by_feed, each), (0, 0, copies * 1000), "{trust:?}");
-        server.stop();
-    }
-}
-
-/// What AWS-LC allocates for itself is not counted; it does so for a key alone.
-#[test]
-fn packets_are_sealed_and_opened_without_an_allocation() {
-    let (sealer, opener) = (Sealer::new(&[7; 32], [1; 4]), Opener::new(&[7; 32], [1; 4]));
-    let mut packet = pattern(1, 16_356);
-    let before = ALLOCATIONS.get();
-    for (counter, bytes) in (0..1000).zip([0, 64, 1400, 16_356].into_iter().cycle()) {
-        let tag = sealer.seal(counter, &[3; 12], &mut packet[..bytes]);
-        assert_eq!(opener.open(counter, &[3; 12], &mut packet[..bytes], &tag), Ok(()));
-    }
-    assert_eq!(ALLOCATIONS.get(), before);
-    assert!(packet == pattern(1, 16_356));
-}
-
-#[test]
-fn messages_are_compressed_and_decompressed_without_an_allocation() {
-    let (mut tables, mut compressor) = (Tables::new(), Compressor::new(u64::MAX));
-    let message = b"words that come again, ".repeat(4000);
-    let (mut out, mut back) = (vec![0; room_bytes(message.len())], vec![0; message.len()]);
-    let before = ALLOCATIONS.get();
-    for bytes in [128, 1400, 65_000, 70_000, 1400, message.len()] {
-        let clock = || Instant::from_ns(0);
-        let small = compressor.compress(&mut tables, &message[..bytes], &mut out, clock);
-        let size = decompress(&out[..small.expect("it has repetitions")], bytes, &mut back);
-        assert_eq!(size, Ok(bytes));
-    }
-    assert_eq!(ALLOCATIONS.get(), before);
-    assert!(back == message);
-}
-
-#[test]
-fn messages_of_streams_allocate_nothing_on_an_lcore() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("identity");
-    std::fs::write(&path, &*Identity::from_secret(&[1; 32]).to_text()).unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&path, mode).unwrap();
-    let settings =
-        format!("identity = \"{}\", trust = \"anyone\", encrypt = \"offered\"", path.display());
-    for (encrypt, compress) in [(false, false), (true, false), (true, true)] {
-        let server = Start::new().listener("stream", &settings).start();
-        let options = Options { encrypt, compress, ..Options::default() };
-        let client = StreamClient::new(Identity::from_secret(&[2; 32]), Anyone).options(options);
-        let stream = client.connect(&format!("tcp:{}", server.address(0))).unwrap();
-        let channel = stream.open(2, ChannelOptions::default()).unwrap();
-        let messages = [pattern(1, 64), vec![b'x'; 1400], pattern(2, 9000), vec![b'y'; 9000]];
-        let exchange = || {
-            for message in &messages {
-                channel.send(message.clone()).unwrap();
-                assert!(channel.recv().unwrap().as_ref() == Some(message));
-            }
-        };
-        (0..300).for_each(|_| exchange());
-        let (asking, before) = (cost_of_asking(&server), allocations(&server));
-        (0..2000).for_each(|_| exchange());
-        let allocated = allocations(&server) - before - asking;
-        assert_eq!(allocated, 0, "encrypted {encrypt}, compressed {compress}");
-        drop((channel, stream));
-        server.stop();
-    }
-}
-
-#[test]
-fn packets_of_a_stream_go_out_and_in_without_an_allocation() {
-    for encrypted in [false, true] {
-        let mut ends = stream::Ends::connected(encrypted);
-        let payload = pattern(1, 1000);
-        let mut room = vec![0; HEADROOM_BYTES + payload.len() + TAILROOM_BYTES];
-        let before = ALLOCATIONS.get();
-        for _ in 0..100 {
-            (0..32).for_each(|_| assert_eq!(ends.pass(&mut room, &payload), payload.len()));
-            ends.exchange();
-        }
-        assert_eq!(ALLOCATIONS.get(), before);
-        let arrived = &room[HEADROOM_BYTES..][..payload.len()];
-        assert!(arrived == payload, "decrypted where it was sealed");
     }
 }

@@ -10,6 +10,8 @@ mod reply;
 mod rig;
 #[path = "sim/service.rs"]
 mod service;
+#[path = "sim/watching.rs"]
+mod watching;
 #[path = "sim/world.rs"]
 mod world;
 
@@ -51,6 +53,18 @@ fn the_same_seed_gives_the_same_run() {
     for seed in seeds(20) {
         let variant = Variant { resets: true, hoard: true, ..PLAIN };
         assert_eq!(all_are_served(seed, variant), all_are_served(seed, variant), "seed {seed}");
+    }
+}
+
+/// A listener that is traced and captured goes a way of its own through the code: it has to come to the same.
+#[test]
+fn who_looks_at_what_passes_changes_nothing_of_it() {
+    let plain = Variant { resets: true, hoard: true, ..PLAIN };
+    for variant in [plain, Variant { slow: true, tx_bufs: 64, ..PLAIN }] {
+        for seed in seeds(12) {
+            let watched = Variant { watched: true, ..variant };
+            assert_eq!(all_are_served(seed, variant), all_are_served(seed, watched), "seed {seed}");
+        }
     }
 }
 

@@ -11,4 +11,5 @@ mod stream_client {
     mod ports;
     mod raw;
     mod rig;
+    mod served;
 }

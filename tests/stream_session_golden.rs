@@ -14,9 +14,9 @@ use ringway::proto::stream::secure::handshake::Secrets;
 use ringway::proto::stream::secure::identity::Identity;
 use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
-    ChannelTypes, Close, Code, Config, Connection, Control, Data, Dropped, FRAGMENT_BYTES, Fault,
-    Flags, Fragment, HEADER_BYTES, HEADROOM_BYTES, Header, Mode, PacketType, Probe, Received, Role,
-    TAILROOM_BYTES, TRANSMIT_BYTES_MAX, Word,
+    Batch, ChannelTypes, Close, Code, Config, Connection, Control, Data, Dropped, FRAGMENT_BYTES,
+    Fault, Flags, Fragment, HEADER_BYTES, HEADROOM_BYTES, Header, Mode, PacketType, Probe,
+    Received, Role, TAILROOM_BYTES, TRANSMIT_BYTES_MAX, Word,
 };
 use ringway::time::Instant;
 use sha2::{Digest, Sha256};
@@ -140,6 +140,7 @@ impl Play {
         let steps: &[fn(&mut Self)] = &[
             Self::greet_and_open,
             Self::say_messages,
+            Self::say_short_ones,
             Self::run_out_of_credit,
             Self::fall_silent,
             Self::turn_keys,
@@ -169,6 +170,12 @@ impl Play {
         let (sent, _) = compressed(&noise(480), 480, 100, b"the end");
         self.send(RESPONDER, CHANNEL, &sent, true);
         self.say(RESPONDER, CHANNEL, b"");
+    }
+
+    /// Several in one packet, each way.
+    fn say_short_ones(&mut self) {
+        self.say_all(INITIATOR, CHANNEL, &[b"one", b"", &noise(256)]);
+        self.say_all(RESPONDER, CHANNEL, &[&b"two"[..]; 16]);
     }
 
     /// As many as there is credit for, and one that has to wait.
@@ -244,6 +251,16 @@ impl Play {
                 Err(_) => self.flush(end),
             }
         }
+    }
+
+    fn say_all(&mut self, end: usize, channel: u16, messages: &[&[u8]]) {
+        if self.outcome.is_some() {
+            return;
+        }
+        let (mut batch, mut room) = (Batch::new(), [0; 512]);
+        messages.iter().for_each(|message| batch.put(&mut room, message));
+        let packet = self.ends[end].seal_batch(self.now, channel, &batch, &mut room).unwrap();
+        self.deliver(end, room[packet].to_vec());
     }
 
     fn consume(&mut self, end: usize, channel: u16) {
@@ -338,6 +355,11 @@ impl Play {
     fn note_data(&mut self, from: usize, header: Header, packet: &[u8], data: &Data) -> String {
         let to = 1 - from;
         self.unconsumed[to] += 1;
+        if header.flags.has(Flags::BATCHED) {
+            let said = |at| format!(", {}", message(&packet[at]));
+            return format!("DATA batch of {}", data.count)
+                + &data.messages(packet).map(said).collect::<String>();
+        }
         let piece = &packet[data.range.clone()];
         let dress = if data.compressed { "DATA compressed" } else { "DATA" };
         let mut words = match packet[HEADER_BYTES..].first_chunk::<FRAGMENT_BYTES>() {
@@ -351,17 +373,20 @@ impl Play {
         let whole = self.parts.entry((to, data.channel)).or_default();
         whole.extend(piece);
         if data.last {
-            let mut message = self.parts.remove(&(to, data.channel)).unwrap();
+            let mut whole = self.parts.remove(&(to, data.channel)).unwrap();
             if data.compressed {
                 let mut room = vec![0; 1000];
-                let len = decompress(&message, room.len(), &mut room).unwrap();
-                message = room[..len].to_vec();
+                let len = decompress(&whole, room.len(), &mut room).unwrap();
+                whole = room[..len].to_vec();
             }
-            words +=
-                &format!(", message {} bytes {}", message.len(), hex(&Sha256::digest(&message)));
+            words += &format!(", {}", message(&whole));
         }
         words
     }
+}
+
+fn message(bytes: &[u8]) -> String {
+    format!("message {} bytes {}", bytes.len(), hex(&Sha256::digest(bytes)))
 }
 
 /// A part of the handshake, and what it proves.
@@ -422,8 +447,9 @@ fn the_session_has_packets_of_every_kind() {
     let words =
         ["OPEN ", "OPENED", "REFUSED", "SHUT", "CREDIT", "BLOCKED", "PING", "PONG", "CLOSE"];
     let data = ["DATA,", "DATA 0+", "DATA compressed,", "DATA compressed 0+", "message 0 bytes"];
+    let batches = ["DATA batch of 3, message 3 bytes", "DATA batch of 16,"];
     let keys = ["channel 1 epoch 2", "channel 0 epoch 1"];
-    for kind in [&words[..], &data, &keys].concat() {
+    for kind in [&words[..], &data, &batches, &keys].concat() {
         assert!(said.contains(kind), "{kind:?} is not in\n{said}");
     }
 }

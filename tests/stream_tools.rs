@@ -60,11 +60,15 @@ impl Place {
 
     /// `ringway stream recv` as node `a`, and where it listens.
     fn recv(&self, scheme: &str, args: &[&str]) -> Receiver {
-        let at = match scheme {
-            "unix" => "unix:s".to_owned(),
-            _ => format!("{scheme}:127.0.0.1:0"),
-        };
-        let all = [&["stream", "recv", "--listen", &at, "--identity", "a"], args].concat();
+        match scheme {
+            "unix" => self.recv_at("unix:s", args),
+            _ => self.recv_at(&format!("{scheme}:127.0.0.1:0"), args),
+        }
+    }
+
+    /// The same, which listens there.
+    fn recv_at(&self, at: &str, args: &[&str]) -> Receiver {
+        let all = [&["stream", "recv", "--listen", at, "--identity", "a"], args].concat();
         let mut command = self.command(&all);
         let out = fs::File::create(self.path("out")).unwrap();
         let mut child = command.stdout(out).stderr(Stdio::piped()).spawn().unwrap();
@@ -229,8 +233,9 @@ fn what_cannot_be_is_refused_with_what_helps() {
     assert!(text.contains("tcp:127.0.0.1:1") && text.contains("refused"), "{text}");
     let text = refused(&["send", "port:x", "x", "--trust-anyone", "--file-prefix", "no-such"]);
     assert!(text.contains("port `x`") && text.contains("no-such"), "{text}");
-    let text = refused(&["recv", "--listen", "port:x", "--trust-anyone"]);
-    assert!(text.contains("protocol = \"stream\""), "{text}");
+    let text =
+        refused(&["recv", "--listen", "port:x", "--trust-anyone", "--file-prefix", "no-such"]);
+    assert!(text.contains("port `x`") && text.contains("start the dataplane"), "{text}");
     fs::write(place.path("bad"), "zz\n").unwrap();
     let text = refused(&["recv", "--listen", "unix:s", "--known", "bad"]);
     assert!(text.contains("line 1"), "{text}");
@@ -360,6 +365,50 @@ fn an_instance_is_reached_over_each_of_its_transports() {
         let output = place.ringway(&[&send[..], &["--file-prefix", &prefix]].concat());
         assert_well(&output);
         assert_eq!(stdout(&output), "hello\n", "{address}");
+    }
+    instance.signal(nix::sys::signal::Signal::SIGTERM);
+    instance.ended_well();
+}
+
+#[test]
+fn messages_and_files_reach_processes_behind_a_dataplane_by_each_way_and_under_each_protection() {
+    let place = Place::new();
+    let prefix = own("behind");
+    let listener = |address: &str, transport: &str| {
+        format!(
+            "[[listener]]\naddress = \"{address}\"\ntransport = \"{transport}\"\n\
+             protocol = \"stream\"\nhandler = \"port:{transport}\"\n\
+             config = {{ identity = \"{}\", trust = \"anyone\", encrypt = \"offered\" }}\n",
+            place.path("a").display()
+        )
+    };
+    let places = [("127.0.0.1:0", "tcp"), ("127.0.0.1:0", "udp"), ("port:feed", "shm")];
+    let toml = places.map(|(address, transport)| listener(address, transport)).concat();
+    let instance = Running::start("behind", 1, &toml);
+    let [tcp, udp] = [0, 1].map(|index: usize| instance.addresses[index]);
+    let content = pattern(11, 1_500_000);
+    fs::write(place.path("source"), &content).unwrap();
+    let ways =
+        [("tcp", format!("tcp:{tcp}")), ("udp", format!("udp:{udp}")), ("shm", "port:feed".into())];
+    for (port, address) in ways {
+        let serves = ["--dir", port, "--trust-anyone", "--file-prefix", &prefix];
+        fs::create_dir(place.path(port)).unwrap();
+        let receiver = place.recv_at(&format!("port:{port}"), &serves);
+        let mut printed = String::new();
+        for protection in [&["--plain", "--no-lz4"][..], &["--plain"], &["--no-lz4"], &[]] {
+            let node = place.node("a");
+            let to = [&["--peer", &node, "--file-prefix", &prefix], protection].concat();
+            let name = format!("file{}", protection.concat());
+            let ringway = |args: &[&str]| assert_well(&place.ringway(&[args, &to].concat()));
+            ringway(&["stream", "file", "put", &address, "source", &name]);
+            let there = fs::read(place.path(port).join(&name)).unwrap();
+            assert!(there == content, "{address} {protection:?}");
+            ringway(&["stream", "file", "get", &address, &name, "back"]);
+            assert!(fs::read(place.path("back")).unwrap() == content);
+            ringway(&["stream", "send", &address, &name]);
+            printed += &format!("{name}\n");
+            receiver.has_printed(&printed);
+        }
     }
     instance.signal(nix::sys::signal::Signal::SIGTERM);
     instance.ended_well();

@@ -1,20 +1,23 @@
 //! The mocks that users test their own handlers and chains with, used as they would: on what
 //! ringway brings along, on a chain of their own, and beneath an lcore.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Duration;
 
 use ringway::counters::{Counter, Reason};
 use ringway::handler::Echo;
 use ringway::handler::http::{Http, Request, Response};
+use ringway::lcore::Listener;
 use ringway::limits::{BLOCK_BYTES, MESSAGES_MAX, SLOT_BYTES_MIN};
-use ringway::mem::{Buf, Burst, ClassSize, Mempool, MessageId, kind};
+use ringway::mem::{Buf, Burst, ClassSize, Mempool, MessageId, Share, SlotCounts, kind};
 use ringway::pipeline::chain::http1::Settings;
 use ringway::pipeline::{
     Chain, Cx, Extensions, Handler, MessageKey, Pipeline, SessionTable, chain,
 };
 use ringway::sys::mapping;
 use ringway::testing::{End, Harness, SLOTS, Script, Scripted};
-use ringway::time::Clock;
+use ringway::time::{Clock, Instant};
 
 mod rig;
 
@@ -355,4 +358,109 @@ fn what_a_script_resets_closes_or_finds_no_slot_for_is_accounted_for() {
     assert_eq!(rig.counters.dropped(Reason::Lingering), 1, "what came after the reset");
     drop(rig.lcore);
     assert_eq!(rig.pool.missing(), 0);
+}
+
+/// Bytes as they come, and a note of when it looked for what takes too long.
+#[derive(Clone, Default)]
+struct Punctual {
+    wants: Rc<Cell<Option<Instant>>>,
+    looked: Rc<RefCell<Vec<u64>>>,
+}
+
+impl Chain for Punctual {
+    fn ingress(&mut self, _cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        output.take_from(input);
+    }
+
+    fn egress(&mut self, _cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        output.take_from(input);
+    }
+
+    fn drain(&mut self, _cx: &mut Cx, _output: &mut Burst) {}
+
+    fn tick(&mut self, cx: &mut Cx, _messages: &mut Burst) -> bool {
+        self.looked.borrow_mut().push(cx.now.as_ns() / 1_000_000);
+        self.wants.set(self.wants.get().filter(|at| *at > cx.now));
+        false
+    }
+
+    fn next_tick(&self) -> Option<Instant> {
+        self.wants.get()
+    }
+
+    fn is_timed(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_chain_looks_once_a_second_and_when_it_has_asked_for_it_and_no_other_with_it() {
+    let (clock, hand) = Clock::by_hand();
+    let mut rig = Rig::new(Mempool::small(64).unwrap(), clock, None);
+    let chains: [(Script, Punctual); 2] = Default::default();
+    for (script, chain) in &chains {
+        let pipeline = Pipeline::Custom(Box::new(chain.clone()));
+        rig.serve(Box::new(Scripted::new(script, 4)), pipeline, Box::new(Echo));
+    }
+    settle(&mut rig);
+    let [(script, Punctual { wants, looked }), (_, other)] = &chains;
+    let conn = script.open();
+    wants.set(Some(clock.now().after_ns(300_000_000)));
+    for _ in 0..2500 {
+        hand.advance_ns(1_000_000);
+        settle(&mut rig);
+        if clock.now().as_ns() == 400_000_000 {
+            // Asked for in a turn, as when something arrives.
+            wants.set(Some(clock.now().after_ns(7_000_000)));
+            script.bytes(conn, b"word");
+        }
+    }
+    assert_eq!(*looked.borrow(), [300, 407, 1000, 2000]);
+    assert_eq!(*other.looked.borrow(), [1000, 2000]);
+}
+
+/// Drops what comes, and says that so many small slots wait.
+struct Waiting(Rc<Cell<u32>>);
+
+impl Handler for Waiting {
+    fn process(&mut self, _cx: &mut Cx, input: &mut Burst, _output: &mut Burst) {
+        while input.pop().is_some() {}
+    }
+
+    fn waiting(&self) -> SlotCounts {
+        [self.0.get(), 0, 0, 0]
+    }
+
+    fn is_polled(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_listener_at_its_share_is_held_back_once_and_not_with_each_slot_that_comes_and_goes() {
+    let mut rig = Rig::new(Mempool::small(64).unwrap(), Clock::by_hand().0, None);
+    let (script, waiting) = (Script::new(), Rc::new(Cell::new(0)));
+    let (transport, handler) = (Scripted::new(&script, 4), Waiting(waiting.clone()));
+    let listener =
+        Listener::new(Box::new(transport), Pipeline::Raw(chain::Raw::new(4)), Box::new(handler))
+            .with_share(Share::one_in(8, [64, 0, 0, 0]));
+    rig.lcore.register(0, Box::new(listener)).unwrap();
+    let conn = script.open();
+    let mut hoard: Vec<Buf> = (0..40).map(|_| rig.pool.alloc(1).unwrap()).collect();
+    let mut turn = |held| {
+        waiting.set(held);
+        script.bytes(conn, b"-");
+        settle(&mut rig);
+        script.holds()
+    };
+    assert_eq!((turn(8), turn(9)), (0, 1));
+    for _ in 0..10 {
+        assert_eq!((turn(8), turn(7), turn(9)), (1, 1, 1));
+    }
+    assert_eq!((turn(6), turn(8), turn(9)), (2, 2, 3));
+    // The pool is short of slots, is just not, and is clearly not.
+    hoard.truncate(32);
+    assert_eq!(turn(9), 3);
+    hoard.truncate(20);
+    assert_eq!(turn(9), 4);
 }

@@ -39,6 +39,11 @@ impl BufRing {
         &self.buffers[usize::from(id) * self.bytes..][..self.bytes]
     }
 
+    /// The same, to change.
+    pub fn buffer_mut(&mut self, id: u16) -> &mut [u8] {
+        &mut self.buffers[usize::from(id) * self.bytes..][..self.bytes]
+    }
+
     /// Lends a buffer again.
     pub fn give(&mut self, id: u16) {
         let place = usize::from(self.tail & (self.count - 1));

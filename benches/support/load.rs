@@ -1,5 +1,5 @@
-//! A load generator for HTTP over io_uring: one thread, keep-alive connections, a fixed number of
-//! requests in flight on each. Every reply is checked.
+//! A load generator over io_uring: one thread, connections that stay, a fixed number of requests in flight on
+//! each, which leave in one send. Every reply is checked. Requests are GET, or what they are said to be.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
+use ringway::mem::mask;
+use ringway::proto::websocket::{Config, Connection, Event, Role};
 
 use super::buf_ring::BufRing;
 use super::stats::Histogram;
@@ -75,19 +77,34 @@ impl Outcome {
 }
 
 /// One connection.
-#[derive(Clone, Copy)]
 struct Conn {
     /// Bytes that came of the current reply.
     at: usize,
     /// Replies that are still to come.
     due: u64,
     sent: Instant,
+    /// Where it is one.
+    socket: Connection,
 }
 
-/// A reply as the server sends it. The bytes between status and body may change, as a date does.
-struct Reply {
+impl Conn {
+    fn new() -> Self {
+        let socket = Connection::new(Role::Client, false, ringway::time::Instant::from_ns(0));
+        Self { at: 0, due: 0, sent: Instant::now(), socket }
+    }
+}
+
+/// What every request is answered with.
+pub struct Reply {
     bytes: Vec<u8>,
-    body: usize,
+    kind: Shape,
+}
+
+enum Shape {
+    /// The bytes as the server sends them. Those between status and body may change, as a date does.
+    Bytes { body: usize },
+    /// The payload of a message.
+    Message(Config),
 }
 
 /// Connections to one server, kept between runs.
@@ -114,6 +131,17 @@ impl Load {
     pub fn new(address: SocketAddr, connections: usize, depth: usize, wait: Wait) -> Self {
         let reply = one_reply(address);
         let streams = super::connect(address, connections, || ());
+        Self::over(streams, GET, reply, depth, wait)
+    }
+
+    /// The same with other requests and replies, over connections that are open.
+    pub fn over(
+        streams: Vec<TcpStream>,
+        request: &[u8],
+        reply: Reply,
+        depth: usize,
+        wait: Wait,
+    ) -> Self {
         let ring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -127,9 +155,9 @@ impl Load {
         let mut load = Self {
             ring,
             buffers,
-            conns: vec![Conn { at: 0, due: 0, sent: Instant::now() }; connections],
+            conns: streams.iter().map(|_| Conn::new()).collect(),
             _streams: streams,
-            requests: GET.repeat(depth),
+            requests: request.repeat(depth),
             depth: depth as u64,
             wait,
             reply,
@@ -139,7 +167,7 @@ impl Load {
             enters: 0,
             latency: Histogram::default(),
         };
-        (0..connections).for_each(|index| load.arm(index));
+        (0..load.conns.len()).for_each(|index| load.arm(index));
         load
     }
 
@@ -230,7 +258,8 @@ impl Load {
             .flags(Flags::SKIP_SUCCESS)
             .user_data(index as u64);
         self.submit(&entry);
-        self.conns[index] = Conn { at: 0, due: self.depth, sent: now };
+        let conn = &mut self.conns[index];
+        (conn.due, conn.sent) = (self.depth, now);
         self.waiting += 1;
     }
 
@@ -265,20 +294,9 @@ impl Load {
     /// Checks what came on a connection; returns whether it was all that was to come.
     fn take(&mut self, index: usize, id: u16, bytes: usize, now: Instant) -> bool {
         let conn = &mut self.conns[index];
-        let mut rest = &self.buffers.buffer(id)[..bytes];
-        let mut replies = 0;
-        while !rest.is_empty() {
-            let part = rest.len().min(self.reply.bytes.len() - conn.at);
-            let right = self.reply.agrees(conn.at, &rest[..part]);
-            self.errors += u64::from(!right || conn.due == replies);
-            conn.at += part;
-            rest = &rest[part..];
-            if conn.at == self.reply.bytes.len() {
-                conn.at = 0;
-                replies += 1;
-            }
-        }
+        let (replies, wrong) = self.reply.take(conn, &mut self.buffers.buffer_mut(id)[..bytes]);
         let ended = conn.due > 0 && replies >= conn.due;
+        self.errors += u64::from(wrong || replies > conn.due);
         conn.due = conn.due.saturating_sub(replies);
         self.replies += replies;
         self.waiting -= usize::from(ended);
@@ -288,13 +306,53 @@ impl Load {
 }
 
 impl Reply {
+    /// A message of a WebSocket, in one frame or in several.
+    pub fn message(payload: Vec<u8>) -> Self {
+        Self { bytes: payload, kind: Shape::Message(Config::new(mask)) }
+    }
+
+    /// Replies that end in what came on a connection, and whether any of it was wrong.
+    fn take(&self, conn: &mut Conn, mut rest: &mut [u8]) -> (u64, bool) {
+        let (mut replies, mut wrong) = (0, false);
+        while !rest.is_empty() {
+            let (bytes, taken) = match &self.kind {
+                Shape::Bytes { body } => {
+                    let part = rest.len().min(self.bytes.len() - conn.at);
+                    wrong |= !self.agrees(conn.at, &rest[..part], *body);
+                    (part, part)
+                }
+                Shape::Message(config) => {
+                    let step =
+                        conn.socket.receive(config, ringway::time::Instant::from_ns(0), rest);
+                    let Ok(step) = step else { return (replies, true) };
+                    let range = match step.event {
+                        Some(Event::Data(data)) => data.range,
+                        None => 0..0,
+                        Some(_) => return (replies, true),
+                    };
+                    let part = &rest[range];
+                    let expected = self.bytes.get(conn.at..conn.at + part.len());
+                    wrong |= expected != Some(part);
+                    (part.len(), step.consumed)
+                }
+            };
+            conn.at += bytes;
+            rest = &mut rest[taken..];
+            if conn.at == self.bytes.len() {
+                conn.at = 0;
+                replies += 1;
+            }
+        }
+        (replies, wrong)
+    }
+
     /// Whether `part`, which lies `at` bytes into a reply, has its status and body.
-    fn agrees(&self, at: usize, part: &[u8]) -> bool {
+    fn agrees(&self, at: usize, part: &[u8], body: usize) -> bool {
         let same = |from: usize, to: usize| {
             let (from, to) = (from.max(at), to.min(at + part.len()));
             from >= to || part[from - at..to - at] == self.bytes[from..to]
         };
-        same(0, STATUS_BYTES) && same(self.body, self.bytes.len())
+        same(0, STATUS_BYTES) && same(body, self.bytes.len())
     }
 }
 
@@ -323,7 +381,7 @@ fn one_reply(address: SocketAddr) -> Reply {
         if got >= body + length {
             assert!(got == body + length, "more than one reply to one request");
             bytes.truncate(got);
-            return Reply { bytes, body };
+            return Reply { bytes, kind: Shape::Bytes { body } };
         }
     }
 }

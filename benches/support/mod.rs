@@ -6,32 +6,37 @@ pub mod attached;
 pub mod buf_ring;
 pub mod load;
 pub mod server;
+pub mod sides;
 pub mod stats;
+pub mod websocket;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use ringway::config::IdleMode;
-use ringway::counters::LcoreCounters;
+use ringway::counters::Counters;
 use ringway::dataplane::Tuning;
 use ringway::handler::http::{self, Response};
+use ringway::handler::websocket::{self as websockets, WebSockets};
 use ringway::handler::{Echo, Http};
-use ringway::lcore::{Lcore, Listener, Parts};
+use ringway::lcore::{Handle, Lcore, Listener, Parts};
 use ringway::limits::{
     CQ_ENTRIES, LARGE_SLOT_BYTES, LARGE_SLOTS, SMALL_SLOT_BYTES, SMALL_SLOTS, SQ_ENTRIES,
     TRAIN_SLOT_BYTES, TRAIN_SLOTS,
 };
 use ringway::mailbox::Mailbox;
-use ringway::mem::{CacheClaim, ClassSize, Mempool, UringIo};
+use ringway::mem::{CacheClaim, ClassSize, Mempool, Share, UringIo, mask};
+use ringway::offload::Offload;
 use ringway::pipeline::chain::http1::Settings;
 use ringway::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
 use ringway::port::PortTable;
+use ringway::proto::websocket::Config;
 use ringway::sys::mapping::Request;
 use ringway::sys::socket::TcpListener;
 use ringway::sys::udp_socket::UdpSocket;
 use ringway::sys::uring::Options;
 use ringway::time::{Clock, TimerWheel};
-use ringway::transport::{Io, Tcp, Udp};
+use ringway::transport::{Epoll, Io, Tcp, Transport, Udp};
 
 /// Connections that a bench lcore can have.
 pub const SLOTS: u32 = 2048;
@@ -40,31 +45,60 @@ pub const SLOTS: u32 = 2048;
 pub fn lcore(
     tuning: Tuning,
     protocol: impl FnOnce(u32) -> (Pipeline, Box<dyn Handler>),
-) -> (Lcore, SocketAddr, Arc<LcoreCounters>) {
+) -> (Lcore, SocketAddr, Counters) {
+    lcore_of(SLOTS, tuning, protocol)
+}
+
+/// The same with so many connections.
+pub fn lcore_of(
+    slots: u32,
+    tuning: Tuning,
+    protocol: impl FnOnce(u32) -> (Pipeline, Box<dyn Handler>),
+) -> (Lcore, SocketAddr, Counters) {
     let pool = pool();
     let options = Options {
         sq_entries: SQ_ENTRIES,
         cq_entries: CQ_ENTRIES,
-        files: SLOTS,
+        files: slots,
         files_reserved: 8,
         mode: tuning.mode,
     };
     let uring = UringIo::create(&options, tuning.rx, &pool).expect("an io_uring");
-    let parts = parts(pool, Some(uring), Clock::start());
+    let parts = parts_of(slots, pool, Some(uring), Clock::start());
+    serving(parts, slots, protocol, |socket| Box::new(Tcp::new(socket, 0, slots)))
+}
+
+/// The same over epoll.
+pub fn epoll_lcore(
+    protocol: impl FnOnce(u32) -> (Pipeline, Box<dyn Handler>),
+) -> (Lcore, SocketAddr, Counters) {
+    let pool = pool();
+    let epoll = Epoll::create(SLOTS, 8, &pool).expect("an epoll");
+    let mut parts = parts(pool, None, Clock::start());
+    parts.io.epoll = Some(epoll);
+    serving(parts, SLOTS, protocol, |socket| Box::new(Tcp::over_epoll(socket, 0, SLOTS)))
+}
+
+fn serving(
+    parts: Parts,
+    slots: u32,
+    protocol: impl FnOnce(u32) -> (Pipeline, Box<dyn Handler>),
+    transport: impl FnOnce(TcpListener) -> Box<dyn Transport>,
+) -> (Lcore, SocketAddr, Counters) {
     let counters = parts.io.counters.clone();
     let mut lcore = Lcore::new(parts);
     let mut sockets =
         TcpListener::bind_group("127.0.0.1:0".parse().expect("an address"), 1).expect("a port");
     let socket = sockets.remove(0);
     let address = socket.address();
-    let (pipeline, handler) = protocol(SLOTS);
-    let transport = Box::new(Tcp::new(socket, 0, SLOTS));
+    let (pipeline, handler) = protocol(slots);
+    let transport = transport(socket);
     lcore.register(0, Box::new(Listener::new(transport, pipeline, handler))).expect("a free index");
     (lcore, address, counters)
 }
 
 /// An lcore on the calling thread that echoes datagrams, to be driven by `poll_once`.
-pub fn udp_lcore(tuning: Tuning) -> (Lcore, SocketAddr, Arc<LcoreCounters>) {
+pub fn udp_lcore(tuning: Tuning) -> (Lcore, SocketAddr, Counters) {
     let pool = pool_with(&[ClassSize { slot_bytes: TRAIN_SLOT_BYTES, slots: TRAIN_SLOTS }]);
     let options = Options {
         sq_entries: SQ_ENTRIES,
@@ -82,7 +116,8 @@ pub fn udp_lcore(tuning: Tuning) -> (Lcore, SocketAddr, Arc<LcoreCounters>) {
     let socket = UdpSocket::bind_group(any, 1).expect("a port").remove(0);
     let address = socket.address();
     let (pipeline, handler) = echo(SLOTS);
-    let transport = Box::new(Udp::new(socket, 0, 16..SLOTS));
+    let transport = Udp::new(socket, 0, 16..SLOTS).with_ecn(handler.reads_ecn());
+    let transport = Box::new(transport);
     lcore.register(0, Box::new(Listener::new(transport, pipeline, handler))).expect("a free index");
     (lcore, address, counters)
 }
@@ -106,14 +141,20 @@ pub fn pool_with(larger: &[ClassSize]) -> Mempool {
 
 /// What an lcore is made of beside its listeners.
 pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
-    let counters = Arc::new(LcoreCounters::default());
+    parts_of(SLOTS, pool, uring, clock)
+}
+
+/// The same for so many connections.
+fn parts_of(slots: u32, pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
+    let counters = Counters::default();
     let now = clock.now();
     let io = Io {
         lcore: 0,
         uring,
+        epoll: None,
         pool: pool.clone(),
         now,
-        timers: TimerWheel::new(SLOTS as usize + 8),
+        timers: TimerWheel::new(slots as usize + 8),
         counters: counters.clone(),
         notices: Vec::new(),
         generation: 0,
@@ -122,19 +163,25 @@ pub fn parts(pool: Mempool, uring: Option<UringIo>, clock: Clock) -> Parts {
         peer_slots: Vec::new(),
         datagram_slots: Vec::new(),
         connections: 0,
-        connections_max: SLOTS - 8,
+        connections_max: slots - 8,
     };
+    let mailbox = Mailbox::new().expect("a mailbox");
+    let handle = Handle::new(mailbox.sender());
+    let writes = handle.writes(0, Arc::default(), pool.clone(), slots, Share::WHOLE);
     let cx = Cx {
         pool,
         now,
+        clock,
         unix_seconds: 0,
         draining: false,
+        spares_idle: false,
         backlogged: false,
-        extensions: Extensions::new(SLOTS),
+        extensions: Extensions::new(slots),
         ports: PortTable::default(),
+        offload: Offload::none(),
         counters,
+        writes,
     };
-    let mailbox = Mailbox::new().expect("a mailbox");
     Parts { io, cx, mailbox, clock, idle: IdleMode::Busy }
 }
 
@@ -147,6 +194,15 @@ pub fn echo(slots: u32) -> (Pipeline, Box<dyn Handler>) {
 pub fn http(slots: u32) -> (Pipeline, Box<dyn Handler>) {
     let chain = chain::Http1::new(slots, Settings::for_slots(SMALL_SLOTS, LARGE_SLOTS));
     (Pipeline::Http1(Box::new(chain)), Box::new(Http::new(slots, hello)))
+}
+
+/// WebSockets whose messages come back, for [`lcore`].
+pub fn websocket(slots: u32) -> (Pipeline, Box<dyn Handler>) {
+    let http = Settings::for_slots(SMALL_SLOTS, LARGE_SLOTS);
+    let settings = chain::websocket::Settings { http, websocket: Config::new(mask) };
+    let chain = chain::WebSocket::new(slots, settings);
+    let handler = Http::new(slots, WebSockets::new(websockets::Echo));
+    (Pipeline::WebSocket(Box::new(chain)), Box::new(handler))
 }
 
 /// What every HTTP server in a benchmark answers: 12 bytes of text. Not inlined, so that a profile

@@ -1,5 +1,5 @@
-//! HTTP servers that are measured from outside, each in a process of its own on core 0. All answer
-//! `GET /` with 12 bytes of text.
+//! Servers that are measured from outside, each in a process of its own on core 0. Those of HTTP answer
+//! `GET /` with 12 bytes of text, those of WebSockets send back what they hear.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use ringway::config::{Config, CoreMap, IdleMode};
+use ringway::config::{Config, CoreMap, IdleMode, IoBackend};
 use ringway::dataplane::{Builder, Dataplane, Protocol};
 use ringway::mem::Trust;
 
@@ -20,8 +20,14 @@ use super::load::{Load, Until};
 /// The first argument by which a bench is asked to be the ringway of another.
 pub const SERVE: &str = "serve";
 
+/// The same, over epoll.
+pub const SERVE_EPOLL: &str = "serve-epoll";
+
 /// The same, of one whose requests a process at a port answers.
 pub const SERVE_PORT: &str = "serve-port";
+
+/// The same, of one that echoes messages of WebSockets.
+pub const SERVE_WEBSOCKET: &str = "serve-websocket";
 
 /// The same, of one whose requests a program in Python answers.
 pub const SERVE_PYTHON: &str = "serve-python";
@@ -45,11 +51,35 @@ pub fn all() -> Vec<Server> {
         ringway("ringway", IdleMode::Adaptive),
         // What the first spends on looking is not in the CPU time of this one.
         ringway("ringway, idle sleep", IdleMode::Sleep),
+        again("ringway over epoll, idle sleep", SERVE_EPOLL, IdleMode::Sleep),
     ];
     for (name, server, mend) in [("nginx", nginx(), install)]
         .into_iter()
         .chain(peers.into_iter().map(|(name, server)| (name, server, missing)))
     {
+        match server {
+            Some(server) => servers.push(server),
+            None => println!("{name} is left out: it is not there ({mend})"),
+        }
+    }
+    servers
+}
+
+/// Those of WebSockets that are there, ringway first. uWebSockets is no package of Rust: [`UWEBSOCKETS`] names its
+/// program.
+pub fn all_of_websockets() -> Vec<Server> {
+    let missing = "scripts/bench.sh websocket builds it";
+    let build = "see benches/websocket.rs";
+    let mut servers = vec![
+        again("ringway", SERVE_WEBSOCKET, IdleMode::Adaptive),
+        // What the first spends on looking is not in the CPU time of this one.
+        again("ringway, idle sleep", SERVE_WEBSOCKET, IdleMode::Sleep),
+    ];
+    for (name, server, mend) in [
+        ("uWebSockets", uwebsockets(), build),
+        ("fastwebsockets", peer("fastwebsockets"), missing),
+        ("tungstenite", peer("tungstenite"), missing),
+    ] {
         match server {
             Some(server) => servers.push(server),
             None => println!("{name} is left out: it is not there ({mend})"),
@@ -97,23 +127,30 @@ fn python(file: &str) -> Command {
 
 /// This program again, as a server of [`serve`].
 pub fn ringway(name: &'static str, idle: IdleMode) -> Server {
-    let program = std::env::current_exe().expect("our own path");
-    let mut command = Command::new(program);
-    that_prints_its_port(name, command.args([SERVE, idle.name()])).expect("ringway")
+    again(name, SERVE, idle)
 }
 
-/// A dataplane on core 0 that serves HTTP, with more lines of configuration.
-fn dataplane(idle: &str, lines: &str) -> Builder {
-    let listener = "[[listener]]\naddress = '127.0.0.1:0'\ntransport = 'tcp'\nprotocol = 'http'";
-    let config = Config::from_toml(&format!("{listener}\n{lines}"), "bench");
+/// This program again, asked to serve.
+fn again(name: &'static str, serve: &str, idle: IdleMode) -> Server {
+    let program = std::env::current_exe().expect("our own path");
+    let mut command = Command::new(program);
+    that_prints_its_port(name, command.args([serve, idle.name()])).expect("ringway")
+}
+
+/// A dataplane on core 0 that serves a protocol, with more lines of configuration.
+fn dataplane(protocol: &str, idle: &str, lines: &str) -> Builder {
+    let listener = "[[listener]]\naddress = '127.0.0.1:0'\ntransport = 'tcp'";
+    let config =
+        Config::from_toml(&format!("{listener}\nprotocol = '{protocol}'\n{lines}"), "bench");
     let modes = [IdleMode::Busy, IdleMode::Adaptive, IdleMode::Sleep];
     let idle = modes.into_iter().find(|mode| mode.name() == idle).expect("an idle mode");
     Builder::new(config.expect("a configuration"), CoreMap::single(0)).idle(idle)
 }
 
 /// Serves until standard input ends.
-pub fn serve(idle: &str) {
-    let plane = dataplane(idle, "")
+pub fn serve(idle: &str, io: IoBackend) {
+    let plane = dataplane("http", idle, "")
+        .io(io)
         .protocol("http", |context| {
             let (pipeline, handler) = super::http(context.slots);
             Ok(Protocol { pipeline, handler })
@@ -123,10 +160,15 @@ pub fn serve(idle: &str) {
     until_input_ends(&plane);
 }
 
+/// Echoes messages until standard input ends.
+pub fn serve_websocket(idle: &str) {
+    until_input_ends(&dataplane("websocket", idle, "").start().expect("a dataplane"));
+}
+
 /// Serves until standard input ends, by a process at a port.
 pub fn serve_port(arguments: &[String]) {
     let [idle, trust, cpu, waiting] = arguments else { panic!("four arguments") };
-    let plane = dataplane(idle, "handler = 'port:app'").start().expect("a dataplane");
+    let plane = dataplane("http", idle, "handler = 'port:app'").start().expect("a dataplane");
     let trust = Trust::named(trust).expect("a trust");
     let cpu = cpu.parse().expect("the number of a core");
     let (process, _kept) = Process::attach(&plane, trust, cpu);
@@ -139,7 +181,7 @@ pub fn serve_python() {
     let dir = tempfile::tempdir().expect("a directory");
     let socket = dir.path().join("control");
     let lines = format!("handler = 'port:app'\n[control]\nsocket = '{}'", socket.display());
-    let plane = dataplane(IdleMode::Sleep.name(), &lines).start().expect("a dataplane");
+    let plane = dataplane("http", IdleMode::Sleep.name(), &lines).start().expect("a dataplane");
     let mut command = python("port.py");
     let process = command.arg(&socket).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     let mut process = process.expect("python3");
@@ -195,11 +237,23 @@ fn nginx() -> Option<Server> {
     let command = command.arg("-c").arg(file).arg("-p").arg(dir.path()).stderr(Stdio::null());
     let process = on_core_0(|| command.spawn()).ok()?;
     let server = Server { name: "nginx", address, process, _dir: Some(dir) };
-    (0..100).find(|_| {
-        std::thread::sleep(Duration::from_millis(20));
-        TcpStream::connect(address).is_ok()
-    })?;
-    Some(server)
+    server.is_reached().then_some(server)
+}
+
+/// The environment variable with the path of uWebSockets' own example of an echo.
+const UWEBSOCKETS: &str = "RINGWAY_UWEBSOCKETS";
+
+/// It listens where it always does.
+fn uwebsockets() -> Option<Server> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9001));
+    if TcpStream::connect(address).is_ok() {
+        println!("somebody listens on {address} already");
+        return None;
+    }
+    let mut command = Command::new(std::env::var_os(UWEBSOCKETS)?);
+    let process = on_core_0(|| command.stdout(Stdio::null()).spawn()).ok()?;
+    let server = Server { name: "uWebSockets", address, process, _dir: None };
+    server.is_reached().then_some(server)
 }
 
 /// A process inherits the cores of the thread that starts it.
@@ -211,6 +265,14 @@ fn on_core_0<T>(start: impl FnOnce() -> T) -> T {
 }
 
 impl Server {
+    /// Whether it listens, soon.
+    fn is_reached(&self) -> bool {
+        (0..100).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            TcpStream::connect(self.address).is_ok()
+        })
+    }
+
     /// The processes that it has started: nginx serves in one, and a port is one's.
     fn children(&self) -> Vec<u32> {
         let own = self.process.id();
@@ -253,7 +315,7 @@ impl Server {
 }
 
 /// CPU time of all threads of a process so far, in nanoseconds.
-fn cpu_ns(pid: u32) -> u64 {
+pub fn cpu_ns(pid: u32) -> u64 {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     let time = |thread: fs::DirEntry| {
         let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;

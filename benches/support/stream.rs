@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use ringway::proto::stream::secure::handshake::{ENCRYPT, Secrets};
+use ringway::proto::stream::secure::handshake::{BATCH, ENCRYPT, Secrets};
 use ringway::proto::stream::secure::identity::Identity;
 use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
-    Config, Connection, HEADROOM_BYTES, Mode, Piece, Received, Role, TRANSMIT_BYTES_MAX,
+    Batch, Config, Connection, HEADROOM_BYTES, Mode, Piece, Received, Role, TRANSMIT_BYTES_MAX,
     channel_type,
 };
 use ringway::time::Instant;
@@ -26,6 +26,7 @@ impl Ends {
         let mut config = Config::new(Mode::Stream);
         config.offer.offers = if encrypted { ENCRYPT } else { 0 };
         config.offer.requires = config.offer.offers;
+        config.offer.offers |= BATCH;
         let connection = |number, role| {
             let secrets = Secrets { nonce: [number; 32], ephemeral: [number + 1; 32] };
             let identity = Identity::from_secret(&[number; 32]);
@@ -67,5 +68,16 @@ impl Ends {
         let Ok(Received::Data(data)) = received else { panic!("{received:?}") };
         self.responder.consume(self.now, self.channel, 1);
         data.range.len()
+    }
+    /// The same of a batch: that many messages in one packet, which is to be consumed once.
+    pub fn pass_batch(&mut self, room: &mut [u8], message: &[u8], messages: usize) -> usize {
+        let mut batch = Batch::new();
+        (0..messages).for_each(|_| batch.put(room, message));
+        let sealed = self.initiator.seal_batch(self.now, self.channel, &batch, room);
+        let packet = &mut room[sealed.expect("credit comes in time")];
+        let received = self.responder.handle_packet(self.now, packet);
+        let Ok(Received::Data(data)) = received else { panic!("{received:?}") };
+        self.responder.consume(self.now, self.channel, 1);
+        data.messages(packet).map(|at| at.len()).sum()
     }
 }

@@ -49,6 +49,9 @@
 // Map the port's own memory alone: each payload is copied once on its way.
 #define RINGWAY_TRUST_ISOLATED 2
 
+// Beside one of these: be told when another instance takes over (`ringway_has_moved`).
+#define RINGWAY_FOLLOW 16
+
 // Both ways, raw connections: bytes.
 #define RINGWAY_DATA 0
 
@@ -131,8 +134,8 @@ extern "C" {
 
 // Attaches to the port `port` of the dataplane whose control socket is at `socket_path`. `trust` is
 // `RINGWAY_TRUST_DEFAULT` (as the port's listener has it), `RINGWAY_TRUST_SHARED` or
-// `RINGWAY_TRUST_ISOLATED`. The port is written to `*attached`; the program gives it to
-// `ringway_detach` in the end. It may be used by any thread, but by one at a time.
+// `RINGWAY_TRUST_ISOLATED`, or one of them `| RINGWAY_FOLLOW`. The port is written to `*attached`; the
+// program gives it to `ringway_detach` in the end. It may be used by any thread, but by one at a time.
 //
 // Returns 0, or `RINGWAY_EATTACH`, `RINGWAY_EINVAL` or `RINGWAY_EBUG` with a sentence in `*error` that says
 // what failed, why, and what mends it. `error` may be null.
@@ -245,6 +248,11 @@ int ringway_awake(struct ringway_port *port);
 // 1 when the dataplane still serves the port, else 0. It costs a system call: a program that spins
 // asks now and then.
 int ringway_is_alive(struct ringway_port *port);
+
+// 1 when another instance takes over from the one that serves the port, else 0, as `ringway_wait` or
+// `ringway_is_alive` has heard last; only where `RINGWAY_FOLLOW` asked for it. Attach once more by the same
+// path, within five seconds, and go on with this port too until it ends: what it has begun ends there.
+int ringway_has_moved(struct ringway_port *port);
 
 // The sentence of an error number: what failed, why, and what mends it. It stays for ever.
 const char *ringway_strerror(int code);

@@ -11,6 +11,8 @@ pub const RINGWAY_TRUST_DEFAULT: u32 = 0;
 pub const RINGWAY_TRUST_SHARED: u32 = 1;
 /// Map the port's own memory alone: each payload is copied once on its way.
 pub const RINGWAY_TRUST_ISOLATED: u32 = 2;
+/// Beside one of these: be told when another instance takes over (`ringway_has_moved`).
+pub const RINGWAY_FOLLOW: u32 = 16;
 
 /// Both ways, raw connections: bytes.
 pub const RINGWAY_DATA: u8 = 0;

@@ -49,8 +49,8 @@ unsafe fn with_port(port: *mut Port, body: impl FnOnce(&mut Port) -> c_int) -> c
 
 /// Attaches to the port `port` of the dataplane whose control socket is at `socket_path`. `trust` is
 /// `RINGWAY_TRUST_DEFAULT` (as the port's listener has it), `RINGWAY_TRUST_SHARED` or
-/// `RINGWAY_TRUST_ISOLATED`. The port is written to `*attached`; the program gives it to
-/// `ringway_detach` in the end. It may be used by any thread, but by one at a time.
+/// `RINGWAY_TRUST_ISOLATED`, or one of them `| RINGWAY_FOLLOW`. The port is written to `*attached`; the
+/// program gives it to `ringway_detach` in the end. It may be used by any thread, but by one at a time.
 ///
 /// Returns 0, or `RINGWAY_EATTACH`, `RINGWAY_EINVAL` or `RINGWAY_EBUG` with a sentence in `*error` that says
 /// what failed, why, and what mends it. `error` may be null.
@@ -353,4 +353,16 @@ pub unsafe extern "C" fn ringway_awake(port: *mut Port) -> c_int {
 pub unsafe extern "C" fn ringway_is_alive(port: *mut Port) -> c_int {
     // SAFETY: promised by the caller.
     unsafe { with_port(port, |port| port.attachment.is_alive().into()) }
+}
+
+/// 1 when another instance takes over from the one that serves the port, else 0, as `ringway_wait` or
+/// `ringway_is_alive` has heard last; only where `RINGWAY_FOLLOW` asked for it. Attach once more by the same
+/// path, within five seconds, and go on with this port too until it ends: what it has begun ends there.
+///
+/// # Safety
+/// See `ringway_attach`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ringway_has_moved(port: *mut Port) -> c_int {
+    // SAFETY: promised by the caller.
+    unsafe { with_port(port, |port| port.attachment.has_moved().into()) }
 }

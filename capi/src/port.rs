@@ -15,7 +15,7 @@ use crate::errors::{
 };
 use crate::held::{Handle, Held};
 use crate::kinds::{
-    RINGWAY_BODY, RINGWAY_REQUEST, RINGWAY_TRUST_DEFAULT, RINGWAY_TRUST_ISOLATED,
+    RINGWAY_BODY, RINGWAY_FOLLOW, RINGWAY_REQUEST, RINGWAY_TRUST_DEFAULT, RINGWAY_TRUST_ISOLATED,
     RINGWAY_TRUST_SHARED,
 };
 
@@ -28,7 +28,8 @@ pub struct Port {
 
 impl Port {
     pub(crate) fn attach(socket_path: &str, name: &str, trust: u32) -> Result<Self> {
-        let trust = match trust {
+        let follow = trust & RINGWAY_FOLLOW != 0;
+        let trust = match trust & !RINGWAY_FOLLOW {
             RINGWAY_TRUST_DEFAULT => None,
             RINGWAY_TRUST_SHARED => Some(Trust::Shared),
             RINGWAY_TRUST_ISOLATED => Some(Trust::Isolated),
@@ -38,7 +39,7 @@ impl Port {
                 return Err(Error::new(what, why, "pass one of RINGWAY_TRUST_…"));
             }
         };
-        let options = Options { trust, ..Options::default() };
+        let options = Options { trust, follow, ..Options::default() };
         let attachment = Attachment::connect(socket_path, name, options)?;
         Ok(Self { held: Held::default(), attachment })
     }

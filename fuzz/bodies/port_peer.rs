@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use ringway::counters::LcoreCounters;
+use ringway::counters::Counters;
 use ringway::limits::PORT_WINDOW_BUFS;
 use ringway::mem::{
     Buf, Burst, ClassSize, ConnId, Descriptor, Ledger, Mempool, PortSegment, QueueEnds, Side,
@@ -71,10 +71,11 @@ impl Bed {
         let mut io = Io {
             lcore: 0,
             uring: None,
+            epoll: None,
             pool: pool.clone(),
             now,
             timers: TimerWheel::new(8),
-            counters: Arc::new(LcoreCounters::default()),
+            counters: Counters::default(),
             notices: Vec::new(),
             adoptable: Vec::new(),
             ports,

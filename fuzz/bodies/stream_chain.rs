@@ -1,22 +1,24 @@
 //! What must hold of the chain of streams and its echo, whatever peers, strangers, the pool and time do in
 //! whichever order. The fuzz target and `tests/fuzz_corpus.rs` share it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringway::handler::stream::{Echo, Streams};
-use ringway::mem::{Buf, ConnId, Share};
+use ringway::mem::{Buf, Burst, ConnId, Share, kind};
 use ringway::pipeline::chain::StashBounds;
-use ringway::pipeline::chain::stream::Settings;
-use ringway::pipeline::{Pipeline, chain};
+use ringway::pipeline::chain::stream::{
+    CONSUMED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, REKEY, SHUT_CHANNEL, Settings,
+};
+use ringway::pipeline::{Cx, Handler, Pipeline, chain};
 use ringway::proto::stream::compress::{Compressor, Tables, decompress, room_bytes};
-use ringway::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
+use ringway::proto::stream::secure::handshake::{BATCH, COMPRESS, ENCRYPT, Secrets};
 use ringway::proto::stream::secure::identity::Identity;
 use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
-    ChannelTypes, Code, Config, Connection, Event, Framing, HEADROOM_BYTES, Mode, Received, Role,
-    TAILROOM_BYTES, TRANSMIT_BYTES_MAX, deframe,
+    Batch, ChannelTypes, Code, Config, Connection, Event, Framing, HEADROOM_BYTES, Mode, Received,
+    Role, TAILROOM_BYTES, TRANSMIT_BYTES_MAX, deframe,
 };
 use ringway::testing::{Harness, SLOTS};
 use ringway::time::Clock;
@@ -45,8 +47,55 @@ struct Peer {
     honest: bool,
 }
 
+/// An echo in another process, which says when it is done with a message, and whatever else comes to its mind.
+struct Process {
+    echo: Streams<Echo>,
+    consumes: bool,
+    words: VecDeque<Buf>,
+}
+
+impl Process {
+    fn say(&mut self, conn: ConnId, kind: u8, meta: u32) {
+        let mut word = Buf::marker(conn, kind);
+        word.set_kind(kind, meta);
+        self.words.push_back(word);
+    }
+}
+
+impl Handler for Process {
+    fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+        while output.room() > 8
+            && let Some(word) = self.words.pop_front()
+        {
+            assert!(output.push(word).is_ok(), "room was checked");
+        }
+        let heard: Vec<_> = input.iter().map(|b| (b.conn(), b.kind(), b.meta())).collect();
+        self.echo.process(cx, input, output);
+        let done = heard.len() - input.len();
+        for (conn, kind, meta) in heard.into_iter().take(done) {
+            if self.consumes && kind == MESSAGE && meta & MessageMeta::GOES_ON == 0 {
+                self.say(conn, CONSUMED, meta & 0xffff | 1 << 16);
+            }
+        }
+    }
+
+    fn poll(&mut self, _cx: &mut Cx, output: &mut Burst) -> bool {
+        let said = self.words.len();
+        while output.room() > 8
+            && let Some(word) = self.words.pop_front()
+        {
+            assert!(output.push(word).is_ok(), "room was checked");
+        }
+        said > self.words.len()
+    }
+
+    fn is_polled(&self) -> bool {
+        true
+    }
+}
+
 struct Bed {
-    harness: Harness<Streams<Echo>>,
+    harness: Harness<Process>,
     peers: Vec<Peer>,
     current: usize,
     config: Config,
@@ -57,7 +106,7 @@ struct Bed {
     calm: bool,
 }
 
-/// The first byte says what is agreed on; each other is an operation and its argument, some with bytes of
+/// The first byte says what is agreed on, and whether a process serves; each other is an operation and its argument, some with bytes of
 /// their own behind them.
 pub fn check(bytes: &[u8]) {
     let Some((&first, mut rest)) = bytes.split_first() else { return };
@@ -86,6 +135,7 @@ impl Bed {
         config.types = ChannelTypes::WELL_KNOWN;
         config.offer.offers = u32::from(first >> 1) & (ENCRYPT | COMPRESS);
         config.offer.requires = config.offer.offers & ENCRYPT;
+        config.offer.offers |= if first & 32 == 0 { 0 } else { BATCH };
         (config.packet_bytes, config.message_bytes_max) = (PACKET, MESSAGE_MAX as u32);
         (config.channels_max, config.window_packets) = (6, if first & 8 == 0 { 8 } else { 64 });
         let mut n = 100;
@@ -100,12 +150,15 @@ impl Bed {
             clock: Clock::start(),
             cookie_secret: [9; 32],
             upgrade: false,
+            handler_consumes: first & 16 != 0,
+            window_budget: if first & 8 == 0 { u32::MAX } else { 20 },
             stashes: StashBounds { all: 16, large: 0 },
             share: Share::one_in(8, [256, 0, 0, 0]),
         };
         let chain = chain::Stream::new(SLOTS, settings);
-        let harness =
-            Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(Echo::default())));
+        let (echo, consumes) = (Streams::new(Echo::default()), first & 16 != 0);
+        let process = Process { echo, consumes, words: VecDeque::new() };
+        let harness = Harness::build(|_| (Pipeline::Stream(Box::new(chain)), process));
         Self {
             harness,
             peers: Vec::new(),
@@ -158,18 +211,46 @@ impl Bed {
     /// Bytes that nobody means, alone or behind a header, in a peer's name.
     fn garbage<'a>(&mut self, argument: usize, rest: &'a [u8]) -> &'a [u8] {
         let (raw, after) = rest.split_at(rest.len().min(argument % 16 + 4));
+        if self.harness.handler.consumes && argument % 16 < 4 {
+            self.hear_process(raw);
+            return after;
+        }
         let mut packet = raw.to_vec();
         if argument >= 16
             && let [kind, number, channel, flags, payload @ ..] = raw
         {
             let size = (payload.len() as u32).to_le_bytes();
-            packet = [&size[..], &[kind % 6, *number, 0, 0, 0, *channel, 0, flags % 16], payload]
+            packet = [&size[..], &[kind % 6, *number, 0, 0, 0, *channel, 0, flags % 32], payload]
                 .concat();
         }
         let peer = &mut self.peers[self.current];
         peer.honest = false;
         self.harness.receive(peer.conn, packet);
         after
+    }
+
+    /// Words that a process may say, about anything.
+    fn hear_process(&mut self, raw: &[u8]) {
+        self.calm = false;
+        let kinds = [
+            MESSAGE,
+            OPEN_CHANNEL,
+            SHUT_CHANNEL,
+            GOODBYE,
+            CONSUMED,
+            REKEY,
+            kind::FLUSH,
+            kind::ABORT,
+        ];
+        for word in raw.chunks_exact(4) {
+            let conn = self.peers[usize::from(word[1]) % self.peers.len()].conn;
+            let kind = kinds[usize::from(word[0]) % kinds.len()];
+            let meta = u32::from(word[2] % 16) | u32::from(word[3]) << 16;
+            let meta = if kind == MESSAGE { meta & 0xffff | 3 << 16 } else { meta };
+            self.peers.iter_mut().for_each(|peer| peer.honest &= peer.conn != conn);
+            self.harness.handler.say(conn, kind, meta);
+        }
+        self.harness.run();
     }
 
     /// A message on one of the channels, as far as there is credit.
@@ -184,6 +265,9 @@ impl Bed {
             _ = peer.connection.open_channel(now, 2, !what.is_multiple_of(3));
             return self.pump(31);
         };
+        if peer.connection.may_batch() && what.is_multiple_of(5) {
+            return self.say_batch(dump.channel, dump.incarnation, what);
+        }
         let len = [0, 5, 100, 200, 900, 1400][what % 6];
         let message: Vec<u8> = match what % 4 {
             0 => (0..len).map(|at| (at * at / 7 + number as usize) as u8).collect(),
@@ -213,6 +297,26 @@ impl Bed {
         }
         peer.sent.entry((dump.channel, dump.incarnation)).or_default().push(message);
         self.send(self.current, &packets, what);
+    }
+
+    /// Short messages in one packet.
+    fn say_batch(&mut self, channel: u16, incarnation: u32, what: usize) {
+        let (now, number) = (self.harness.cx.now, self.number);
+        let peer = &mut self.peers[self.current];
+        if peer.connection.may_send(now, channel) == 0 {
+            return;
+        }
+        let (mut batch, mut room) = (Batch::new(), vec![0; PACKET + TAILROOM_BYTES]);
+        for n in 0..1 + what / 2 {
+            let message = vec![number as u8 ^ n as u8; [3, 60, 0][n % 3]];
+            if batch.takes(message.len(), peer.connection.batch_bytes_max()) {
+                batch.put(&mut room, &message);
+                peer.sent.entry((channel, incarnation)).or_default().push(message);
+            }
+        }
+        let sealed = peer.connection.seal_batch(now, channel, &batch, &mut room);
+        let packet = room[sealed.expect("there is credit")].to_vec();
+        self.send(self.current, &[packet], what);
     }
 
     /// Packets reach the chain: each alone, or all together and cut somewhere.
@@ -326,9 +430,14 @@ impl Bed {
                     if data.first {
                         pieces.clear();
                     }
-                    pieces.extend(&packet[data.range]);
-                    if data.last {
-                        peer.come_back(data.channel, data.compressed);
+                    if data.count > 1 {
+                        assert!(peer.connection.may_batch());
+                    }
+                    for at in data.messages(&packet) {
+                        peer.pieces.entry(data.channel).or_default().extend(&packet[at]);
+                        if data.last {
+                            peer.come_back(data.channel, data.compressed);
+                        }
                     }
                     if peer.consumes {
                         peer.connection.consume(now, data.channel, 1);

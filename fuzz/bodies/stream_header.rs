@@ -3,7 +3,7 @@
 
 use ringway::limits::STREAM_PACKET_BYTES_MAX;
 use ringway::proto::stream::{
-    Close, Control, Error, Fault, Framing, HEADER_BYTES, Header, Probe, deframe, op,
+    Close, Control, Error, Fault, Framing, HEADER_BYTES, Header, List, Probe, deframe, op,
 };
 
 /// The bytes are what a peer sent: a header and what is behind it.
@@ -23,6 +23,28 @@ pub fn check(bytes: &[u8]) {
         assert_eq!(header.encode(), *head);
     }
     check_words(body);
+    check_list(body);
+}
+
+/// The messages of a batch, read in another way.
+fn check_list(body: &[u8]) {
+    const MESSAGE_BYTES_MAX: usize = 300;
+    let (mut at, mut lens) = (0, Vec::new());
+    while let Some(&[low, high]) = body.get(at..at + 2) {
+        let len = usize::from(low) + 256 * usize::from(high);
+        lens.push(len);
+        at += 2 + len;
+    }
+    let is_list = at == body.len() && (2..=16).contains(&lens.len());
+    match List::decode(body, MESSAGE_BYTES_MAX as u32) {
+        Ok(list) => {
+            assert!(is_list && lens.iter().all(|&len| len <= MESSAGE_BYTES_MAX));
+            assert_eq!(usize::from(list.messages), lens.len());
+            assert_eq!(list.bytes as usize, lens.iter().sum::<usize>());
+        }
+        Err(Fault::MessageTooLarge) => assert!(lens.iter().any(|&len| len > MESSAGE_BYTES_MAX)),
+        Err(fault) => assert!(fault == Fault::Batch && !is_list),
+    }
 }
 
 fn check_framing(bytes: &[u8], framing: Result<Framing, Fault>) {
@@ -48,7 +70,11 @@ fn is_header(head: &[u8; HEADER_BYTES]) -> bool {
     let fits = size as usize <= STREAM_PACKET_BYTES_MAX - HEADER_BYTES;
     let flags_of_all = [0, 2, 10];
     fits && match kind {
-        1 => channel != [0, 0] && (flags < 8 || flags < 16 && flags & 2 == 2),
+        1 => {
+            let key = flags & 8 == 0 || flags & 2 == 2;
+            let batch = flags & 16 == 0 || flags & 5 == 0;
+            channel != [0, 0] && flags < 32 && key && batch
+        }
         2..=5 => channel == [0, 0] && flags_of_all.contains(&flags),
         _ => false,
     }

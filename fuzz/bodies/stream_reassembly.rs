@@ -1,7 +1,7 @@
 //! What must hold of messages in pieces, whichever come. The fuzz target and `tests/fuzz_corpus.rs`
 //! share it.
 
-use ringway::proto::stream::{FRAGMENT_BYTES, Fragment, Part, Reassembly, Step};
+use ringway::proto::stream::{FRAGMENT_BYTES, Fragment, List, Part, Reassembly, Step};
 
 /// Each operation is four bytes: what comes before the piece, its size, its offset and the message's size.
 pub fn check(bytes: &[u8]) {
@@ -15,7 +15,12 @@ pub fn check(bytes: &[u8]) {
         let offset = if how & 8 == 0 { begun.map_or(0, |(.., end)| end) } else { offset };
         let full = if how & 16 == 0 { begun.map_or(full, |(full, ..)| full) } else { full };
         if how & 4 == 4 {
-            let step = reassembly.take(Part::Whole(size), compressed, missing);
+            // Whole ones are whole, however many.
+            let part = match how & 32 {
+                0 => Part::Whole(size),
+                _ => Part::Batch(List { messages: 2, bytes: size }),
+            };
+            let step = reassembly.take(part, compressed, missing);
             assert_eq!(step.torn, begun.take().is_some());
             assert!(step.place.is_some_and(|place| place.first && place.last));
             assert!(!reassembly.is_open());

@@ -4,12 +4,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use ringway::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
+use ringway::proto::stream::secure::handshake::{BATCH, COMPRESS, ENCRYPT, Secrets};
 use ringway::proto::stream::secure::identity::Identity;
 use ringway::proto::stream::secure::trust::Anyone;
 use ringway::proto::stream::{
-    ChannelTypes, Code, Config, Connection, Event, HEADROOM_BYTES, Mode, Rate, Received, Role,
-    TAILROOM_BYTES, TRANSMIT_BYTES_MAX,
+    Batch, ChannelTypes, Code, Config, Connection, Event, HEADER_BYTES, HEADROOM_BYTES, Mode, Rate,
+    Received, Role, TAILROOM_BYTES, TRANSMIT_BYTES_MAX,
 };
 use ringway::time::Instant;
 
@@ -64,6 +64,7 @@ impl Bed {
         config.types = ChannelTypes::WELL_KNOWN;
         config.offer.offers = if first & 2 == 0 { ENCRYPT | COMPRESS } else { COMPRESS };
         config.offer.requires = config.offer.offers & ENCRYPT;
+        config.offer.offers |= if first & 32 == 0 { 0 } else { BATCH };
         (config.packet_bytes, config.message_bytes_max) = (512, 2000);
         (config.channels_max, config.window_packets) = (3, 4);
         config.rekey_packets = if first & 4 == 0 { 1 << 24 } else { 3 };
@@ -107,7 +108,7 @@ impl Bed {
             && let [kind, number, channel, flags, payload @ ..] = raw
         {
             let size = (payload.len() as u32).to_le_bytes();
-            packet = [&size[..], &[kind % 6, *number, 0, 0, 0, *channel, 0, flags % 16], payload]
+            packet = [&size[..], &[kind % 6, *number, 0, 0, 0, *channel, 0, flags % 32], payload]
                 .concat();
         }
         self.handle(end, packet);
@@ -128,6 +129,12 @@ impl Bed {
         let dump = channels[what % channels.len()];
         let message = vec![what as u8; [0, 5, 100, 1500][what % 4]];
         let left = self.ends[end].may_send(self.now, dump.channel);
+        if what >= 16 && self.ends[end].may_batch() {
+            if left > 0 {
+                self.say_batch(end, dump.channel, dump.incarnation, what % 16 + 1);
+            }
+            return;
+        }
         let pieces = self.ends[end].pieces(message.len() as u32);
         if left < pieces.len() as u64 {
             return;
@@ -148,6 +155,26 @@ impl Bed {
             self.sent.entry((end, dump.channel, dump.incarnation)).or_default().push(data);
             self.wires[1 - end].push_back(packet);
         }
+    }
+
+    /// Sends as many short messages as fit one packet, but no more than that.
+    fn say_batch(&mut self, end: usize, channel: u16, incarnation: u32, count: usize) {
+        let bytes_max = self.ends[end].batch_bytes_max();
+        let mut room = vec![0; HEADER_BYTES + bytes_max + TAILROOM_BYTES];
+        let mut batch = Batch::new();
+        for _ in 0..count {
+            self.number += 1;
+            let data = [&self.number.to_le_bytes()[..], &vec![7; count * 9]].concat();
+            if !batch.takes(data.len(), bytes_max) {
+                break;
+            }
+            batch.put(&mut room, &data);
+            self.sent.entry((end, channel, incarnation)).or_default().push(data);
+        }
+        let sealed = self.ends[end].seal_batch(self.now, channel, &batch, &mut room);
+        let packet = room[sealed.expect("there is credit")].to_vec();
+        assert!(packet.len() <= self.config.packet_bytes);
+        self.wires[1 - end].push_back(packet);
     }
 
     fn ask(&mut self, end: usize, what: usize) {
@@ -213,7 +240,10 @@ impl Bed {
                 assert!(data.range.end <= packet.len() && data.message_bytes <= 2000);
                 let dump = self.ends[end].channel(data.channel).expect("it is open");
                 let flow = (1 - end, data.channel, dump.incarnation);
-                self.check_data(flow, &packet[data.range]);
+                assert!(data.count == 1 || self.ends[end].may_batch());
+                for at in data.messages(&packet) {
+                    self.check_data(flow, &packet[at]);
+                }
             }
             Ok(_) => {}
             Err(fault) => {

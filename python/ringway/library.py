@@ -70,6 +70,7 @@ _FUNCTIONS = {
     "prepare_sleep": (c_int, [c_void_p]),
     "awake": (c_int, [c_void_p]),
     "is_alive": (c_int, [c_void_p]),
+    "has_moved": (c_int, [c_void_p]),
     "strerror": (c_char_p, [c_int]),
     "request_method": (Bytes, [POINTER(Msg)]),
     "request_target": (Bytes, [POINTER(Msg)]),

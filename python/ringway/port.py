@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from ctypes import byref, c_uint32, c_void_p, memmove
 from typing import AsyncIterator, Iterator, Union
@@ -13,6 +14,10 @@ from .library import FIELDS_BYTES_MAX, RESPOND_BYTES_MAX, SLOT_BYTES_MAX
 from .message import Connection, Fields, Kind, Message, Request, field_lines
 
 _TRUST = {None: 0, "shared": 1, "isolated": 2}
+_FOLLOW = 16
+
+# How long to wait before another try to attach, and for a port beside another one, in seconds.
+_RETRY, _BESIDE = 0.02, 0.001
 
 # What a response answers: the head of a request, or all of it.
 Asked = Union[Message, Request]
@@ -45,12 +50,14 @@ class Port:
         self._gone = False
 
     @classmethod
-    def attach(cls, socket: str, name: str, trust: str | None = None) -> Port:
+    def attach(cls, socket: str, name: str, trust: str | None = None, follow: bool = False) -> Port:
         """Attaches to the port ``name`` of the dataplane whose control socket is at ``socket``. ``trust``
-        is "shared", "isolated", or None: as the port's listener has it."""
+        is "shared", "isolated", or None: as the port's listener has it. With ``follow`` it is told when
+        another instance takes over (``moved``)."""
         handle, error = c_void_p(), Error()
         texts = str(socket).encode(), name.encode()
-        if library.load().attach(*texts, _TRUST[trust], byref(handle), byref(error)) < 0:
+        wanted = _TRUST[trust] | (_FOLLOW if follow else 0)
+        if library.load().attach(*texts, wanted, byref(handle), byref(error)) < 0:
             raise RingwayError(error.text.decode(errors="replace"))
         assert handle.value is not None
         return cls(handle.value)
@@ -83,6 +90,12 @@ class Port:
     def is_alive(self) -> bool:
         """Whether the dataplane still serves the port. It costs a system call."""
         return self._library.is_alive(self._port()) == 1
+
+    @property
+    def moved(self) -> bool:
+        """Whether another instance takes over, as ``wait`` or ``is_alive`` has heard last: attach there as
+        well, and go on here until this one is gone. ``follow`` does so."""
+        return self._library.has_moved(self._port()) == 1
 
     def _port(self) -> int:
         if self._handle is None:
@@ -354,6 +367,9 @@ class Port:
                 waiter.set_result(None)
 
     def _on_end(self) -> None:
+        if self._handle is not None and self.is_alive:
+            # Another instance takes over: ``moved`` tells.
+            return self._on_ready()
         self._gone = True
         self._on_ready()
         self._unwatch()
@@ -378,3 +394,31 @@ class Port:
 
 def _bytes(body: Body) -> bytes:
     return body.encode() if isinstance(body, str) else bytes(body)
+
+
+def follow(socket: str, name: str, trust: str | None = None) -> Iterator[tuple[Port, Request]]:
+    """Whole requests of the port ``name``, each with the port to answer it through: of the dataplane that is
+    there, of the one that takes over from it (``ringway run --takeover``), and of the next that is started
+    after one has ended. It never ends; the first dataplane has to be there."""
+    ports = [Port.attach(socket, name, trust, follow=True)]
+    try:
+        while True:
+            for port in list(ports):
+                try:
+                    for message in port.receive():
+                        request = port._collect(message)
+                        if request is not None:
+                            yield port, request
+                    if not port.wait(_BESIDE if len(ports) > 1 else _RETRY) and not port.is_alive:
+                        raise port._ended()
+                except Gone:
+                    ports.remove(port)
+                    port.detach()
+            if all(port.moved for port in ports):
+                try:
+                    ports.append(Port.attach(socket, name, trust, follow=True))
+                except RingwayError:
+                    time.sleep(_RETRY)
+    finally:
+        for port in ports:
+            port.detach()

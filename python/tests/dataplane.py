@@ -37,20 +37,23 @@ class Dataplane:
     """Ports `app` (HTTP), `echo` (raw) and `isolated` (raw) of handlers, and `feed` of a peer, to which
     its listener echoes."""
 
-    def __init__(self) -> None:
-        self._directory = tempfile.TemporaryDirectory()
+    def __init__(self, of: Dataplane | None = None) -> None:
+        """With ``of``, it takes over from that one."""
+        self._directory = of._directory if of else tempfile.TemporaryDirectory()
         directory = Path(self._directory.name)
         self.socket = str(directory / "control.sock")
-        config, self._log = directory / "ports.toml", directory / "log"
+        config, self._log = directory / f"ports{bool(of):d}.toml", directory / f"log{bool(of):d}"
+        listener = LISTENER.replace(":0", f":{of.http}") if of else LISTENER
         config.write_text(
             f'[control]\nsocket = "{self.socket}"\n'
-            + LISTENER + 'protocol = "http"\nhandler = "port:app"\n'
+            + listener + 'protocol = "http"\nhandler = "port:app"\n'
             + LISTENER + 'protocol = "raw"\nhandler = "port:echo"\n'
             + LISTENER + 'protocol = "raw"\nhandler = "port:isolated"\nisolated = true\n'
             + '[[listener]]\naddress = "port:feed"\ntransport = "shm"\nprotocol = "echo"\n'
         )
         command = [TARGET / "ringway", "run", "--config", config, "--idle", "sleep", "--no-huge"]
         command += ["-l", f"0@{min(os.sched_getaffinity(0))}", "--file-prefix", f"python-{os.getpid()}"]
+        command += ["--takeover"] if of else []
         with self._log.open("w") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         until(lambda: "\nready" in self.log() or self.process.poll() is not None)

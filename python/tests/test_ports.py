@@ -7,7 +7,7 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from dataplane import PATIENCE_SECONDS, Dataplane, exchange, until
-from ringway import Connection, Gone, Kind, Port, RingwayError
+from ringway import Connection, Gone, Kind, Port, RingwayError, follow
 from ringway.library import FIELDS_BYTES_MAX, RESPOND_BYTES_MAX
 
 
@@ -209,6 +209,44 @@ class Ports(unittest.TestCase):
                 pass
         timer.join()
         self.assertFalse(port.is_alive)
+
+    def test_a_program_that_follows_answers_each_request_as_one_takes_over_and_after_a_crash(self) -> None:
+        socket, ends = self.plane.socket, threading.Event()
+
+        def serve() -> None:
+            for port, request in follow(socket, "app"):
+                port.respond(request, 200, request.target)
+                if ends.is_set():
+                    return
+
+        server = self.clients.submit(serve)
+        until(lambda: not self.plane.is_free("app"))
+        answered, over = [0], threading.Event()
+
+        def ask() -> None:
+            while not over.is_set():
+                assert self.plane.ask("GET", "/here") == (200, b"/here")
+                answered[0] += 1
+
+        def more() -> None:
+            count = answered[0]
+            until(lambda: client.done() or answered[0] > count + 20)
+
+        client = self.clients.submit(ask)
+        more()
+        second = Dataplane(of=self.plane)
+        self.addCleanup(second.kill)
+        self.assertEqual(self.plane.process.wait(PATIENCE_SECONDS), 0)
+        more()
+        over.set()
+        client.result(PATIENCE_SECONDS)
+        second.kill()
+        third = Dataplane(of=second)
+        self.addCleanup(third.kill)
+        until(lambda: not third.is_free("app"))
+        ends.set()
+        self.assertEqual(third.ask("GET", "/last"), (200, b"/last"))
+        server.result(PATIENCE_SECONDS)
 
     # ---- asyncio -------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ measures_ports_beside_what_is_built() {
 measures_everything() {
     bench
     expect_status 0
-    for kind in http port echo modes selfloop udp stream instructions memory ring mempool; do expect "==== $kind ===="; done
+    for kind in http port echo modes selfloop udp stream stream_peers instructions memory ring mempool; do expect "==== $kind ===="; done
     expect "benches/peers/Cargo.toml"
 }
 

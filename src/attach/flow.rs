@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use super::Message;
+use super::streams::Lanes;
 use crate::limits::PORT_WINDOW_BUFS;
 use crate::mem::{self, ConnId};
 use crate::port::{ResponseMeta, kind};
@@ -42,6 +43,8 @@ pub(super) struct Flow {
     turns: VecDeque<Turn>,
     /// Early parts wait for a slot.
     pub starved: bool,
+    /// Of a stream: what has gone on its channels.
+    pub lanes: Lanes,
 }
 
 /// The connections of one queue, by slot; grows to the highest that was spoken of.
@@ -107,6 +110,7 @@ impl Flow {
             held: false,
             turns: VecDeque::new(),
             starved: false,
+            lanes: Lanes::new(),
         }
     }
 
@@ -114,6 +118,7 @@ impl Flow {
     fn reset(&mut self, conn: ConnId) {
         self.backlog.clear();
         self.turns.clear();
+        self.lanes.clear();
         (self.conn, self.in_flight) = (conn, 0);
         (self.paused, self.held, self.starved) = (false, false, false);
     }
@@ -167,6 +172,9 @@ impl Flow {
     #[inline]
     pub fn look_at(&mut self, message: &Message) -> Verdict {
         match message.kind {
+            kind::MESSAGE..=kind::REKEY if message.number == 0 => {
+                return self.lanes.look_at(message);
+            }
             mem::kind::DATA if self.room() == 0 => return Verdict::Waits,
             mem::kind::DATA => self.in_flight += 1,
             kind::BODY => return self.look_at_part(message),
@@ -257,6 +265,10 @@ impl Flow {
     /// Keeps a message until there is credit; whether the peer is to be received from no more, where
     /// that may be.
     pub fn put_off(&mut self, message: Message, may_pause: bool) -> bool {
+        if matches!(message.kind, kind::MESSAGE..=kind::REKEY) && message.number == 0 {
+            self.lanes.put_off(message);
+            return false;
+        }
         let pauses = may_pause && message.kind == mem::kind::DATA && !self.paused;
         self.paused |= pauses;
         self.backlog.push_back(message);

@@ -22,13 +22,18 @@
 //! # }
 //! ```
 //!
+//! A program that is to outlive its dataplane, and to pass to the instance that takes over from it
+//! (`ringway run --takeover`) without a lost request, does the same with [`Following`].
+//!
 //! At a port that is the address of a listener (`transport = "shm"`) the process is the peer: it opens
 //! connections ([`Queue::connect`]), and the listener's handler answers.
 
 mod flow;
+mod following;
 mod http;
 mod message;
 mod queue;
+mod streams;
 
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,14 +44,16 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+pub use following::Following;
 pub use http::Request;
 pub use message::Message;
 pub use queue::Queue;
+pub use streams::StreamWord;
 
 use crate::error::{Error, Result};
 use crate::mem::{PeerMemory, PortSegment, Side, Trust};
-use crate::port::{Grant, Offer, Role};
-use crate::sync::spin_loop;
+use crate::port::{Call, Grant, Offer, Role};
+use crate::sync::{AtomicBool, Ordering, spin_loop};
 use crate::sys::passed_fds::recv_with_fds;
 use crate::sys::unix_stream;
 
@@ -66,6 +73,10 @@ pub struct Attachment {
     lifeline: UnixStream,
     event: OwnedFd,
     grant: Grant,
+    /// Another instance takes over.
+    moved: AtomicBool,
+    /// Of those of a [`Following`].
+    number: u64,
 }
 
 /// How to attach.
@@ -77,11 +88,14 @@ pub struct Options {
     pub role: Option<Role>,
     /// How long the dataplane may take to answer.
     pub timeout: Duration,
+    /// To be told when another instance takes over ([`Attachment::has_moved`]); [`Following`] is, and attaches to
+    /// that one.
+    pub follow: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { trust: None, role: None, timeout: Duration::from_secs(10) }
+        Self { trust: None, role: None, timeout: Duration::from_secs(10), follow: false }
     }
 }
 
@@ -102,7 +116,9 @@ impl Attachment {
         lifeline.set_nonblocking(false).map_err(io)?;
         lifeline.set_read_timeout(Some(options.timeout)).map_err(io)?;
         let trust = options.trust.map_or("", Trust::name);
-        (&lifeline).write_all(format!("attach {name} {trust}\n").as_bytes()).map_err(io)?;
+        let follow = if options.follow { "follow" } else { "" };
+        let asked = format!("attach {name} {trust} {follow}\n");
+        (&lifeline).write_all(asked.as_bytes()).map_err(io)?;
         let (line, fds) = answer(&lifeline).map_err(|e| match e.kind() {
             ErrorKind::WouldBlock => {
                 failed(no_answer(options.timeout), "see whether it is busy, and ask again")
@@ -149,7 +165,8 @@ impl Attachment {
             };
             queues.push(Queue::new(ends, memory, grant.role));
         }
-        Ok(Self { queues, segment, lifeline, event, grant })
+        let moved = AtomicBool::new(false);
+        Ok(Self { queues, segment, lifeline, event, grant, moved, number: 0 })
     }
 
     /// The queues, one for each lcore.
@@ -165,9 +182,37 @@ impl Attachment {
     /// Whether the dataplane still serves the port. It costs a system call: a program that spins asks
     /// now and then.
     pub fn is_alive(&self) -> bool {
-        let mut fds = [PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN)];
-        let hung_up = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
-        self.segment.is_open() && !hung_up && !self.queues.iter().any(Queue::is_broken)
+        self.is_held() && self.segment.is_open() && !self.queues.iter().any(Queue::is_broken)
+    }
+
+    /// Whether another instance has taken over, as far as [`is_alive`](Self::is_alive) or [`wait`](Self::wait) has
+    /// heard: attach there as well, and go on here until this one ends. It is said where it was asked for
+    /// ([`Options::follow`]).
+    pub fn has_moved(&self) -> bool {
+        self.moved.load(Ordering::Relaxed)
+    }
+
+    /// Whether the other side still holds the connection; hears what it says there.
+    fn is_held(&self) -> bool {
+        let mut room = [0; 4096];
+        loop {
+            match unix_stream::take_now(&self.lifeline, &mut room) {
+                Ok(0) => return false,
+                // What is not known is of a later version.
+                Ok(count) => {
+                    if let Some(call) = Call::last_of(&room[..count]) {
+                        self.moved.store(call == Call::Moved, Ordering::Relaxed);
+                    }
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return e.kind() == ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Whether the dataplane has said nothing else: as [`is_alive`](Self::is_alive), without a system call.
+    pub(crate) fn is_open(&self) -> bool {
+        self.segment.is_open() && !self.queues.iter().any(Queue::is_broken)
     }
 
     /// Waits until a queue has something, or `timeout` is over: spins for some 50 µs, and then sleeps.
@@ -176,28 +221,14 @@ impl Attachment {
     /// When the dataplane is gone or has closed the port. The memory stays mapped until the attachment
     /// is dropped.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<()> {
-        self.queues.iter_mut().for_each(Queue::flush);
-        for _ in 0..SPINS {
-            if self.has_input() {
-                return Ok(());
-            }
-            spin_loop();
-        }
-        // The ring may have room since.
-        self.queues.iter_mut().for_each(Queue::flush);
-        let unsent = self.queues.iter().any(Queue::has_unsent);
-        if unsent || self.prepare_sleep() {
-            let timeout = if unsent { Some(UNSENT_NAP) } else { timeout };
-            let timeout = timeout.and_then(|t| PollTimeout::try_from(t).ok());
-            let mut fds = [
-                PollFd::new(self.event.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.lifeline.as_fd(), PollFlags::POLLIN),
-            ];
-            // An interrupted wait is a short one.
-            let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::NONE));
-        }
-        self.awake();
+        wait_for_any(std::slice::from_mut(self), timeout);
         if self.has_input() || self.is_alive() { Ok(()) } else { Err(gone()) }
+    }
+
+    /// Moves on what is to be sent; whether all of it is.
+    fn flush(&mut self) -> bool {
+        self.queues.iter_mut().for_each(Queue::flush);
+        !self.queues.iter().any(Queue::has_unsent)
     }
 
     /// Whether a queue has something.
@@ -220,7 +251,8 @@ impl Attachment {
         self.queues.iter().for_each(Queue::awake);
     }
 
-    /// Readable when the dataplane is gone: nothing but its end comes there.
+    /// Readable when the dataplane is gone, or, where that was asked for, has something to say about another
+    /// instance: [`is_alive`](Self::is_alive) tells which.
     pub fn lifeline(&self) -> BorrowedFd<'_> {
         self.lifeline.as_fd()
     }
@@ -232,6 +264,29 @@ impl AsFd for Attachment {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event.as_fd()
     }
+}
+
+/// Waits until one of them has something, or has news of its dataplane, or `timeout` is over: spins for some 50 µs,
+/// and then sleeps.
+fn wait_for_any(ports: &mut [Attachment], timeout: Option<Duration>) {
+    ports.iter_mut().for_each(|port| _ = port.flush());
+    for _ in 0..SPINS {
+        if ports.iter().any(Attachment::has_input) {
+            return;
+        }
+        spin_loop();
+    }
+    // The rings may have room since.
+    let unsent = ports.iter_mut().filter_map(|port| (!port.flush()).then_some(())).count() > 0;
+    if unsent || ports.iter().all(Attachment::prepare_sleep) {
+        let timeout = if unsent { Some(UNSENT_NAP) } else { timeout };
+        let timeout = timeout.and_then(|t| PollTimeout::try_from(t).ok());
+        let fds = ports.iter().flat_map(|port| [port.event.as_fd(), port.lifeline.as_fd()]);
+        let mut fds: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        // An interrupted wait is a short one.
+        let _ = poll(&mut fds, timeout.unwrap_or(PollTimeout::NONE));
+    }
+    ports.iter().for_each(Attachment::awake);
 }
 
 /// The line that a dataplane answers with, and what came with it.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use super::Message;
 use super::flow::{Flow, Flows, Verdict};
 use super::http::Deferred;
-use crate::limits::{BURST_MAX, CLASSES_MAX, LARGE_SLOT_BYTES, PORT_WINDOW_BUFS};
+use crate::limits::{BURST_MAX, CLASSES_MAX, LARGE_SLOT_BYTES, PORT_WINDOW_BUFS, TRAIN_SLOT_BYTES};
 use crate::mem::{self, ConnId, Descriptor, Lent, PeerMemory, QueueEnds, Terms};
 use crate::pipeline::chain::http1::HEAD;
 use crate::port::{Inbox, Role, kind};
@@ -24,7 +24,7 @@ pub struct Queue {
     memory: Rc<PeerMemory>,
     /// Empty slots, by class.
     stock: [Vec<Lent>; CLASSES_MAX],
-    flows: Flows,
+    pub(super) flows: Flows,
     /// What found no room in the ring.
     overflow: VecDeque<Message>,
     /// Connections of which copies of parts wait for slots.
@@ -101,7 +101,9 @@ impl Queue {
                 (_, kind::CREDIT) => self.on_credit(conn, meta),
                 (lent, _) => {
                     match kind {
-                        HEAD => self.on_request(conn, message),
+                        // A message of a stream is of no request.
+                        HEAD if message != 0 => self.on_request(conn, message),
+                        mem::kind::FLUSHED => self.on_flushed(conn, meta),
                         mem::kind::CLOSED => self.on_closed(conn, message),
                         _ => {}
                     }
@@ -252,7 +254,7 @@ impl Queue {
     }
 
     #[cold]
-    fn put_off(&mut self, message: Message) {
+    pub(super) fn put_off(&mut self, message: Message) {
         let conn = message.conn;
         // A peer reads while it writes, or both sides would wait for each other.
         let pauses = self.role == Role::Handler;
@@ -263,7 +265,7 @@ impl Queue {
 
     /// Puts a message into the ring, behind those that wait for room there.
     #[inline]
-    fn post(&mut self, message: Message) {
+    pub(super) fn post(&mut self, message: Message) {
         if !self.overflow.is_empty() || self.out.is_full() {
             return self.overflow.push_back(message);
         }
@@ -309,9 +311,11 @@ impl Queue {
         }
     }
 
-    /// Bytes of the largest slot.
+    /// Bytes of the largest slot that the dataplane lends empty. Those that it receives datagrams into are larger,
+    /// and its own.
     pub fn slot_bytes_max(&self) -> usize {
-        (0..CLASSES_MAX).filter_map(|class| self.memory.slot_bytes(class)).max().unwrap_or(0)
+        let sizes = (0..CLASSES_MAX).filter_map(|class| self.memory.slot_bytes(class));
+        sizes.filter(|&bytes| bytes != TRAIN_SLOT_BYTES as usize).max().unwrap_or(0)
     }
 
     /// Messages that are there, supplies of slots among them.

@@ -1,8 +1,12 @@
 //! The TOML file: its tables as written, and the checks that turn them into a [`Config`].
 //! Every refusal names the file and the line.
 
+mod admin;
 mod control;
+mod log;
+mod offload;
 mod port;
+mod stats;
 mod udp;
 mod unix;
 
@@ -15,7 +19,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Address, Config, DataplaneConfig, IdleMode, ListenerConfig, MempoolConfig, TransportKind,
+    Address, Config, DataplaneConfig, IdleMode, IoBackend, ListenerConfig, MempoolConfig,
+    TransportKind,
 };
 use crate::error::{Error, Result};
 use crate::limits::{
@@ -31,7 +36,14 @@ struct RawConfig {
     dataplane: RawDataplane,
     #[serde(default)]
     mempool: RawMempool,
+    #[serde(default)]
+    offload: offload::RawOffload,
+    #[serde(default)]
+    stats: stats::RawStats,
+    #[serde(default)]
+    log: log::RawLog,
     control: Option<control::RawControl>,
+    admin: Option<Spanned<admin::RawAdmin>>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +55,7 @@ struct RawListener {
     write_timeout_ms: Option<Spanned<u64>>,
     idle_timeout_ms: Option<Spanned<u64>>,
     max_connections_per_address: Option<Spanned<u32>>,
+    io: Option<Spanned<IoBackend>>,
     mode: Option<Spanned<String>>,
     allow_uids: Option<Spanned<Vec<u32>>>,
     allow_gids: Option<Spanned<Vec<u32>>>,
@@ -58,6 +71,7 @@ struct RawListener {
 struct RawDataplane {
     max_connections: Option<Spanned<u32>>,
     idle: Option<IdleMode>,
+    io: Option<IoBackend>,
     drain_timeout_ms: Option<u64>,
 }
 
@@ -118,7 +132,11 @@ pub(super) fn parse(text: &str, origin: &str) -> Result<Config> {
             large_slots: slots(&source, "large_slots", raw.mempool.large_slots)?,
             blocks: blocks(&source, raw.mempool.blocks)?,
         },
+        offload: offload::offload(&source, raw.offload)?,
+        stats: stats::stats(&source, raw.stats)?,
+        log: log::log(raw.log),
         control: raw.control.map(|raw| control::control(&source, raw)).transpose()?,
+        admin: raw.admin.map(|raw| admin::admin(&source, raw)).transpose()?,
     })
 }
 
@@ -176,6 +194,7 @@ fn one_listener(
     Ok(ListenerConfig {
         access: unix::access(source, &address, access)?,
         connections_per_address: per_address(source, &address, raw.max_connections_per_address)?,
+        io: io(source, raw.transport, raw.io)?,
         address,
         transport: raw.transport,
         protocol: raw.protocol.into_inner(),
@@ -189,6 +208,21 @@ fn one_listener(
         config: raw.config,
         origin,
     })
+}
+
+fn io(
+    source: &Source,
+    transport: TransportKind,
+    written: Option<Spanned<IoBackend>>,
+) -> Result<Option<IoBackend>> {
+    match written {
+        Some(io) if transport == TransportKind::Shm => Err(source.refuse(
+            io.span(),
+            "io is of sockets, and its peer is a process".to_owned(),
+            "leave io out",
+        )),
+        other => Ok(other.map(Spanned::into_inner)),
+    }
 }
 
 /// In whole seconds, rounded up: peers are looked at once a second.
@@ -254,6 +288,7 @@ fn dataplane(source: &Source, raw: RawDataplane) -> Result<DataplaneConfig> {
     Ok(DataplaneConfig {
         max_connections,
         idle: raw.idle.unwrap_or(default.idle),
+        io: raw.io.unwrap_or(default.io),
         drain_timeout: raw.drain_timeout_ms.map_or(default.drain_timeout, Duration::from_millis),
     })
 }

@@ -48,6 +48,44 @@ impl FromStr for IdleMode {
     }
 }
 
+/// Which of the kernel's interfaces carries the sockets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IoBackend {
+    /// io_uring, or epoll where io_uring is forbidden, as in many containers.
+    #[default]
+    Auto,
+    /// io_uring, or an error.
+    IoUring,
+    /// epoll.
+    Epoll,
+}
+
+impl IoBackend {
+    /// All names, as written in a file and on the command line.
+    pub const NAMES: [&str; 3] = ["auto", "io_uring", "epoll"];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+impl FromStr for IoBackend {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let mut all = [Self::Auto, Self::IoUring, Self::Epoll].into_iter();
+        all.find(|backend| backend.name() == name).ok_or_else(|| {
+            Error::new(
+                format!("carry sockets by `{name}`"),
+                "there is no such interface",
+                format!("choose one of {}", Self::NAMES.join(", ")),
+            )
+        })
+    }
+}
+
 /// Where the pools' memory comes from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryOptions {

@@ -25,16 +25,21 @@ fn every_key_reaches_the_configuration_g_13() {
         transport = \"tcp\"
         protocol = \"acme\"
         write_timeout_ms = 1001
+        io = \"epoll\"
         max_connections_per_address = 5
         config = { window = 3, name = \"x\" }
         [dataplane]
         max_connections = 7
         idle = \"busy\"
+        io = \"io_uring\"
         drain_timeout_ms = 250
         [mempool]
         small_slots = 64
         blocks = 3
-        large_slots = 8";
+        large_slots = 8
+        [offload]
+        lcores = \"6,7@(8,9)\"
+        queue = 5";
     let config = Config::from_toml(text, "r.toml").unwrap();
     let listener = &config.listeners[0];
     assert_eq!(listener.address.ip(), "[::1]:9000".parse().ok());
@@ -46,9 +51,12 @@ fn every_key_reaches_the_configuration_g_13() {
     assert_eq!(listener.origin, "r.toml:2");
     assert_eq!(config.dataplane.max_connections, 7);
     assert_eq!(config.dataplane.idle, IdleMode::Busy);
+    assert_eq!((config.dataplane.io, listener.io), (IoBackend::IoUring, Some(IoBackend::Epoll)));
     assert_eq!(config.dataplane.drain_timeout, Duration::from_millis(250));
     let (small_slots, large_slots) = (Some(64), Some(8));
     assert_eq!(config.mempool, MempoolConfig { small_slots, large_slots, blocks: 3 });
+    let lcores = Some(CoreMap::parse_list("6,7@8-9").unwrap());
+    assert_eq!(config.offload, OffloadConfig { lcores, threads: None, queue: 5 });
 }
 
 #[test]
@@ -125,6 +133,30 @@ fn zero_connections_zero_slots_and_an_empty_protocol_are_refused() {
 }
 
 #[test]
+fn the_offload_pool_has_bounds_and_threads_of_one_kind_g_9() {
+    let offload = |more: &str| Config::from_toml(&format!("{HTTP}[offload]\n{more}\n"), "r.toml");
+    assert_eq!(offload("").unwrap().offload, OffloadConfig::default());
+    for queue in [1, crate::limits::OFFLOAD_QUEUE_MAX] {
+        assert_eq!(offload(&format!("queue = {queue}")).unwrap().offload.queue, queue);
+    }
+    for threads in [1, crate::limits::OFFLOAD_THREADS_MAX as u32] {
+        let config = offload(&format!("threads = {threads}")).unwrap();
+        assert_eq!(config.offload.threads, Some(threads));
+    }
+    for (more, part) in [
+        ("queue = 0", "1 to 16384 tasks"),
+        ("queue = 16385", "1 to 16384 tasks"),
+        ("threads = 0", "1 to 64 threads"),
+        ("threads = 65", "1 to 64 threads"),
+        ("lcores = \"3-1\"", "3-1 is reversed"),
+        ("lcores = \"1\"\nthreads = 1", "both given"),
+    ] {
+        let error = refused(&format!("{HTTP}[offload]\n{more}\n"));
+        assert!(error.contains(part) && error.contains("r.toml:"), "{error}");
+    }
+}
+
+#[test]
 fn blocks_are_none_unless_asked_for_and_have_a_bound() {
     let blocks = |more: &str| Config::from_toml(&format!("{HTTP}{more}\n"), "r.toml");
     assert_eq!(blocks("").unwrap().mempool.blocks, 0);
@@ -182,6 +214,23 @@ fn idle_modes_read_back_from_their_names() {
         assert_eq!(name.parse::<IdleMode>().unwrap().name(), name);
     }
     assert!("lazy".parse::<IdleMode>().unwrap_err().to_string().contains("adaptive"));
+}
+
+#[test]
+fn what_carries_the_sockets_is_auto_unless_it_is_named_and_no_question_of_a_process_w_1() {
+    let config = Config::from_toml(HTTP, "r.toml").unwrap();
+    assert_eq!((config.dataplane.io, config.listeners[0].io), (IoBackend::Auto, None));
+    for name in IoBackend::NAMES {
+        assert_eq!(name.parse::<IoBackend>().unwrap().name(), name);
+        let config = Config::from_toml(&format!("{HTTP}io = \"{name}\"\n"), "r.toml").unwrap();
+        assert_eq!(config.listeners[0].io.unwrap().name(), name);
+    }
+    assert!("kqueue".parse::<IoBackend>().unwrap_err().to_string().contains("io_uring, epoll"));
+    let error = refused(&format!("{HTTP}[dataplane]\nio = \"kqueue\"\n"));
+    assert!(error.contains("io_uring"), "{error}");
+    let shm = "[[listener]]\naddress = \"port:a\"\ntransport = \"shm\"\nprotocol = \"echo\"\n";
+    let error = refused(&format!("{shm}io = \"epoll\"\n"));
+    assert!(error.contains("r.toml:5") && error.contains("leave io out"), "{error}");
 }
 
 const UNIX: &str =
@@ -298,6 +347,25 @@ fn the_control_socket_is_said_nothing_of_unless_there_is_a_table() {
 }
 
 #[test]
+fn what_may_be_captured_is_what_is_not_encrypted_unless_the_file_says_otherwise() {
+    let with = |table: &str| {
+        let text = format!("{HTTP}[control]\n{table}");
+        Config::from_toml(&text, "r.toml").unwrap().control.unwrap().capture
+    };
+    let may = |table: &str, uid| {
+        let access = with(table);
+        (access.admits(), access.admits_decrypted(uid), access.name())
+    };
+    // Nobody is let in for being root.
+    assert_eq!(may("", 0), (true, false, "encrypted"));
+    assert_eq!(may("capture = \"encrypted\"", 7), (true, false, "encrypted"));
+    assert_eq!(may("capture_decrypted_uids = [7]", 7), (true, true, "encrypted"));
+    assert_eq!(may("capture_decrypted_uids = [7]", 0), (true, false, "encrypted"));
+    assert_eq!(may("capture = \"all\"", 7), (true, true, "all"));
+    assert_eq!(may("capture = \"none\"", 0), (false, false, "none"));
+}
+
+#[test]
 fn a_control_socket_that_could_not_be_what_was_meant_is_refused_with_its_line() {
     for (table, why) in [
         ("socket = \"@name\"", "no permissions"),
@@ -307,6 +375,9 @@ fn a_control_socket_that_could_not_be_what_was_meant_is_refused_with_its_line() 
         ("socket = \"/a\"\nmode = \"9\"", "no mode"),
         ("socket = \"/a\"\nallow_uids = []", "nobody"),
         ("sockt = \"/a\"", "`socket`"),
+        ("capture = \"some\"", "`some` is not what may be captured"),
+        ("capture = \"none\"\ncapture_decrypted_uids = [1]", "lets nobody capture"),
+        ("capture_decrypted_uids = []", "nobody"),
     ] {
         let error = refused(&format!("{HTTP}[control]\n{table}\n"));
         assert!(error.contains(why) && error.contains("r.toml:"), "{table}: {error}");

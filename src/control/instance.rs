@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::answer::{Answer, Table};
+use super::answer::{Answer, Table, shown};
 use super::commands::Commands;
-use super::settings;
-use crate::config::{Address, Config, CoreMap, FilePrefix, format_cpus};
-use crate::counters::{Counter, LcoreCounters, Reason, Totals};
+use super::hooks::Hooks;
+use crate::config::{CoreMap, Current, FilePrefix, format_cpus};
+use crate::counters::{Counter, Counters, Reason, Totals};
 use crate::ipc::{Command, Error, Reply};
 use crate::mem::Mempool;
 
@@ -18,12 +18,10 @@ use crate::mem::Mempool;
 pub struct Instance {
     /// Its name.
     pub prefix: FilePrefix,
-    /// What it was started with.
-    pub config: Config,
+    /// The configuration that is in force.
+    pub current: Current,
     /// Its lcores, in the order of `status`.
     pub cores: CoreMap,
-    /// Where it listens, in the order of the configuration, with the ports that the kernel picked.
-    pub addresses: Vec<Address>,
     /// What it counts.
     pub status: Totals,
     /// Its pools with their NUMA nodes.
@@ -41,6 +39,8 @@ pub enum Stopping {
     Draining,
     /// Connections are cut: it was told before.
     AtOnce,
+    /// It does not: the process of this number has taken over, and who asked is to ask that one. It ends by itself.
+    TakenOver(i32),
 }
 
 fn fields<const N: usize>(fields: [(&str, Value); N]) -> Answer {
@@ -53,7 +53,7 @@ fn table<const N: usize>(columns: [&str; N], rows: impl Iterator<Item = [Value; 
 }
 
 impl Instance {
-    pub(super) fn add_commands(self, commands: &mut Commands) {
+    pub(super) fn add_commands(self, hooks: &Hooks, commands: &mut Commands) {
         let instance = Arc::new(self);
         let with = |tell: fn(&Self) -> Answer| {
             let instance = instance.clone();
@@ -73,10 +73,9 @@ impl Instance {
         commands.add_plain("lcores", "cores, load and connections of each lcore", {
             with(Self::lcores)
         });
-        commands.add("config get [KEY]", "the configuration in force", {
-            let settings = settings::of(&instance.config);
-            move |command, reply| settings::get(&settings, command, reply)
-        });
+        let probes = hooks.clone();
+        let help = "values that the program lets be looked at, or one of them";
+        commands.add("probe [NAME]", help, move |command, reply| probe(&probes, command, reply));
         let help = "drains and ends it, as SIGTERM does; the second one cuts what is left";
         commands.add("stop", help, move |command, reply| instance.stop(command, reply));
     }
@@ -87,6 +86,7 @@ impl Instance {
             ("instance", self.prefix.as_str().into()),
             ("pid", std::process::id().into()),
             ("uptime_seconds", self.status.uptime().as_secs().into()),
+            ("io", self.current.get().config.dataplane.io.name().into()),
             ("io_uring", self.uring_flags.clone().into()),
         ])
     }
@@ -118,7 +118,7 @@ impl Instance {
     }
 
     fn by_lcore(&self) -> Answer {
-        let row = |(id, counters): (u32, &LcoreCounters)| {
+        let row = |(id, counters): (u32, &Counters)| {
             let values = Counter::ALL.into_iter().map(|(counter, _)| counters.get(counter));
             let dropped = Reason::ALL.into_iter().map(|(reason, _)| counters.dropped(reason));
             let values = values.chain(dropped).map(Value::from);
@@ -130,18 +130,29 @@ impl Instance {
     }
 
     fn listeners(&self) -> Answer {
-        let listeners = self.addresses.iter().zip(&self.config.listeners);
-        let columns =
-            ["address", "transport", "protocol", "write_timeout_ms", "max_connections_per_address"];
+        let current = self.current.get();
+        let serving = current.addresses.iter().zip(&current.config.listeners);
+        let serving = serving.map(|(address, listener)| (address, listener, "serving"));
+        let draining = current.draining.iter().filter(|draining| draining.is_there());
+        let draining = draining.map(|gone| (&gone.address, &gone.listener, "draining"));
+        let columns = [
+            "address",
+            "transport",
+            "protocol",
+            "write_timeout_ms",
+            "max_connections_per_address",
+            "state",
+        ];
         table(
             columns,
-            listeners.map(|(address, listener)| {
+            serving.chain(draining).map(|(address, listener, state)| {
                 [
                     address.to_string().into(),
                     listener.transport.name().into(),
                     listener.protocol.clone().into(),
                     (listener.write_timeout.as_millis() as u64).into(),
                     listener.connections_per_address.into(),
+                    state.into(),
                 ]
             }),
         )
@@ -207,12 +218,35 @@ impl Instance {
         let (word, line) = match (self.stop)() {
             Stopping::Draining => ("draining", "draining; stop again to cut what is left\n"),
             Stopping::AtOnce => ("at once", "stopping at once\n"),
+            Stopping::TakenOver(pid) => {
+                let why =
+                    format!("process {pid} has taken over, and this one is ending: ask again");
+                return Err(Error::handler(409, why));
+            }
         };
         if command.json {
             return fields([("stopping", word.into())]).write(true, reply);
         }
         Ok(reply.write_all(line.as_bytes())?)
     }
+}
+
+/// Answers `probe [NAME]`.
+fn probe(hooks: &Hooks, command: &Command<'_>, reply: &mut Reply<'_>) -> Result<(), Error> {
+    let name = command.arguments;
+    if let Some(probe) = hooks.probes().iter().find(|probe| probe.name == name) {
+        let value = probe.value();
+        let text = if command.json { value.to_string() } else { shown(&value) };
+        return Ok(writeln!(reply, "{text}")?);
+    }
+    if !name.is_empty() {
+        let why = format!("no probe `{name}`; `probe` lists those there are");
+        return Err(Error::handler(404, why));
+    }
+    let rows = hooks.probes().iter();
+    let rows =
+        rows.map(|probe| [probe.name.clone().into(), probe.value(), probe.help.clone().into()]);
+    table(["probe", "value", "about"], rows).write(command.json, reply)
 }
 
 /// The names of all counters, and of the reasons for which bufs are dropped.
@@ -222,7 +256,7 @@ fn names() -> impl Iterator<Item = String> {
 }
 
 /// The part of its time in which an lcore found work, since its start.
-fn busy_percent(counters: &LcoreCounters) -> u64 {
+fn busy_percent(counters: &Counters) -> u64 {
     let busy = counters.get(Counter::BusyNs);
     let all = busy + counters.get(Counter::IdleNs) + counters.get(Counter::SleepNs);
     (u128::from(busy) * 100 / u128::from(all.max(1))) as u64

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Counter, LcoreCounters, Reason};
+use super::{Counter, Counters, Reason};
 
 /// A view of all lcores' counters. Clones see the same.
 #[derive(Debug, Clone)]
 pub struct Totals {
     started: Instant,
-    lcores: Arc<[Arc<LcoreCounters>]>,
+    lcores: Arc<[Counters]>,
 }
 
 impl Totals {
     /// The sum of these, from now on.
-    pub fn new(lcores: Vec<Arc<LcoreCounters>>) -> Self {
+    pub fn new(lcores: Vec<Counters>) -> Self {
         Self { started: Instant::now(), lcores: lcores.into() }
     }
 
@@ -29,13 +29,13 @@ impl Totals {
     }
 
     /// The counters of one lcore.
-    pub fn lcore(&self, index: usize) -> Option<&LcoreCounters> {
-        self.lcores.get(index).map(AsRef::as_ref)
+    pub fn lcore(&self, index: usize) -> Option<&Counters> {
+        self.lcores.get(index)
     }
 
     /// The counters of each lcore, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &LcoreCounters> {
-        self.lcores.iter().map(AsRef::as_ref)
+    pub fn iter(&self) -> impl Iterator<Item = &Counters> {
+        self.lcores.iter()
     }
 
     /// A counter over all lcores.

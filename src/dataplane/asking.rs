@@ -56,6 +56,11 @@ impl Lcores {
         self.0[index].id
     }
 
+    /// Whether one has ended, for whatever reason.
+    pub fn any_ended(&self) -> bool {
+        self.0.iter().any(|lcore| lcore.life.strong_count() == 0)
+    }
+
     /// What `work` comes to on the lcore at `index`. It brings the room for that along, so that the lcore
     /// allocates nothing.
     pub fn ask<T: Send + 'static>(
@@ -63,7 +68,17 @@ impl Lcores {
         index: usize,
         work: impl FnOnce(&mut Lcore) -> T + Send + 'static,
     ) -> Result<T, Silence> {
-        self.0[index].ask(work)
+        self.ask_within(Duration::from_nanos(LCORE_ANSWER_NS), index, work)
+    }
+
+    /// The same, of work that may take so long.
+    pub fn ask_within<T: Send + 'static>(
+        &self,
+        most: Duration,
+        index: usize,
+        work: impl FnOnce(&mut Lcore) -> T + Send + 'static,
+    ) -> Result<T, Silence> {
+        self.0[index].ask(most, work)
     }
 
     /// What `ask` comes to for the index of each lcore. One that is silent does not hold up the others.
@@ -84,13 +99,14 @@ impl Asked {
 
     fn ask<T: Send + 'static>(
         &self,
+        most: Duration,
         work: impl FnOnce(&mut Lcore) -> T + Send + 'static,
     ) -> Result<T, Silence> {
         // What an lcore that hangs is asked over and over would fill its box, and nobody could stop it.
         if Arc::strong_count(&self.unheard) > CONTROL_CONNECTIONS_MAX {
             return Err(Silence::Busy);
         }
-        let until = Instant::now() + Duration::from_nanos(LCORE_ANSWER_NS);
+        let until = Instant::now() + most;
         let (unheard, (done, answer)) = (self.unheard.clone(), mpsc::sync_channel(1));
         let call = Mail::Call(Box::new(move |lcore| {
             drop(unheard);

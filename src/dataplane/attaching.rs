@@ -20,7 +20,7 @@ pub(super) fn add_commands(ports: Ports, commands: &mut Commands) {
     let listed = ports.clone();
     commands.add_plain("ports", "ports, and the processes at them", move || list(&listed));
     let help = "attaches the process that asks, and hands it the memory (see ringway::attach)";
-    commands.add("attach PORT [shared|isolated]", help, move |command, reply| {
+    commands.add("attach PORT [shared|isolated] [follow]", help, move |command, reply| {
         attach(&ports, command, reply)
     });
 }
@@ -49,11 +49,16 @@ fn attach(ports: &Ports, command: &Command<'_>, reply: &mut Reply<'_>) -> Result
     let usage = || Error::handler(400, "it is `attach PORT`, `attach PORT shared` or `… isolated`");
     let mut words = command.arguments.split_ascii_whitespace();
     let name = words.next().ok_or_else(usage)?.to_owned();
-    let asked = match words.next() {
-        None => None,
-        Some(word) => Some(Trust::named(word).ok_or_else(usage)?),
-    };
-    if words.next().is_some() {
+    let mut word = words.next();
+    let asked = word.and_then(Trust::named);
+    if asked.is_some() {
+        word = words.next();
+    }
+    let follows = word == Some("follow");
+    if follows {
+        word = words.next();
+    }
+    if word.is_some() {
         return Err(usage());
     }
     let (ports, peer) = (ports.clone(), reply.peer());
@@ -64,12 +69,22 @@ fn attach(ports: &Ports, command: &Command<'_>, reply: &mut Reply<'_>) -> Result
         return Err(Error::handler(403, why));
     }
     reply.take_over(move |stream| {
-        if let Err(error) = serve(&ports, &name, trust, peer, &stream) {
+        let wanted = Wanted { name: &name, trust, follows };
+        if let Err(error) = serve(&ports, wanted, peer, &stream) {
             // It hears of it, or is gone.
             let _ = writeln!(&stream, "error: {error}");
         }
     });
     Ok(())
+}
+
+/// What a process has asked for, and may have.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    name: &'a str,
+    trust: Trust,
+    /// It attaches to the instance that takes over from this one, by itself.
+    follows: bool,
 }
 
 /// Who runs the instance, and root: they could read its memory anyway.
@@ -80,11 +95,11 @@ fn may_share(peer: Peer) -> bool {
 /// Attaches the process at the other end of `stream`, and keeps it attached until either side ends.
 fn serve(
     ports: &Ports,
-    name: &str,
-    trust: Trust,
+    wanted: Wanted<'_>,
     peer: Peer,
     stream: &UnixStream,
 ) -> Result<(), StartError> {
+    let Wanted { name, trust, follows } = wanted;
     let failed = |e: std::io::Error| {
         StartError::new(format!("attach to port `{name}`"), e, "raise the limit on open files")
     };
@@ -94,6 +109,9 @@ fn serve(
     // A line is far below what a fresh socket takes at once.
     send_with_fds(stream, line.as_bytes(), &offer.fds()).map_err(failed)?;
     drop(offer);
+    if follows {
+        attachment.follow();
+    }
     tracing::info!(port = name, pid = peer.pid, trust = trust.name(), "a process attached");
     attachment.lifeline().wait_for_end();
     match attachment.lifeline().fault() {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak, mpsc};
 use std::time::Duration;
 
 use crate::config::ListenerConfig;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Mail};
 use crate::limits::{LARGE_SLOT_BYTES, PORT_LOANS};
 use crate::mem::{ClassSize, Ledger, Mempool, PortSegment, Side, Trust};
-use crate::port::{Grant, Lifeline, Offer, Queue, Role};
+use crate::port::{Call, Grant, Lifeline, Offer, Queue, Role};
 use crate::ring::doorbell::Doorbell;
 
 /// The ports of a dataplane, for whoever attaches processes to them. Clones name the same ports.
@@ -21,7 +21,7 @@ pub struct Ports(Arc<Shared>);
 
 struct Shared {
     prefix: String,
-    known: BTreeMap<String, Port>,
+    known: RwLock<Arc<BTreeMap<String, Port>>>,
     lcores: Vec<(Handle, Mempool)>,
     attached: Mutex<BTreeMap<String, Kept>>,
 }
@@ -39,8 +39,18 @@ pub struct Port {
     pub park: bool,
 }
 
-/// A process that has a port, and what ends when it does, once it is attached.
-type Kept = (Attached, Option<Arc<Lifeline>>);
+/// A process that has a port.
+struct Kept {
+    process: Attached,
+    /// What ends when it does, once it is attached.
+    lifeline: Option<Arc<Lifeline>>,
+    /// Its rings, for as long as it is attached.
+    segment: Weak<PortSegment>,
+    /// All lcores know of it.
+    is_known: bool,
+    /// It attaches to the instance that takes over from this one, by itself.
+    follows: bool,
+}
 
 /// What is known of a process that is attached.
 #[derive(Debug, Clone, Copy)]
@@ -89,10 +99,18 @@ impl Ports {
         listeners: &[ListenerConfig],
         lcores: Vec<(Handle, Mempool)>,
     ) -> Self {
-        let known = listeners.iter().flat_map(Port::of);
-        let known = known.map(|port| (port.name.clone(), port)).collect();
-        let prefix = prefix.to_owned();
+        let (prefix, known) = (prefix.to_owned(), RwLock::new(known_of(listeners)));
         Self(Arc::new(Shared { prefix, known, lcores, attached: Mutex::default() }))
+    }
+
+    /// From here on there are those of these listeners. A process stays attached to a port that is none any more until the
+    /// lcores have given it up.
+    pub(super) fn change(&self, listeners: &[ListenerConfig]) {
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = known_of(listeners);
+    }
+
+    fn known(&self) -> Arc<BTreeMap<String, Port>> {
+        self.0.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Those of a dataplane that has none.
@@ -107,9 +125,17 @@ impl Ports {
     /// Each port with what is attached to it.
     pub fn list(&self) -> Vec<(Port, Option<Attached>)> {
         let attached = self.attached();
-        let of =
-            |port: &Port| (port.clone(), attached.get(&port.name).map(|(process, _)| *process));
-        self.0.known.values().map(of).collect()
+        let of = |port: &Port| (port.clone(), attached.get(&port.name).map(|kept| kept.process));
+        self.known().values().map(of).collect()
+    }
+
+    /// What each process that is attached has been told and has not taken, and how much it has taken so far, by port.
+    pub(super) fn waiting(&self) -> BTreeMap<String, (u64, u32)> {
+        let attached = self.attached();
+        let of = |(name, kept): (&String, &Kept)| {
+            Some((name.clone(), kept.segment.upgrade()?.waiting()))
+        };
+        attached.iter().filter_map(of).collect()
     }
 
     /// Attaches the process `pid` at the other end of `lifeline` to the port `name`. What is offered
@@ -138,8 +164,9 @@ impl Ports {
         let refuse = |why: String, remedy: String| {
             Err(Error::new(format!("attach to port `{name}`"), why, remedy))
         };
-        let Some(port) = self.0.known.get(name) else {
-            let names: Vec<&str> = self.0.known.keys().map(String::as_str).collect();
+        let known = self.known();
+        let Some(port) = known.get(name) else {
+            let names: Vec<&str> = known.keys().map(String::as_str).collect();
             let remedy = match names[..] {
                 [] => {
                     "give a listener `handler = \"port:NAME\"`, or `transport = \"shm\"`".to_owned()
@@ -164,11 +191,14 @@ impl Ports {
         const LOOKS: u32 = 2000;
         for look in 0.. {
             let mut attached = self.attached();
-            let Some((Attached { pid, .. }, lifeline)) = attached.get(name) else {
-                attached.insert(name.to_owned(), (process, None));
+            let Some(kept) = attached.get(name) else {
+                let (lifeline, segment) = (None, Weak::new());
+                let kept = Kept { process, lifeline, segment, is_known: false, follows: false };
+                attached.insert(name.to_owned(), kept);
                 return Ok(Seat { ports: self.clone(), name: name.to_owned() });
             };
-            let ended = lifeline.as_ref().is_some_and(|lifeline| lifeline.has_ended());
+            let pid = kept.process.pid;
+            let ended = kept.lifeline.as_ref().is_some_and(|lifeline| lifeline.has_ended());
             if !ended || look == LOOKS {
                 return Err(Error::new(
                     format!("attach to port `{name}`"),
@@ -212,29 +242,53 @@ impl Ports {
             queues.push(Queue::new(ends, ledger, lifeline.clone()));
         }
         let (pools, numbers) = self.pools(trust)?;
-        let role = self.0.known.get(&name).map_or(Role::Handler, |port| port.role);
+        let role = self.known().get(&name).map_or(Role::Handler, |port| port.role);
         let grant = Grant { trust, role, queues: numbers };
         let fd = segment.try_clone_fd().map_err(no_descriptor)?;
         let kept = event.try_clone().map_err(no_descriptor)?;
         let offer = Offer { grant, segment: fd, pools, event, bells };
-        if let Some((_, end)) = self.attached().get_mut(&name) {
-            *end = Some(lifeline.clone());
+        if let Some(kept) = self.attached().get_mut(&name) {
+            kept.lifeline = Some(lifeline.clone());
+            kept.segment = Arc::downgrade(&segment);
         }
         let attachment = Attachment { seat, segment, lifeline, _event: kept };
         self.hand_over(&name, queues)?;
+        if let Some(kept) = self.attached().get_mut(&name) {
+            kept.is_known = true;
+        }
         Ok((offer, attachment))
     }
 
     /// Queues of all ports that may lend slots of `pool`.
     fn queues_on(&self, pool: &Mempool) -> u32 {
         let lcores = self.0.lcores.iter().filter(|(_, other)| other.is_same(pool)).count();
-        (lcores * self.0.known.len()) as u32
+        (lcores * self.known().len()) as u32
+    }
+
+    /// Those with a process that attaches to the next instance by itself.
+    pub(super) fn followed(&self) -> Vec<String> {
+        let attached = self.attached();
+        let followed = attached.iter().filter(|(_, kept)| kept.follows);
+        followed.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Tells those processes where they are wanted.
+    pub(super) fn tell(&self, call: Call) {
+        for kept in self.attached().values().filter(|kept| kept.follows) {
+            kept.lifeline.iter().for_each(|lifeline| lifeline.tell(call));
+        }
+    }
+
+    /// Whether a process is attached to the port `name`, or there is no such port.
+    pub(super) fn is_attended(&self, name: &str) -> bool {
+        !self.known().contains_key(name)
+            || self.attached().get(name).is_some_and(|kept| kept.is_known)
     }
 
     /// Ends all attachments: the dataplane has ended. Who keeps them hears of it and drops them.
     pub(super) fn end(&self) {
-        for (_, lifeline) in self.attached().values() {
-            lifeline.iter().for_each(|lifeline| lifeline.end());
+        for kept in self.attached().values() {
+            kept.lifeline.iter().for_each(|lifeline| lifeline.end());
         }
     }
 
@@ -295,6 +349,11 @@ impl Ports {
     }
 }
 
+fn known_of(listeners: &[ListenerConfig]) -> Arc<BTreeMap<String, Port>> {
+    let ports = listeners.iter().flat_map(Port::of);
+    Arc::new(ports.map(|port| (port.name.clone(), port)).collect())
+}
+
 /// Does something on an lcore's thread; waits for room in its mailbox. What an lcore that has ended
 /// was to do is dropped.
 fn call(handle: &Handle, work: impl FnOnce(&mut Lcore) + Send + 'static) {
@@ -337,6 +396,13 @@ impl Attachment {
     /// What ends when the process does.
     pub fn lifeline(&self) -> &Lifeline {
         &self.lifeline
+    }
+
+    /// The process attaches to the instance that takes over from this one, by itself: it is told when.
+    pub fn follow(&self) {
+        if let Some(kept) = self.seat.ports.attached().get_mut(&self.seat.name) {
+            kept.follows = true;
+        }
     }
 
     /// The port's name.

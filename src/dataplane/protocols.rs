@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::streams;
+use super::{streams, websockets};
 use crate::config::{ListenerConfig, TransportKind};
 use crate::counters::Totals;
 use crate::error::{Error, Result};
-use crate::handler::{Builtin, Echo, Http, Ipc, Remote, Unattended, http, ipc};
+use crate::handler::{Builtin, Echo, Http, Ipc, Manner, Remote, Unattended, http, ipc};
 use crate::limits::{HTTP_TIMEOUT_MS_MAX, PORT_ANSWER_TIMEOUT_NS, PORT_STALL_NS};
 use crate::mem::{Share, SlotCounts};
 use crate::pipeline::chain::http1::Settings;
@@ -63,13 +63,14 @@ type Make = Box<dyn Fn(&mut ProtocolContext<'_>) -> Result<Protocol> + Send + Sy
 pub struct Protocols(BTreeMap<String, Make>);
 
 impl Protocols {
-    /// Those that ringway brings along: `http`, `echo`, `raw`, `ipc` and `stream`.
+    /// Those that ringway brings along: `http`, `echo`, `raw`, `ipc`, `websocket` and `stream`.
     pub fn builtin() -> Self {
         let mut protocols = Self(BTreeMap::new());
         protocols.register("http", make_http);
         protocols.register("echo", make_echo);
         protocols.register("raw", make_raw);
         protocols.register("ipc", make_ipc);
+        protocols.register("websocket", websockets::make);
         protocols.register("stream", streams::make);
         protocols
     }
@@ -175,7 +176,7 @@ pub(super) fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<(
         Some(_) => Err(Error::new(
             format!("configure protocol {protocol}"),
             "its messages are not for a process at a port",
-            "leave `handler` out, or use protocol http or raw",
+            "leave `handler` out, or use protocol http, stream or raw",
         )),
     }
 }
@@ -183,18 +184,16 @@ pub(super) fn no_port(protocol: &str, context: &ProtocolContext<'_>) -> Result<(
 /// Bytes as they come, for the process at a port.
 fn make_raw(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
     no_other_settings("raw", context.settings, &["stall_timeout_ms"])?;
-    let Some((port, park)) = context.port else {
+    let Some(handler) = context.remote("raw", Manner::Bytes)? else {
         return Err(Error::new(
             "configure protocol raw",
             "nobody would handle its bytes",
             "add handler = \"port:NAME\", or use protocol echo",
         ));
     };
-    let unattended = if park { Unattended::Park } else { Unattended::Refuse };
-    let stall_ns = context.stall_ns("raw")?;
     Ok(Protocol {
         pipeline: Pipeline::Raw(chain::Raw::new(context.slots)),
-        handler: Box::new(Remote::new(context.slots, port, unattended, stall_ns)),
+        handler: Box::new(handler),
     })
 }
 
@@ -236,7 +235,13 @@ impl Protocol {
         context: &ProtocolContext<'_>,
         service: impl http::Service + 'static,
     ) -> Result<Self> {
-        let chain = chain::Http1::new(context.slots, context.http_settings()?);
+        let mut settings = context.http_settings()?;
+        if let Some(bytes) = service.body_bytes_max()
+            && !context.settings.contains_key("max_body_bytes")
+        {
+            settings.limits.body_bytes = bytes;
+        }
+        let chain = chain::Http1::new(context.slots, settings);
         Ok(Self {
             pipeline: Pipeline::Http1(Box::new(chain)),
             handler: Box::new(Http::new(context.slots, service)),
@@ -274,6 +279,14 @@ impl ProtocolContext<'_> {
         Ok(ms.map_or(PORT_ANSWER_TIMEOUT_NS, |ms| ms * 1_000_000))
     }
 
+    /// What passes a protocol's messages to the process at the listener's port; `None`: it has none.
+    pub(super) fn remote(&self, protocol: &str, manner: Manner) -> Result<Option<Remote>> {
+        let Some((port, park)) = self.port else { return Ok(None) };
+        let unattended = if park { Unattended::Park } else { Unattended::Refuse };
+        let stall_ns = self.stall_ns(protocol)?;
+        Ok(Some(Remote::new(manner, self.slots, port, unattended, stall_ns)))
+    }
+
     /// How long the process at a port may take nothing of what waits for it.
     fn stall_ns(&self, protocol: &str) -> Result<u64> {
         let ms = bounded(protocol, self.settings, "stall_timeout_ms", 1, HTTP_TIMEOUT_MS_MAX)?;
@@ -283,6 +296,11 @@ impl ProtocolContext<'_> {
     /// What the listener's settings say of HTTP/1.1, and the usual where they say nothing. Settings
     /// that it does not know are refused.
     pub fn http_settings(&self) -> Result<Settings> {
+        self.http_settings_beside("http", &[])
+    }
+
+    /// The same of a protocol that begins as HTTP, and has settings of its own beside.
+    pub(super) fn http_settings_beside(&self, protocol: &str, others: &[&str]) -> Result<Settings> {
         const KNOWN: [&str; 10] = [
             "answer_timeout_ms",
             "stall_timeout_ms",
@@ -297,9 +315,9 @@ impl ProtocolContext<'_> {
         ];
         // The first two are about a port.
         let known = if self.port.is_some() { &KNOWN[..] } else { &KNOWN[2..] };
-        no_other_settings("http", self.settings, known)?;
+        no_other_settings(protocol, self.settings, &[known, others].concat())?;
         let mut http = Settings::for_slots(self.small_slots(), self.large_slots());
-        let number = |name, least, most| bounded("http", self.settings, name, least, most);
+        let number = |name, least, most| bounded(protocol, self.settings, name, least, most);
         let set = |place: &mut u32, name, least| {
             number(name, least, (*place).into()).map(|n| *place = n.map_or(*place, |n| n as u32))
         };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::asking::{Lcores, Silence};
-use crate::config::Address;
+use crate::config::Current;
 use crate::control::{Answer, Commands};
 use crate::ipc::{Command, Error};
 use crate::limits::{STREAM_SESSIONS_LISTED_MAX, STREAM_TRACES_MAX};
@@ -25,8 +25,8 @@ const HELP: &str = "sessions of streams, one with its channels, and noting what 
 /// Who answers the command.
 struct Desk {
     lcores: Lcores,
-    /// Where the listeners listen, by their indices.
-    addresses: Vec<Address>,
+    /// Where the listeners listen.
+    current: Current,
 }
 
 /// One session, as it is named: by its connection, or by its id.
@@ -47,8 +47,8 @@ struct Survey {
 }
 
 /// `streams`.
-pub(super) fn add_commands(lcores: Lcores, addresses: Vec<Address>, commands: &mut Commands) {
-    let desk = Arc::new(Desk { lcores, addresses });
+pub(super) fn add_commands(lcores: Lcores, current: Current, commands: &mut Commands) {
+    let desk = Arc::new(Desk { lcores, current });
     commands
         .add(USAGE, HELP, move |command, reply| desk.answer(command)?.write(command.json, reply));
 }
@@ -57,7 +57,7 @@ impl Desk {
     fn answer(&self, command: &Command<'_>) -> Result<Answer, Error> {
         let words: Vec<&str> = command.arguments.split_ascii_whitespace().collect();
         match words[..] {
-            [] => Ok(tables::survey(&self.survey(), &self.addresses)),
+            [] => Ok(tables::survey(&self.survey(), &self.current.get())),
             ["trace", name, "on"] => self.trace(Name::parse(name)?, true),
             ["trace", name, "off"] => self.trace(Name::parse(name)?, false),
             ["trace", ..] => Err(Error::handler(400, "it is `streams trace CONN on|off`")),
@@ -112,7 +112,7 @@ impl Desk {
         let conn = self.find(name)?;
         let detail = self.ask(conn, pages::detail(conn))?;
         let detail = detail.ok_or_else(|| no_session(name))?;
-        Ok(tables::detail(&detail, &self.addresses))
+        Ok(tables::detail(&detail, &self.current.get()))
     }
 
     fn trace(&self, name: Name, on: bool) -> Result<Answer, Error> {

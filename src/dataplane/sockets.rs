@@ -1,131 +1,155 @@
-//! The listening sockets of a dataplane: bound before its lcores start, and, where they have a file
-//! that somebody deletes, bound anew while they run.
+//! The sockets of a dataplane's listeners: bound before they are served, and found again by who has them accepted from
+//! by another listener. The lcores own them: with the last of them that accepts, a socket is gone.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
-use super::Dataplane;
-use crate::config::{Access, Address, ListenerConfig, TransportKind};
+use super::takeover::Inherited;
+use crate::config::{Address, ListenerConfig, TransportKind};
 use crate::error::Result;
-use crate::lcore::{Lcore, Mail};
 use crate::sys::socket::{StreamListener, TcpListener};
 use crate::sys::udp_socket::UdpSocket;
 use crate::sys::unix_socket::UnixListener;
 
 /// What a listener has on an lcore.
+#[derive(Clone)]
 pub(super) enum Socket {
-    /// Connections are accepted from it.
-    Stream(StreamListener),
-    /// Datagrams come and go over it.
-    Datagram(UdpSocket),
+    /// Connections are accepted from it, and from more of the same address where the instance before this one had
+    /// more lcores.
+    Stream(StreamListener, Vec<StreamListener>),
+    /// Datagrams come and go over it, and come over more.
+    Datagram(Arc<UdpSocket>, Vec<Arc<UdpSocket>>),
     /// Its peer attaches.
     None,
 }
 
-/// A socket for each lcore, of each listener in the order of the configuration; none of one whose peer
-/// attaches.
-pub(super) struct Sockets {
-    groups: Vec<Vec<Socket>>,
-    addresses: Vec<Address>,
-    unix: Vec<UnixFile>,
+/// The sockets of one listener: one for each lcore.
+pub(super) struct Group {
+    pub address: Address,
+    pub sockets: Vec<Socket>,
 }
 
-/// A listener on a Unix socket, as the control thread knows it.
-struct UnixFile {
-    /// Of the listener.
-    index: u8,
-    /// Gone once the lcores accept no more.
-    listener: Weak<UnixListener>,
-    access: Access,
-    /// That it cannot be bound anew was said.
-    complained: bool,
+/// The same, as who does not own them knows them.
+#[derive(Clone)]
+pub(super) struct Known {
+    address: Address,
+    sockets: Vec<KnownSocket>,
 }
 
-/// The listeners on Unix sockets.
-pub(super) struct UnixFiles(Mutex<Vec<UnixFile>>);
+#[derive(Clone)]
+enum KnownSocket {
+    /// The one that it accepts from, and more of the same address.
+    Tcp(Vec<Weak<TcpListener>>),
+    Unix(Weak<UnixListener>),
+    Udp(Vec<Weak<UdpSocket>>),
+    None,
+}
 
-impl Sockets {
-    /// Binds them all, or none.
-    pub fn bind(listeners: &[ListenerConfig], lcores: usize) -> Result<Self> {
-        let mut sockets = Self { groups: Vec::new(), addresses: Vec::new(), unix: Vec::new() };
-        for (index, listener) in listeners.iter().enumerate() {
-            match &listener.address {
-                Address::Ip(address) if listener.transport == TransportKind::Udp => {
-                    let group = UdpSocket::bind_group(*address, lcores)?;
-                    sockets.addresses.push(group[0].address().into());
-                    sockets.groups.push(group.into_iter().map(Socket::Datagram).collect());
-                }
-                Address::Ip(address) => {
-                    let group = TcpListener::bind_group(*address, lcores)?;
-                    sockets.addresses.push(group[0].address().into());
-                    let stream = |one| Socket::Stream(StreamListener::Tcp(one));
-                    sockets.groups.push(group.into_iter().map(stream).collect());
-                }
-                Address::Unix(path) => {
-                    let access = listener.access.clone();
-                    let socket = Arc::new(UnixListener::bind(path, access.mode)?);
-                    let (index, listener) = (index as u8, Arc::downgrade(&socket));
-                    sockets.unix.push(UnixFile { index, listener, access, complained: false });
-                    sockets.addresses.push(Address::Unix(socket.path().to_owned()));
-                    let one = |_| Socket::Stream(StreamListener::Unix(socket.clone()));
-                    sockets.groups.push((0..lcores).map(one).collect());
-                }
-                Address::Port(_) => {
-                    sockets.addresses.push(listener.address.clone());
-                    sockets.groups.push((0..lcores).map(|_| Socket::None).collect());
-                }
+impl Group {
+    /// Binds what `listener` asks for; what is among `inherited` is taken from there.
+    pub fn bind(
+        listener: &ListenerConfig,
+        lcores: usize,
+        inherited: &mut Inherited,
+    ) -> Result<Self> {
+        match &listener.address {
+            Address::Ip(address) if listener.transport == TransportKind::Udp => {
+                let group = match inherited.take_udp(*address, lcores)? {
+                    Some(group) => group,
+                    None => alone(UdpSocket::bind_group(*address, lcores)?),
+                };
+                let address = group[0].0.address().into();
+                let datagram = |(one, more): (_, Vec<_>)| {
+                    Socket::Datagram(Arc::new(one), more.into_iter().map(Arc::new).collect())
+                };
+                Ok(Self { address, sockets: group.into_iter().map(datagram).collect() })
             }
-        }
-        Ok(sockets)
-    }
-
-    pub fn addresses(&self) -> Vec<Address> {
-        self.addresses.clone()
-    }
-
-    pub fn take_unix(&mut self) -> UnixFiles {
-        UnixFiles(Mutex::new(std::mem::take(&mut self.unix)))
-    }
-
-    /// One of each listener, for an lcore.
-    pub fn take_one_of_each(&mut self) -> Vec<Socket> {
-        self.groups.iter_mut().filter_map(Vec::pop).collect()
-    }
-}
-
-impl Dataplane {
-    /// Makes the files of Unix listeners again that somebody deleted (I-7). Where somebody else
-    /// listens there now, or the file cannot be made, that is logged once, and tried again with the
-    /// next call. [`serve`](Self::serve) calls it several times a second; who waits otherwise calls
-    /// it as often as he likes: it makes one system call for each such listener.
-    pub fn renew_sockets(&self) {
-        let mut files = self.unix.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for file in files.iter_mut() {
-            let Some(old) = file.listener.upgrade() else { continue };
-            if old.is_still_there() {
-                continue;
+            Address::Ip(address) => {
+                let group = match inherited.take_tcp(*address, lcores)? {
+                    Some(group) => group,
+                    None => alone(TcpListener::bind_group(*address, lcores)?),
+                };
+                let address = group[0].0.address().into();
+                let stream = |(one, more): (TcpListener, Vec<TcpListener>)| {
+                    Socket::Stream(one.into(), more.into_iter().map(Into::into).collect())
+                };
+                Ok(Self { address, sockets: group.into_iter().map(stream).collect() })
             }
-            match UnixListener::bind(old.path(), file.access.mode) {
-                Ok(new) => {
-                    tracing::warn!("the file of {} was gone: made it again", new.path().display());
-                    let new = Arc::new(new);
-                    file.listener = Arc::downgrade(&new);
-                    file.complained = false;
-                    self.listen_on(file.index, &new);
-                }
-                Err(error) if !file.complained => {
-                    tracing::error!("the file of {} was gone: {error}", old.path().display());
-                    file.complained = true;
-                }
-                Err(_) => {}
+            Address::Unix(path) => {
+                let socket = match inherited.take_unix(path)? {
+                    Some(socket) => socket,
+                    None => Arc::new(UnixListener::bind(path, listener.access.mode)?),
+                };
+                Ok(Self::of_unix(&socket, lcores))
+            }
+            Address::Port(_) => {
+                let sockets = (0..lcores).map(|_| Socket::None).collect();
+                Ok(Self { address: listener.address.clone(), sockets })
             }
         }
     }
 
-    /// Has each lcore accept from `socket` on the listener at `index`.
-    fn listen_on(&self, index: u8, socket: &Arc<UnixListener>) {
-        self.post_all(|| {
-            let socket = StreamListener::Unix(socket.clone());
-            Mail::Call(Box::new(move |lcore: &mut Lcore| lcore.listen_on(index, socket)))
-        });
+    /// The one socket that all lcores share.
+    pub fn of_unix(socket: &Arc<UnixListener>, lcores: usize) -> Self {
+        let one = |_| Socket::Stream(StreamListener::Unix(socket.clone()), Vec::new());
+        let address = Address::Unix(socket.path().to_owned());
+        Self { address, sockets: (0..lcores).map(one).collect() }
     }
+
+    /// What finds them again.
+    pub fn known(&self) -> Known {
+        let tcp = |one: &StreamListener| match one {
+            StreamListener::Tcp(one) => Some(Arc::downgrade(one)),
+            StreamListener::Unix(_) => None,
+        };
+        let known = |socket: &Socket| match socket {
+            Socket::Stream(StreamListener::Unix(one), _) => KnownSocket::Unix(Arc::downgrade(one)),
+            Socket::Stream(one, more) => {
+                KnownSocket::Tcp(std::iter::once(one).chain(more).filter_map(tcp).collect())
+            }
+            Socket::Datagram(one, more) => {
+                KnownSocket::Udp(std::iter::once(one).chain(more).map(Arc::downgrade).collect())
+            }
+            Socket::None => KnownSocket::None,
+        };
+        let sockets = self.sockets.iter().map(known).collect();
+        Known { address: self.address.clone(), sockets }
+    }
+}
+
+impl Known {
+    /// Where they are bound.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The same sockets once more, with the connections that wait in them; `None`: some lcore accepts no more.
+    pub fn share(&self) -> Option<Group> {
+        let share = |known: &KnownSocket| match known {
+            KnownSocket::Tcp(all) => {
+                let mut all = all.iter().map(|one| one.upgrade().map(StreamListener::from));
+                Some(Socket::Stream(all.next()??, all.collect::<Option<_>>()?))
+            }
+            KnownSocket::Unix(one) => Some(Socket::Stream(one.upgrade()?.into(), Vec::new())),
+            KnownSocket::Udp(all) => {
+                let mut all = all.iter().map(Weak::upgrade);
+                Some(Socket::Datagram(all.next()??, all.collect::<Option<_>>()?))
+            }
+            KnownSocket::None => Some(Socket::None),
+        };
+        let sockets = self.sockets.iter().map(share).collect::<Option<_>>()?;
+        Some(Group { address: self.address.clone(), sockets })
+    }
+
+    /// The Unix socket, where it is one and some lcore accepts from it.
+    pub fn unix(&self) -> Option<Arc<UnixListener>> {
+        match self.sockets.first() {
+            Some(KnownSocket::Unix(one)) => one.upgrade(),
+            _ => None,
+        }
+    }
+}
+
+/// Sockets with no more behind them.
+fn alone<T>(group: Vec<T>) -> Vec<(T, Vec<T>)> {
+    group.into_iter().map(|one| (one, Vec::new())).collect()
 }

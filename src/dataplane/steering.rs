@@ -1,22 +1,35 @@
 //! How the lcores are told to drain and to stop, by whoever holds the dataplane and by its control
 //! socket. Who waits for their end is elsewhere.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::control::Stopping;
-use crate::lcore::{Handle, Mail};
+use crate::counters::Segment;
+use crate::counters::snapshot::State as Said;
+use crate::lcore::{Handle, Lcore, Mail};
+use crate::limits::{TAKEOVER_SPARED_NS, TAKEOVER_STEP_NS};
+
+/// How often mail is tried again that an lcore has no room for.
+const RETRY: Duration = Duration::from_millis(1);
 
 /// All lcores. The lock makes each hear of things in the same order.
 pub(super) struct Steering {
-    drain_timeout: Duration,
+    /// Where others read how it is.
+    segment: Arc<Segment>,
     state: Mutex<State>,
 }
 
 struct State {
+    drain_timeout: Duration,
     lcores: Vec<Steered>,
     /// They were told to drain.
     draining: bool,
+    /// Another instance builds on their sockets.
+    asked: bool,
+    /// The process that has taken over.
+    successor: Option<i32>,
 }
 
 /// One lcore as who steers it sees it.
@@ -40,17 +53,28 @@ impl State {
         }
     }
 
-    fn drain(&mut self, patience: Duration) {
+    fn drain(&mut self) {
         self.draining = true;
-        self.post_all(|| Mail::Drain(patience));
+        self.post_all(|| Mail::Drain(self.drain_timeout));
+    }
+}
+
+fn post_when_there_is_room(handle: &Handle, life: &Weak<()>, mut mail: Mail) {
+    while let Err(back) = handle.post(mail) {
+        if life.strong_count() == 0 || handle.is_closed() {
+            return;
+        }
+        mail = back;
+        thread::sleep(RETRY);
     }
 }
 
 impl Steering {
     /// No lcore yet.
-    pub fn new(drain_timeout: Duration) -> Self {
-        let state = State { lcores: Vec::new(), draining: false };
-        Self { drain_timeout, state: Mutex::new(state) }
+    pub fn new(drain_timeout: Duration, segment: Arc<Segment>) -> Self {
+        let lcores = Vec::new();
+        let state = State { drain_timeout, lcores, draining: false, asked: false, successor: None };
+        Self { segment, state: Mutex::new(state) }
     }
 
     pub fn add(&self, handle: Handle, life: Weak<()>) {
@@ -61,18 +85,103 @@ impl Steering {
         self.lock().post_all(mail);
     }
 
+    /// How long connections have to finish from here on.
+    pub fn set_drain_timeout(&self, timeout: Duration) {
+        self.lock().drain_timeout = timeout;
+    }
+
+    /// Posts to each lcore, by its index, unless they were told to drain, or another instance builds on their sockets: then
+    /// it is `false`. What an lcore that hangs
+    /// has no room for reaches it when it comes round.
+    pub fn post_unless_draining(&self, mail: impl Fn(usize) -> Mail) -> bool {
+        let state = self.lock();
+        if state.draining || state.asked {
+            return false;
+        }
+        for (index, lcore) in state.lcores.iter().enumerate() {
+            if let Err(mail) = lcore.handle.post(mail(index)) {
+                let (handle, life) = (lcore.handle.clone(), lcore.life.clone());
+                thread::spawn(move || post_when_there_is_room(&handle, &life, mail));
+            }
+        }
+        true
+    }
+
     pub fn drain(&self) {
-        self.lock().drain(self.drain_timeout);
+        self.segment.set_state(Said::Draining);
+        self.lock().drain();
+    }
+
+    /// Gives all listeners up, since process `pid` accepts in this one's place, and drains; returns when all lcores
+    /// have done so, or one does not come round. `false`: they were told to drain before.
+    pub fn hand_over(&self, pid: i32) -> bool {
+        let mut state = self.lock();
+        if state.draining {
+            return false;
+        }
+        (state.draining, state.successor) = (true, Some(pid));
+        self.segment.set_state(Said::Draining);
+        let patience = state.drain_timeout;
+        let spared = Duration::from_nanos(TAKEOVER_SPARED_NS).min(patience / 2);
+        let (done, answers) = mpsc::channel();
+        state.post_all(|| {
+            let done = done.clone();
+            Mail::Call(Box::new(move |lcore: &mut Lcore| {
+                lcore.hand_over(patience, spared);
+                let _ = done.send(());
+            }))
+        });
+        drop(done);
+        let lcores = state.lcores.len();
+        drop(state);
+        let until = Instant::now() + Duration::from_nanos(TAKEOVER_STEP_NS);
+        // Who has ended answers by that; one that hangs is not waited for.
+        for _ in 0..lcores {
+            let left = until.saturating_duration_since(Instant::now());
+            if answers.recv_timeout(left).is_err() {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Says whether another instance builds on the lcores' sockets. It is `false` where one did already, or has taken over.
+    pub fn set_asked(&self, asked: bool) -> bool {
+        let mut state = self.lock();
+        if asked && (state.asked || state.successor.is_some()) {
+            return false;
+        }
+        state.asked = asked;
+        true
+    }
+
+    /// The process that has taken over.
+    pub fn successor(&self) -> Option<i32> {
+        self.lock().successor
+    }
+
+    /// What who asks over the control socket gets: it [drains, or stops](Self::drain_or_stop), unless another
+    /// process has taken over, which is meant then.
+    pub fn stop_as_asked(&self) -> Stopping {
+        let mut state = self.lock();
+        match state.successor {
+            Some(pid) => Stopping::TakenOver(pid),
+            None => self.drain_or_stop_these(&mut state),
+        }
     }
 
     /// Drains, or, where they were told that before, stops.
     pub fn drain_or_stop(&self) -> Stopping {
-        let mut state = self.lock();
+        self.drain_or_stop_these(&mut self.lock())
+    }
+
+    fn drain_or_stop_these(&self, state: &mut State) -> Stopping {
         if state.draining {
             state.post_all(|| Mail::Stop);
             return Stopping::AtOnce;
         }
-        state.drain(self.drain_timeout);
+        self.segment.set_state(Said::Draining);
+        state.drain();
         Stopping::Draining
     }
 

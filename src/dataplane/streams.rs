@@ -7,17 +7,18 @@ use zeroize::Zeroizing;
 
 use super::protocols::{Protocol, ProtocolContext, bounded, no_other_settings, no_port};
 use crate::error::{Error, Result};
+use crate::handler::Manner;
 use crate::handler::stream::{Echo, Service, Streams};
 use crate::limits::{
-    BLOCK_BYTES, HTTP_TIMEOUT_MS_MAX, STREAM_CHANNELS_MAX, STREAM_IDENTITY_FILE_BYTES_MAX,
-    STREAM_LIST_BYTES_MAX, STREAM_PACKET_BYTES_MAX, STREAM_WAITING_SHARE,
-    STREAM_WINDOW_PACKETS_MAX,
+    BLOCK_BYTES, HTTP_TIMEOUT_MS_MAX, STREAM_BACKLOG_PART, STREAM_CHANNELS_MAX,
+    STREAM_IDENTITY_FILE_BYTES_MAX, STREAM_LIST_BYTES_MAX, STREAM_PACKET_BYTES_MAX,
+    STREAM_WAITING_SHARE, STREAM_WINDOW_PACKETS_MAX,
 };
 use crate::mem::Share;
 use crate::pipeline::chain::StashBounds;
 use crate::pipeline::chain::stream::{Entropy, Settings};
 use crate::pipeline::{Pipeline, chain};
-use crate::proto::stream::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
+use crate::proto::stream::secure::handshake::{BATCH, COMPRESS, ENCRYPT, Secrets};
 use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey};
 use crate::proto::stream::secure::trust::{Anyone, KnownNodes};
 use crate::proto::stream::{
@@ -28,7 +29,9 @@ use crate::time::Clock;
 
 const MADE: &str = "make one: ringway keygen --out FILE";
 
-const KNOWN: [&str; 15] = [
+/// The first is about a port; a listener without one has a service in place of it.
+const KNOWN: [&str; 16] = [
+    "stall_timeout_ms",
     "upgrade",
     "identity",
     "trust",
@@ -59,6 +62,11 @@ impl Protocol {
 }
 
 pub(super) fn make(context: &mut ProtocolContext<'_>) -> Result<Protocol> {
+    if let Some(handler) = context.remote("stream", Manner::Streams)? {
+        let chain = chain::Stream::new(context.slots, context.stream_settings()?);
+        let pipeline = Pipeline::Stream(Box::new(chain));
+        return Ok(Protocol { pipeline, handler: Box::new(handler) });
+    }
     match context.settings.get("service").map(|service| (service, service.as_str())) {
         None | Some((_, Some("echo"))) => Protocol::stream(context, Echo::default()),
         Some((service, _)) => Err(refuse(
@@ -77,7 +85,13 @@ impl ProtocolContext<'_> {
     /// What the listener's settings say of streams, and the usual where they say nothing. Settings that
     /// it does not know are refused.
     pub fn stream_settings(&self) -> Result<Settings> {
-        no_other_settings("stream", self.settings, &KNOWN)?;
+        let last = KNOWN.len() - 1;
+        let known = if self.port.is_some() { &KNOWN[..last] } else { &KNOWN[1..] };
+        no_other_settings("stream", self.settings, known)?;
+        let share = Share::one_in(STREAM_WAITING_SHARE, self.slots_by_size);
+        // What is under way and what has come to wait before is within the share. What comes in datagrams waits in small
+        // slots.
+        let waits_in = if self.datagrams { 0 } else { 1 };
         Ok(Settings {
             config: self.stream_config()?,
             identity: self.identity()?,
@@ -86,8 +100,10 @@ impl ProtocolContext<'_> {
             clock: Clock::start(),
             cookie_secret: secret(),
             upgrade: self.upgrades()?,
+            handler_consumes: self.port.is_some(),
             stashes: StashBounds { all: self.small_slots() / 4, large: self.large_slots() / 8 },
-            share: Share::one_in(STREAM_WAITING_SHARE, self.slots_by_size),
+            window_budget: share.most(waits_in) / (STREAM_BACKLOG_PART + 1) * STREAM_BACKLOG_PART,
+            share,
         })
     }
 
@@ -146,7 +162,7 @@ impl ProtocolContext<'_> {
                 refuse(&format!("compress = {value}"), "it is a switch", "say true or false")
             })?,
         };
-        config.offer.offers = offers | if compress { COMPRESS } else { 0 };
+        config.offer.offers = offers | BATCH | if compress { COMPRESS } else { 0 };
         config.offer.requires = requires;
         Ok(())
     }

@@ -23,4 +23,8 @@ impl Handler for Echo {
             debug_assert!(pushed.is_ok(), "room was checked");
         }
     }
+
+    fn reads_ecn(&self) -> bool {
+        false
+    }
 }

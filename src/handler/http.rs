@@ -1,31 +1,51 @@
 //! From a function of a request to a handler of bursts: a [`Service`], and the [`Http`] that calls it
 //! and sends its responses. Which bytes make a head, `proto::http1` knows.
 
+mod ctx;
 mod exchange;
+mod failure;
+mod files;
 mod held;
+mod json;
 mod kept;
+pub mod middleware;
 mod output;
 mod port;
 mod request;
 mod respond;
 mod response;
+mod router;
 mod service;
+mod status;
 mod stream;
+mod text;
+mod upload;
 
-use exchange::{Answer, Exchange, Wants};
+pub use ::http::{HeaderName, HeaderValue, header};
+pub use ctx::{Ctx, Scope};
+pub use failure::Failure;
+pub use json::Json;
+pub use middleware::{Middleware, Next};
+pub use router::{Routed, Router};
+pub use status::{Status, StatusCode};
+
+use exchange::{Answer, Exchange, Until, Wants};
+pub use files::Files;
 use held::Ahead;
 use kept::KeptResponses;
 use output::mark_end;
 pub use port::PortService;
 pub use request::Request;
 use respond::Asked;
-pub use response::{Body, Pull, Ready, Reply, Response};
+pub use response::{Body, Parts, Pull, Ready, Reply, Response};
 pub use service::Service;
+pub use upload::Upload;
 
-use crate::counters::Reason;
+use crate::counters::{Counter, Reason};
 use crate::limits::HTTP_HELD_BUFS;
 use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
 use crate::pipeline::chain::http1::{BODY, DRAIN, FAULT, HEAD, TRAILERS};
+use crate::pipeline::chain::websocket::{MESSAGE, TRANSMIT};
 use crate::pipeline::{Cx, Handler};
 use crate::proto::http1::Encoder;
 
@@ -65,7 +85,12 @@ impl<S: Service> Http<S> {
     /// go on, and those among them that give slots back.
     #[inline(always)]
     fn on_message(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
-        if message.kind() != HEAD || !self.exchanges[message.conn().slot() as usize].is_idle() {
+        let exchange = &self.exchanges[message.conn().slot() as usize];
+        if message.kind() != HEAD || !exchange.is_idle() {
+            // Messages of WebSockets may be many.
+            if message.kind() == MESSAGE && exchange.passes_on() {
+                return self.service.upgraded(cx, message, out);
+            }
             return self.on_any_message(cx, message, out);
         }
         let request = Request::new(&message);
@@ -143,14 +168,21 @@ impl<S: Service> Http<S> {
             kind::FLUSHED => {
                 let exchange = &mut self.exchanges[conn.slot() as usize];
                 exchange.flushes = exchange.flushes.saturating_sub(1);
-                exchange.late = false;
+                if exchange.until == Until::Flushed {
+                    exchange.until = Until::Now;
+                }
+                if exchange.is_upgraded() {
+                    self.service.upgraded(cx, message, out);
+                }
             }
             kind::FLUSH => output::push(out, message),
             kind::RESUME if !self.exchanges[conn.slot() as usize].paused => {
                 output::push(out, message);
             }
             DRAIN => self.on_drain(cx, conn, out),
-            kind::DATA => self.service.upgraded(cx, message, out),
+            kind::WAKE => self.on_wake(cx, message, out),
+            TRANSMIT => output::push(out, message),
+            kind::DATA | MESSAGE.. => self.service.upgraded(cx, message, out),
             _ => {}
         }
         Ok(())
@@ -166,7 +198,20 @@ impl<S: Service> Http<S> {
         }
     }
 
+    fn on_wake(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) {
+        let conn = message.conn();
+        let exchange = &self.exchanges[conn.slot() as usize];
+        if exchange.is_upgraded() {
+            self.service.upgraded(cx, message, out);
+        } else if exchange.owes_service()
+            && let Some(response) = self.service.woken(cx, conn)
+        {
+            self.respond_now(cx, conn, response, out);
+        }
+    }
+
     fn on_head(&mut self, cx: &mut Cx, message: Buf, out: &mut Burst) -> Result<(), Buf> {
+        self.exchanges[message.conn().slot() as usize].until = Until::Now;
         let reply = match self.take_kept(message.conn()) {
             Some(response) => Reply::Response(response),
             None => self.service.call(cx, &Request::new(&message)),
@@ -193,7 +238,18 @@ impl<S: Service> Http<S> {
             body_whole: true,
         };
         let done = match reply {
-            Reply::Busy => return Err(message),
+            Reply::Busy => {
+                self.exchanges[conn.slot() as usize].until = Until::Again;
+                return Err(message);
+            }
+            Reply::Failure(failure) => {
+                let response = fail(cx, failure).into();
+                return self.answer(cx, message, response, out);
+            }
+            Reply::Wait => {
+                self.exchanges[conn.slot() as usize].until = Until::Woken;
+                return Err(message);
+            }
             Reply::Response(response) => {
                 let length = if meta.has_body() { request.content_length() } else { Some(0) };
                 if meta.is_chunked() && !meta.expects_continue() && !response.reads {
@@ -297,6 +353,16 @@ impl<S: Service> Handler for Http<S> {
     }
 }
 
+/// The response to a request that failed.
+#[cold]
+fn fail(cx: &Cx, failure: Failure) -> Response {
+    if failure.is_ours() {
+        cx.counters.add(Counter::HandlerErrors, 1);
+        tracing::error!("a request failed: {failure}");
+    }
+    failure.into_response()
+}
+
 /// The body of a request that has none: one part, the last, without bytes.
 #[cold]
 fn no_body(head: &Buf) -> Buf {
@@ -308,10 +374,9 @@ fn no_body(head: &Buf) -> Buf {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use super::*;
-    use crate::counters::LcoreCounters;
+    use crate::counters::Counters;
     use crate::mem::Mempool;
     use crate::pipeline::chain::http1::{Http1, Settings};
     use crate::pipeline::{Chain, Extensions};
@@ -323,12 +388,16 @@ mod tests {
         let mut cx = Cx {
             pool: pool.clone(),
             now: Clock::start().now(),
+            clock: Clock::start(),
             unix_seconds: 0,
             draining: false,
+            spares_idle: false,
             backlogged: false,
             extensions: Extensions::new(1),
             ports: crate::port::PortTable::default(),
-            counters: Arc::new(LcoreCounters::default()),
+            offload: crate::offload::Offload::none(),
+            counters: Counters::default(),
+            writes: crate::pipeline::write::Writes::detached(),
         };
         let mut asked = 0;
         let service = |_: &mut Cx, _: &Request<'_>| {

@@ -1,18 +1,25 @@
-//! Connections whose bytes an attached process handles, as they come: `handler = "port:NAME"` before a
-//! raw protocol. HTTP has a handler of its own.
+//! Connections whose messages an attached process handles, as they come: `handler = "port:NAME"` before a
+//! raw protocol, or before streams. HTTP has a handler of its own.
+
+mod manner;
 
 use std::collections::VecDeque;
 
+pub use manner::Manner;
+use manner::Word;
+
 use crate::counters::{Counter, Reason};
-use crate::limits::{PORT_PARKED_BUFS, PORT_WINDOW_BUFS};
+use crate::limits::{PORT_CHANNEL_WINDOW_BUFS, PORT_PARKED_BUFS, PORT_WINDOW_BUFS};
 use crate::mem::{Buf, BufList, BufStore, Burst, ConnId, SlotCounts, kind};
 use crate::pipeline::{Cx, Handler};
-use crate::port::{self, Fault, PortIndex, Received, Stall};
+use crate::port::{Fault, PortIndex, Received, Stall};
 
 /// Bufs of a connection after which the transport is asked to say that they are out.
 const FLUSH_BUFS: u16 = 32;
 
 const _: () = assert!((FLUSH_BUFS as u32) < PORT_WINDOW_BUFS);
+
+const _: () = assert!((FLUSH_BUFS as u32) < PORT_CHANNEL_WINDOW_BUFS);
 
 /// Connections that are looked at in one turn for what waits of them.
 const CATCH_UP: usize = 64;
@@ -46,8 +53,9 @@ struct Conn {
     owner: Owner,
     /// Bufs of the process that are not known to be out.
     in_flight: u16,
-    /// Of them, those since the transport was last asked.
+    /// Of them, those since the transport was last asked, all of one channel.
     unasked: u16,
+    channel: u16,
     /// The process wants nothing more of it for now.
     held: bool,
     /// What came while it waited, or while the process had enough of it.
@@ -60,13 +68,23 @@ impl Conn {
         owner: Owner::None,
         in_flight: 0,
         unasked: 0,
+        channel: 0,
         held: false,
         parked: BufList::EMPTY,
     };
+
+    /// Asks to be told when what the process has sent so far is out.
+    fn ask(&mut self, output: &mut Burst, manner: Manner) {
+        if self.unasked > 0 {
+            push(output, manner.question(self.conn, self.channel, self.unasked));
+            self.unasked = 0;
+        }
+    }
 }
 
 /// Passes connections to the process at a port, and what it says back.
 pub struct Remote {
+    manner: Manner,
     port: PortIndex,
     unattended: Unattended,
     conns: Box<[Conn]>,
@@ -86,8 +104,15 @@ pub struct Remote {
 impl Remote {
     /// A handler for connections with slots below `slots`, whose process may take `stall_ns` to take what
     /// waits for it.
-    pub fn new(slots: u32, port: PortIndex, unattended: Unattended, stall_ns: u64) -> Self {
+    pub fn new(
+        manner: Manner,
+        slots: u32,
+        port: PortIndex,
+        unattended: Unattended,
+        stall_ns: u64,
+    ) -> Self {
         Self {
+            manner,
             port,
             unattended,
             conns: (0..slots).map(|_| Conn::NONE).collect(),
@@ -131,7 +156,7 @@ impl Remote {
                 Owner::Process(attachment) if self.attachment != Some(attachment) => {
                     while self.parked.pop(&mut conn.parked).is_some() {}
                     conn.owner = Owner::None;
-                    push(output, Buf::marker(conn.conn, kind::ABORT));
+                    push(output, self.manner.bereft(conn.conn));
                 }
                 Owner::Waiting
                     if self.attachment.is_some() && !self.introduce(cx, slot, output) =>
@@ -151,17 +176,17 @@ impl Remote {
         let (Some(queue), Some(attachment)) = (cx.ports.queue(self.port), self.attachment) else {
             return true;
         };
-        // The first of what waits is its OPEN; what came behind it follows as from one that is behind.
-        if let Some(open) = self.parked.pop(&mut conn.parked)
-            && let Err(open) = queue.send(open, 0)
+        // The first of what waits is its beginning; what came behind it follows as from one that is behind.
+        if let Some(begin) = self.parked.pop(&mut conn.parked)
+            && let Err(begin) = queue.send(begin, 0)
         {
-            let back = self.parked.push_front(&mut conn.parked, open);
+            let back = self.parked.push_front(&mut conn.parked, begin);
             assert!(back.is_ok(), "it was just popped");
             return false;
         }
         conn.owner = Owner::Process(attachment);
         if conn.parked.is_empty() {
-            push(output, Buf::marker(conn.conn, kind::RESUME));
+            self.manner.receive(conn.conn, true, output);
         } else {
             self.behind.push_back(slot as u32);
         }
@@ -172,15 +197,20 @@ impl Remote {
     fn on_message(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
         let slot = conn.slot() as usize;
-        match message.kind() {
-            kind::OPEN => return self.on_open(cx, message, output),
-            // What wakes it comes from the process, and by another way.
-            kind::WAKE => return Ok(()),
-            _ => {}
+        match self.manner.hear(message.kind()) {
+            Word::Begins => return self.on_begin(cx, message, output),
+            Word::Goes => {}
+            Word::Back => {
+                push(output, message);
+                return Ok(());
+            }
+            Word::Nothing => return Ok(()),
         }
         let entry = &mut self.conns[slot];
         if entry.conn != conn {
-            cx.drop_buf(message, Reason::StaleConnection);
+            if !self.manner.may_be_unknown(message.kind()) {
+                cx.drop_buf(message, Reason::StaleConnection);
+            }
             return Ok(());
         }
         match (entry.owner, message.kind()) {
@@ -193,6 +223,14 @@ impl Remote {
                 if waits && kind != kind::CLOSED {
                     self.fall_behind(cx, message, output);
                     return Ok(());
+                }
+                let mut message = message;
+                // A peer may have ended a stream in order before the process has taken what it said last.
+                if waits && self.manner == Manner::Streams {
+                    match self.parked.push(&mut entry.parked, message) {
+                        Ok(()) => return Ok(()),
+                        Err(back) => message = back,
+                    }
                 }
                 queue.send(message, 0)?;
                 if kind == kind::CLOSED {
@@ -209,7 +247,10 @@ impl Remote {
                 while self.parked.pop(&mut entry.parked).is_some() {}
                 *entry = Conn::NONE;
             }
-            _ => cx.drop_buf(message, Reason::AfterClose),
+            _ => {
+                self.manner.answer_for_nobody(&message, output);
+                cx.drop_buf(message, Reason::AfterClose);
+            }
         }
         Ok(())
     }
@@ -232,7 +273,7 @@ impl Remote {
         let conn = message.conn();
         if self.conns[conn.slot() as usize].parked.is_empty() {
             self.behind.push_back(conn.slot());
-            push(output, Buf::marker(conn, kind::PAUSE));
+            self.manner.receive(conn, false, output);
         }
         self.park(cx, message, output);
     }
@@ -249,44 +290,52 @@ impl Remote {
             while self.parked.front(&entry.parked).is_some_and(|buf| queue.may_send(buf))
                 && let Some(message) = self.parked.pop(&mut entry.parked)
             {
+                let ends = message.kind() == kind::CLOSED;
                 if let Err(message) = queue.send(message, 0) {
                     let back = self.parked.push_front(&mut entry.parked, message);
                     assert!(back.is_ok(), "it was just popped");
                     return self.behind.push_front(slot);
                 }
+                if ends {
+                    *entry = Conn::NONE;
+                }
             }
             if !entry.parked.is_empty() {
                 self.behind.push_back(slot);
             } else if matches!(entry.owner, Owner::Process(_)) && !entry.held {
-                push(output, Buf::marker(entry.conn, kind::RESUME));
+                self.manner.receive(entry.conn, true, output);
             }
         }
     }
 
-    fn on_open(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
+    fn on_begin(&mut self, cx: &mut Cx, message: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = message.conn();
-        let owner = match (cx.ports.queue(self.port), self.attachment, self.unattended) {
+        let entry = &mut self.conns[conn.slot() as usize];
+        if !entry.parked.is_empty() {
+            // Of one that has ended, and whose slot this has: the process has had the time.
+            if let (Some(queue), Owner::Process(owner)) = (cx.ports.queue(self.port), entry.owner)
+                && self.attachment == Some(owner)
+                && queue.send(Buf::marker(entry.conn, kind::CLOSED), 0).is_err()
+            {
+                return Err(message);
+            }
+            while self.parked.pop(&mut entry.parked).is_some() {}
+            *entry = Conn::NONE;
+        }
+        match (cx.ports.queue(self.port), self.attachment, self.unattended) {
             (Some(queue), Some(attachment), _) => {
                 queue.send(message, 0)?;
-                Owner::Process(attachment)
+                *entry = Conn { conn, owner: Owner::Process(attachment), ..Conn::NONE };
             }
             (.., Unattended::Refuse) => {
                 cx.counters.add(Counter::PortUnattended, 1);
-                push(output, Buf::marker(conn, kind::CLOSE));
-                Owner::None
+                push(output, self.manner.refusal(conn));
+                *entry = Conn { conn, ..Conn::NONE };
             }
             (.., Unattended::Park) => {
-                push(output, Buf::marker(conn, kind::PAUSE));
-                Owner::Waiting
-            }
-        };
-        let entry = &mut self.conns[conn.slot() as usize];
-        *entry = Conn { conn, owner, ..Conn::NONE };
-        if owner == Owner::Waiting {
-            let open = Buf::marker(conn, kind::OPEN);
-            if self.parked.push(&mut entry.parked, open).is_err() {
-                entry.owner = Owner::None;
-                push(output, Buf::marker(conn, kind::ABORT));
+                *entry = Conn { conn, owner: Owner::Waiting, ..Conn::NONE };
+                self.manner.receive(conn, false, output);
+                self.park(cx, message, output);
             }
         }
         Ok(())
@@ -295,12 +344,10 @@ impl Remote {
     /// What the process had sent is out: it may send as much again.
     fn on_flushed(&mut self, cx: &mut Cx, flushed: Buf) -> Result<(), Buf> {
         let entry = &mut self.conns[flushed.conn().slot() as usize];
-        let bufs = flushed.meta();
-        let mut credit = Buf::marker(flushed.conn(), port::kind::CREDIT);
-        credit.set_kind(port::kind::CREDIT, bufs);
+        let (bufs, word) = self.manner.credit(&flushed);
         let queue = cx.ports.queue(self.port).expect("its attachment is the current one");
-        queue.send(credit, 0).map_err(|_| flushed)?;
-        entry.in_flight = entry.in_flight.saturating_sub(bufs as u16);
+        queue.send(word, 0).map_err(|_| flushed)?;
+        entry.in_flight = entry.in_flight.saturating_sub(bufs);
         Ok(())
     }
 
@@ -314,37 +361,49 @@ impl Remote {
             cx.drop_buf(word, Reason::StaleConnection);
             return Ok(());
         };
+        if self.manner.is_message(word.kind()) {
+            self.on_answer(cx, word, output);
+            return Ok(());
+        }
         match word.kind() {
-            kind::DATA if u32::from(entry.in_flight) >= PORT_WINDOW_BUFS => {
-                cx.drop_buf(word, Reason::Protocol);
-                // Once; the process is still to hear that the connection is gone.
-                if u32::from(entry.in_flight) == PORT_WINDOW_BUFS {
-                    entry.in_flight += 1;
-                    push(output, Buf::marker(conn, kind::ABORT));
-                }
-            }
-            kind::DATA => {
-                entry.in_flight += 1;
-                entry.unasked += 1;
-                push(output, word);
-                if entry.unasked >= FLUSH_BUFS {
-                    let mut flush = Buf::marker(conn, kind::FLUSH);
-                    flush.set_kind(kind::FLUSH, entry.unasked.into());
-                    entry.unasked = 0;
-                    push(output, flush);
-                }
-            }
-            kind::PAUSE | kind::RESUME => {
+            kind::PAUSE | kind::RESUME if self.manner == Manner::Bytes => {
                 entry.held = word.kind() == kind::PAUSE;
                 // While something of it waits here it is not received from, whatever the process says.
                 if entry.parked.is_empty() {
                     push(output, word);
                 }
             }
-            kind::CLOSE | kind::ABORT => push(output, word),
+            kind if self.manner.may_say(kind) => push(output, word),
             _ => return Err(Fault::Kind),
         }
         Ok(())
+    }
+
+    /// A message that the process sends.
+    fn on_answer(&mut self, cx: &mut Cx, mut word: Buf, output: &mut Burst) {
+        let conn = word.conn();
+        let entry = &mut self.conns[conn.slot() as usize];
+        let most = self.manner.window_bufs();
+        if u32::from(entry.in_flight) >= most {
+            cx.drop_buf(word, Reason::Protocol);
+            // Once; the process is still to hear that the connection is gone.
+            if u32::from(entry.in_flight) == most {
+                entry.in_flight += 1;
+                push(output, Buf::marker(conn, kind::ABORT));
+            }
+            return;
+        }
+        let channel = self.manner.admit(&mut word);
+        if channel != entry.channel {
+            entry.ask(output, self.manner);
+            entry.channel = channel;
+        }
+        entry.in_flight += 1;
+        entry.unasked += 1;
+        push(output, word);
+        if entry.unasked >= FLUSH_BUFS {
+            entry.ask(output, self.manner);
+        }
     }
 
     /// Something waits for the process: gives it up if it has taken nothing for too long.

@@ -5,17 +5,15 @@ mod echo;
 pub use echo::Echo;
 
 use crate::counters::Reason;
+use crate::limits::STREAM_SAID_MAX;
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::chain::stream::{
-    CLOSING, CONNECTED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, OPENED, REFUSED, SHUT,
-    SHUT_CHANNEL, TORN, WRITABLE,
+    CLOSING, CONNECTED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, OPENED, OPENING,
+    REFUSED, SHUT, SHUT_CHANNEL, TORN, WRITABLE,
 };
 use crate::pipeline::{Cx, Handler};
 use crate::proto::stream::Code;
 use crate::proto::stream::secure::identity::PublicKey;
-
-/// Bufs that a service may say to one thing that it hears.
-const ROOM: usize = 8;
 
 /// Who is at the other end of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub struct Peer {
     pub session_id: [u8; 16],
 }
 
-/// What a service has to say: to one thing that it hears, up to 8 of these.
+/// What a service has to say: to one thing that it hears, up to 8 of these (`STREAM_SAID_MAX`).
 pub struct Out<'a>(&'a mut Burst);
 
 impl Out<'_> {
@@ -43,7 +41,7 @@ impl Out<'_> {
         self.push(message);
     }
 
-    /// Opens a channel. [`Service::opened`] tells its number.
+    /// Opens a channel. [`Service::opening`] tells its number, and [`Service::opened`] that it is open.
     pub fn open(&mut self, conn: ConnId, channel_type: u8, may_compress: bool) {
         self.word(conn, OPEN_CHANNEL, u32::from(channel_type) | u32::from(may_compress) << 8);
     }
@@ -75,6 +73,11 @@ pub trait Service {
     /// A session has begun.
     fn connected(&mut self, cx: &mut Cx, conn: ConnId, peer: &Peer, out: &mut Out<'_>) {
         let _ = (cx, conn, peer, out);
+    }
+
+    /// The channel that the oldest [`Out::open`] not answered so is for; `None`: there can be none.
+    fn opening(&mut self, cx: &mut Cx, conn: ConnId, channel: Option<u16>) {
+        let _ = (cx, conn, channel);
     }
 
     /// A channel of this type is open.
@@ -160,6 +163,7 @@ impl<S: Service> Streams<S> {
                 Some(peer) => service.connected(cx, conn, &peer, out),
                 None => cx.drop_buf(buf, Reason::Protocol),
             },
+            OPENING => service.opening(cx, conn, (low != 0).then_some(low)),
             OPENED => service.opened(cx, conn, low, high as u8, out),
             REFUSED => service.refused(cx, conn, low, Code::from_wire(high as u16)),
             WRITABLE => service.writable(cx, conn, low, out),
@@ -185,7 +189,7 @@ fn peer(card: &Buf) -> Option<Peer> {
 
 impl<S: Service> Handler for Streams<S> {
     fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
-        while output.room() >= ROOM
+        while output.room() >= STREAM_SAID_MAX
             && let Some(buf) = input.pop()
         {
             if let Err(buf) = self.hear(cx, buf, &mut Out(output)) {

@@ -53,6 +53,12 @@ impl<'a> Reply<'a> {
         self.stop.is_asked()
     }
 
+    /// Whether somebody still has the other end: the client has not closed both ways, as it does when it dies. For a
+    /// reply that has nothing to say for long.
+    pub fn is_heard(&self) -> bool {
+        !unix_stream::is_closed_both_ways(self.stream.as_fd()).unwrap_or(true)
+    }
+
     /// Hands the connection over: once the handler has returned well, `taker` is called on the same
     /// thread with the socket, blocking and without time limits, behind what was written and what
     /// was read of the command. It stays open for as long as the taker keeps it, counts no longer

@@ -19,7 +19,7 @@ use crate::limits::{
 use crate::proto::ipc::Command;
 use crate::sys::affinity;
 use crate::sys::peer_credentials::AllowedPeers;
-use crate::sys::unix_socket::UnixListener;
+use crate::sys::unix_socket::{Staged, UnixListener};
 use crate::sys::unix_stream::{self, Until, Waited};
 
 const FILE_CHECK: Duration = Duration::from_nanos(IPC_FILE_CHECK_NS);
@@ -62,8 +62,35 @@ impl Default for Options {
 /// A socket that clients can connect to, and that nobody answers yet: they wait. For who has to
 /// own the path before there is anything to say.
 pub struct Bound {
-    listener: UnixListener,
+    listener: Seat,
     options: Options,
+    upkeep: Upkeep,
+}
+
+/// A socket in its place, or one that takes it when it is served.
+enum Seat {
+    Taken(UnixListener),
+    Next(Staged),
+}
+
+/// Whether a server makes its file again where somebody else's lies in its place. Clones are of the same.
+#[derive(Debug, Clone, Default)]
+pub struct Upkeep(Arc<Mutex<bool>>);
+
+impl Upkeep {
+    /// It does not: the place may be another server's, with this one's leave.
+    pub fn rest(&self) {
+        *lock(&self.0) = true;
+    }
+
+    /// It does, as before.
+    pub fn resume(&self) {
+        *lock(&self.0) = false;
+    }
+
+    fn rests(&self) -> bool {
+        *lock(&self.0)
+    }
 }
 
 /// A running server. Dropping it stops it.
@@ -76,6 +103,7 @@ pub struct Server {
 /// What the server's threads share.
 struct Shared {
     options: Options,
+    upkeep: Upkeep,
     /// `None` once the server has stopped.
     handler: Mutex<Option<Arc<Handler>>>,
     stop: Stop,
@@ -121,24 +149,34 @@ impl Stop {
 }
 
 impl Bound {
+    /// What has the server make its file again.
+    pub fn upkeep(&self) -> Upkeep {
+        self.upkeep.clone()
+    }
+
     /// Serves from here on, those who wait first.
     pub fn serve<F>(self, handler: F) -> error::Result<Server>
     where
         F: Fn(&Command<'_>, &mut Reply<'_>) -> Result<(), Error> + Send + Sync + 'static,
     {
-        let path = self.listener.path().to_owned();
+        let listener = match self.listener {
+            Seat::Taken(listener) => listener,
+            Seat::Next(staged) => staged.take_place()?,
+        };
+        let path = listener.path().to_owned();
         let fail = |why: std::io::Error| {
             let what = format!("serve {}", path.display());
             error::Error::new(what, why, "raise the limits `ulimit -n` and `ulimit -u`")
         };
         let shared = Arc::new(Shared {
             options: self.options,
+            upkeep: self.upkeep,
             handler: Mutex::new(Some(Arc::new(handler))),
             stop: Stop::new().map_err(fail)?,
             open: Mutex::new(0),
             closed: Condvar::new(),
         });
-        let acceptor = Acceptor { listener: self.listener, shared: shared.clone(), warned: false };
+        let acceptor = Acceptor { listener, shared: shared.clone(), warned: false };
         let acceptor = thread::Builder::new()
             .name("ipc".to_owned())
             .spawn(move || acceptor.run())
@@ -160,7 +198,15 @@ impl Server {
 
     /// The first half of [`start`](Self::start): from here on the path is ours, and clients wait.
     pub fn bind(path: &Path, options: Options) -> error::Result<Bound> {
-        Ok(Bound { listener: UnixListener::bind(path, options.mode)?, options })
+        let listener = Seat::Taken(UnixListener::bind(path, options.mode)?);
+        Ok(Bound { listener, options, upkeep: Upkeep::default() })
+    }
+
+    /// The same at the path of a server that lives: nobody reaches this one before it is served, which takes the
+    /// path from the other, and whoever connects from then on is this one's.
+    pub fn stage(path: &Path, options: Options) -> error::Result<Bound> {
+        let listener = Seat::Next(UnixListener::stage(path, options.mode)?);
+        Ok(Bound { listener, options, upkeep: Upkeep::default() })
     }
 
     /// Where it listens.
@@ -263,7 +309,7 @@ impl Acceptor {
     }
 
     fn look_after_the_file(&mut self) {
-        if self.listener.is_still_there() {
+        if self.shared.upkeep.rests() || self.listener.is_still_there() {
             return;
         }
         let path = self.listener.path().to_owned();

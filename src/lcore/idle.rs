@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::config::IdleMode;
-use crate::counters::{Counter, LcoreCounters};
+use crate::counters::{Counter, Counters};
 use crate::sync::spin_loop;
 use crate::time::Instant;
 
@@ -54,6 +54,11 @@ impl Idle {
         }
     }
 
+    /// From here on does this instead.
+    pub fn set_mode(&mut self, mode: IdleMode) {
+        self.mode = mode;
+    }
+
     /// Whether the clock should be read: when work begins or ends, and now and then in between.
     #[inline]
     pub fn wants_clock(&mut self, passes: u32) -> bool {
@@ -69,7 +74,7 @@ impl Idle {
 
     /// Books the time up to `now` as busy or idle.
     #[inline]
-    pub fn book(&mut self, counters: &LcoreCounters, now: Instant) {
+    pub fn book(&mut self, counters: &Counters, now: Instant) {
         let counter = if self.any_work { Counter::BusyNs } else { Counter::IdleNs };
         self.any_work = false;
         self.turned = false;
@@ -104,15 +109,15 @@ impl Idle {
     }
 
     /// Books a sleep from `from` to `to`.
-    pub fn slept(&mut self, counters: &LcoreCounters, from: Instant, to: Instant) {
-        counters.add(Counter::IdleNs, from.ns_since(self.booked));
+    pub fn slept(&mut self, counters: &Counters, from: Instant, to: Instant) {
+        // The last passes with work may have had no reading of the clock behind them.
+        self.book(counters, from);
         counters.add(Counter::SleepNs, to.ns_since(from));
         counters.add(Counter::Sleeps, 1);
         self.booked = to;
         // The clock of the last pass is old: read it in the next.
         self.turned = true;
         self.worked = true;
-        self.any_work = false;
     }
 }
 
@@ -122,4 +127,27 @@ pub fn nap_on(bell: BorrowedFd<'_>, timeout: Duration) {
     let timeout = nix::poll::PollTimeout::try_from(timeout).unwrap_or(nix::poll::PollTimeout::MAX);
     // An interrupted wait is a short one.
     let _ = nix::poll::poll(&mut fds, timeout);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn booked(counters: &Counters) -> [u64; 3] {
+        [Counter::BusyNs, Counter::IdleNs, Counter::SleepNs].map(|counter| counters.get(counter))
+    }
+
+    #[test]
+    fn work_that_a_sleep_follows_at_once_is_busy_time() {
+        let (counters, at) = (Counters::default(), Instant::from_ns);
+        let mut idle = Idle::new(IdleMode::Sleep, at(0));
+        idle.book(&counters, at(10));
+        assert_eq!(idle.after_pass(1, at(10)), None);
+        assert!(idle.after_pass(0, at(10)).is_some());
+        idle.slept(&counters, at(110), at(1110));
+        assert_eq!(booked(&counters), [100, 10, 1000]);
+        assert!(idle.after_pass(0, at(1110)).is_some(), "woken for nothing");
+        idle.slept(&counters, at(1115), at(2115));
+        assert_eq!(booked(&counters), [100, 15, 2000]);
+    }
 }

@@ -1,29 +1,17 @@
 //! What other threads can ask of an lcore, and how they hear what became of it.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Lcore, Listener};
+use super::Lcore;
+use super::writes::owner;
 use crate::error::{Error, Result};
-use crate::limits::PENDING_WRITES_MAX;
 use crate::mailbox::Sender;
-use crate::mem::{Buf, ConnId, kind};
-use crate::transport::Notice;
-
-/// What became of a write from another thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
-    /// All its bytes were handed to the system, in order with those before.
-    Sent,
-    /// The connection was gone, or was lost before the bytes were out.
-    Lost,
-    /// Too much waits for that peer already, or [`PENDING_WRITES_MAX`] writes for that lcore.
-    /// Nothing was sent; try again later, or give the peer up.
-    Refused,
-}
-
-/// Told once, on the lcore's thread: keep it short.
-pub type WriteCallback = Box<dyn FnOnce(Written) + Send>;
+use crate::mem::{Buf, ConnId, Mempool, Share};
+use crate::pipeline::write::{
+    ConnHandle, Inlet, Inlets, Letterbox, Word, WriteCallback, Writes, Written,
+};
 
 /// Told once, on the lcore's thread, what became of an adoption.
 pub type AdoptCallback = Box<dyn FnOnce(Result<ConnId>) + Send>;
@@ -37,6 +25,8 @@ pub enum Mail {
         /// Told when they are out or lost.
         done: Option<WriteCallback>,
     },
+    /// What handles of connections and groups ask for.
+    Word(Word),
     /// Serve this connected socket on a listener (W-2).
     Adopt {
         /// Index of the listener.
@@ -46,7 +36,7 @@ pub enum Mail {
         /// Told the connection's id, or why not.
         done: AdoptCallback,
     },
-    /// Let the handler of this connection hear [`kind::WAKE`].
+    /// Let the handler of this connection hear [`kind::WAKE`](crate::mem::kind::WAKE).
     Wake(ConnId),
     /// Accept no more and let connections finish, for at most so long.
     Drain(Duration),
@@ -60,16 +50,51 @@ pub enum Mail {
 #[derive(Clone)]
 pub struct Handle {
     sender: Sender<Mail>,
+    inlet: Arc<Inlet>,
+}
+
+impl Letterbox for Sender<Mail> {
+    fn post(&self, word: Word) -> std::result::Result<(), Word> {
+        Sender::post(self, Mail::Word(word)).map_err(|mail| match mail {
+            Mail::Word(word) => word,
+            _ => unreachable!("a mailbox gives back what it was given"),
+        })
+    }
+
+    fn is_closed(&self) -> bool {
+        Sender::is_closed(self)
+    }
 }
 
 impl Handle {
     /// The handle of the lcore that reads the mail of `sender`.
     pub fn new(sender: Sender<Mail>) -> Self {
-        Self { sender }
+        let inlet = Arc::new(Inlet::new(Box::new(sender.clone())));
+        Self { sender, inlet }
     }
 
-    /// Sends `buf` on its connection (see [`Buf::set_conn`]); `done` is told once, on the lcore's
-    /// thread. Gives the mail back when the lcore's box is full.
+    /// What the lcore of this handle has to have in its [`Cx`](crate::pipeline::Cx), so that handles of its connections
+    /// and groups reach it: number `lcore` of `inlets`, with connections in slots below `slots`, and copies in `pool`.
+    /// All that is slow may hold `share` of that while it is short.
+    pub fn writes(
+        &self,
+        lcore: u8,
+        inlets: Arc<Inlets>,
+        pool: Mempool,
+        slots: u32,
+        share: Share,
+    ) -> Writes {
+        self.inlet.open(pool, slots);
+        Writes::new(lcore, self.inlet.clone(), inlets, share)
+    }
+
+    /// A handle of one connection of the lcore.
+    pub fn conn(&self, conn: ConnId) -> ConnHandle {
+        ConnHandle::new(conn, self.inlet.clone())
+    }
+
+    /// Sends `buf` on its connection (see [`Buf::set_conn`]) as a [`ConnHandle`] would; `done` is told once, on the
+    /// lcore's thread. Gives the mail back when the lcore's box is full.
     pub fn write(&self, buf: Buf, done: Option<WriteCallback>) -> std::result::Result<(), Mail> {
         self.sender.post(Mail::Write { buf, done })
     }
@@ -89,7 +114,7 @@ impl Handle {
         self.sender.is_closed()
     }
 
-    /// Wakes a connection of the lcore: its handler hears [`kind::WAKE`], and a stream that had nothing
+    /// Wakes a connection of the lcore: its handler hears [`kind::WAKE`](crate::mem::kind::WAKE), and a stream that had nothing
     /// to give ([`Pull::Wait`](crate::handler::http::Pull::Wait)) is asked again. Wakes that it has not
     /// heard yet are one, and one of a connection that is gone is none. Gives the mail back when the
     /// lcore's box is full: then nobody was woken.
@@ -105,57 +130,15 @@ impl Handle {
     }
 }
 
-/// The listener that `conn` is a connection of, with its index.
-fn owner(listeners: &mut [Option<Box<Listener>>], conn: ConnId) -> Option<(usize, &mut Listener)> {
-    let mut present =
-        listeners.iter_mut().enumerate().filter_map(|(index, l)| Some((index, l.as_deref_mut()?)));
-    present.find(|(_, listener)| listener.transport.owns(conn))
-}
-
-fn tell(done: Option<WriteCallback>, written: Written) {
-    if let Some(done) = done {
-        done(written);
-    }
-}
-
-/// Writes whose authors wait to hear of them, by ticket.
-pub(super) struct PendingWrites {
-    callbacks: Vec<Option<WriteCallback>>,
-    free: Vec<u32>,
-}
-
-impl PendingWrites {
-    pub fn new() -> Self {
-        Self { callbacks: Vec::new(), free: Vec::new() }
-    }
-
-    /// A ticket for `done`, or `done` back when too many wait.
-    fn register(&mut self, done: WriteCallback) -> std::result::Result<u32, WriteCallback> {
-        let ticket = match self.free.pop() {
-            Some(ticket) => ticket,
-            None if self.callbacks.len() < PENDING_WRITES_MAX => {
-                self.callbacks.push(None);
-                self.callbacks.len() as u32 - 1
-            }
-            None => return Err(done),
-        };
-        self.callbacks[ticket as usize] = Some(done);
-        Ok(ticket)
-    }
-
-    pub fn settle(&mut self, notice: Notice) {
-        let done = self.callbacks[notice.ticket as usize].take();
-        self.free.push(notice.ticket);
-        let done = done.expect("a ticket is settled once");
-        done(if notice.sent { Written::Sent } else { Written::Lost });
-    }
-}
-
 impl Lcore {
     /// Does what a mail asks.
     pub(super) fn deliver(&mut self, mail: Mail) {
         match mail {
-            Mail::Write { buf, done } => self.write(buf, done),
+            Mail::Write { buf, done } => {
+                self.cx.writes.backlog.begin(buf.conn(), buf.len());
+                self.write(buf, done);
+            }
+            Mail::Word(word) => self.hear(word),
             Mail::Adopt { listener, socket, done } => done(self.adopt(listener, socket)),
             Mail::Wake(conn) => self.wake(conn),
             Mail::Drain(patience) => self.begin_drain(patience),
@@ -167,9 +150,12 @@ impl Lcore {
     /// Tells the authors of mail that comes too late.
     pub(super) fn refuse_mail(&mut self) {
         self.mailbox.close();
+        self.pending.lose_all();
         while let Some(mail) = self.mailbox.take() {
             match mail {
-                Mail::Write { done: Some(done), .. } => done(Written::Lost),
+                Mail::Write { done: Some(done), .. } | Mail::Word(Word::Write(_, Some(done))) => {
+                    done(Written::Lost);
+                }
                 Mail::Adopt { done, .. } => {
                     let why = "the lcore has ended";
                     done(Err(Error::new("adopt a socket", why, "adopt it before the stop")));
@@ -177,36 +163,6 @@ impl Lcore {
                 _ => {}
             }
         }
-    }
-
-    /// Queues bytes on a connection, and behind them the marker that reports on them.
-    fn write(&mut self, buf: Buf, done: Option<WriteCallback>) {
-        let conn = buf.conn();
-        let Some((index, listener)) = owner(&mut self.listeners, conn) else {
-            return tell(done, Written::Lost);
-        };
-        if listener.tx.room() < 2 {
-            listener.transport.tx_burst(&mut self.io, &mut listener.tx);
-        }
-        if listener.tx.room() < 2 || !listener.transport.has_room(conn) {
-            return tell(done, Written::Refused);
-        }
-        let marker = match done.map(|done| self.writes.register(done)) {
-            None => None,
-            Some(Ok(ticket)) => {
-                let mut marker = Buf::marker(conn, kind::NOTIFY);
-                marker.set_kind(kind::NOTIFY, ticket);
-                Some(marker)
-            }
-            Some(Err(done)) => {
-                return done(Written::Refused);
-            }
-        };
-        for buf in std::iter::once(buf).chain(marker) {
-            let pushed = listener.tx.push(buf);
-            debug_assert!(pushed.is_ok(), "room was checked");
-        }
-        self.work |= 1 << index;
     }
 
     fn wake(&mut self, conn: ConnId) {
@@ -227,6 +183,7 @@ impl Lcore {
             )
         })?;
         self.work |= 1 << index;
+        self.books.count_for(index.into(), &mut self.io, &mut self.cx);
         listener.transport.adopt(&mut self.io, socket)
     }
 }

@@ -89,6 +89,11 @@ impl Lcore {
         if let Some(uring) = &mut self.io.uring {
             let own = Token::new(OP_PORT_CANCEL, Token::LCORE, 0, 0).user_data();
             uring.ring().cancel(token, own);
+        } else if let Some(epoll) = &self.io.epoll
+            && let Some(queue) = self.port_queue(seat)
+        {
+            // The process may live on, and ring.
+            epoll.forget_bell(queue.bell().as_fd());
         }
         self.due |= 1 << self.table(seat.role).listener(seat.port);
         self.table(seat.role).detach(seat.port).map_or(0, |queue| queue.lent())
@@ -106,10 +111,21 @@ impl Lcore {
             Role::Handler => &self.cx.ports,
             Role::Peer => &self.io.ports,
         };
-        if let Some(queue) = ports.peek(seat.port)
-            && let Some(uring) = &mut self.io.uring
+        let Some(queue) = ports.peek(seat.port) else { return };
+        let bell = queue.bell().as_fd();
+        if let Some(uring) = &mut self.io.uring {
+            uring.ring().poll_readable_multi(bell, token);
+        } else if let Some(epoll) = &self.io.epoll
+            && let Err(why) = epoll.watch_bell(bell)
         {
-            uring.ring().poll_readable_multi(queue.bell().as_fd(), token);
+            tracing::error!("an attached process waits for the end of the lcore's naps: {why}");
+        }
+    }
+
+    fn port_queue(&self, seat: Seat) -> Option<&Queue> {
+        match seat.role {
+            Role::Handler => self.cx.ports.peek(seat.port),
+            Role::Peer => self.io.ports.peek(seat.port),
         }
     }
 

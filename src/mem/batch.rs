@@ -78,6 +78,22 @@ impl<T, const N: usize> Batch<T, N> {
         Ok(())
     }
 
+    /// Appends what `make` makes, if there is room: it is put together where it stays. A value that was put together
+    /// elsewhere, of small parts, is waited for before it can be moved as a whole.
+    #[inline(always)]
+    #[must_use]
+    pub fn push_with(&mut self, make: impl FnOnce() -> T) -> bool {
+        if self.end == N {
+            if self.start == 0 {
+                return false;
+            }
+            self.close_gap();
+        }
+        self.items[self.end].write(make());
+        self.end += 1;
+        true
+    }
+
     /// Moves the values to the start of the array, so that the free room is at its end.
     #[cold]
     fn close_gap(&mut self) {
@@ -304,9 +320,14 @@ mod tests {
             for (i, op) in ops.into_iter().enumerate() {
                 let value = Rc::new(i as u32);
                 match op {
-                    0 | 1 => {
+                    0 => {
                         let fits = oracle.len() < 8;
                         prop_assert_eq!(batch.push(value.clone()).is_ok(), fits);
+                        if fits { oracle.push_back(value) }
+                    }
+                    1 => {
+                        let fits = oracle.len() < 8;
+                        prop_assert_eq!(batch.push_with(|| value.clone()), fits);
                         if fits { oracle.push_back(value) }
                     }
                     2 => prop_assert_eq!(batch.pop(), oracle.pop_front()),

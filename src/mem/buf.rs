@@ -38,7 +38,8 @@ pub mod kind {
     /// for each, unless the connection ends first: then `CLOSED` comes, and none after it.
     pub const FLUSHED: u8 = 8;
     /// Receive nothing more from the connection until [`RESUME`]; what was received still comes.
-    /// Until then its `EOF` or `CLOSED` may be late. No bytes, nor harm in a second one.
+    /// Until then its `EOF` or `CLOSED` may be late. No bytes, nor harm in a second one. A handler passes on what
+    /// its chain says of it, and of [`RESUME`].
     pub const PAUSE: u8 = 9;
     /// Receive again. No bytes.
     pub const RESUME: u8 = 10;

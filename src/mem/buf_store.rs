@@ -63,6 +63,18 @@ impl BufStore {
         self.held == 0
     }
 
+    /// Bufs that it has room for.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.nodes.len() - self.held as usize
+    }
+
+    /// Whether more than half of that is taken.
+    #[inline]
+    pub fn is_more_than_half_full(&self) -> bool {
+        self.held as usize > self.nodes.len() / 2
+    }
+
     /// Appends to a queue; gives the buf back when the store is full.
     #[inline]
     pub fn push(&mut self, list: &mut BufList, buf: Buf) -> Result<(), Buf> {

@@ -15,8 +15,9 @@ use super::slots::{SlotStats, SlotTable};
 use super::span::Span;
 use crate::error::{Error, Result};
 use crate::limits::{
-    BURST_MAX, CLASS_BYTES_MAX, CLASS_SLOTS_MAX, CLASSES_MAX, POOL_SHORT_SHARE, SLOT_BYTES_MAX,
-    SLOT_BYTES_MIN,
+    BLOCK_BYTES, BURST_MAX, CLASS_BYTES_MAX, CLASS_SLOTS_MAX, CLASSES_MAX, DATAGRAM_HEAD_BYTES,
+    POOL_AMPLE_SHARE, POOL_SHORT_SHARE, RX_RESERVE_SHARE, SLOT_BYTES_MAX, SLOT_BYTES_MIN,
+    TRAIN_BYTES_MAX,
 };
 use crate::ring::mpmc;
 use crate::sys::mapping::{Pages, Request};
@@ -224,6 +225,45 @@ impl Mempool {
         Some(Buf::from_slot(class, slot, 0, 0))
     }
 
+    /// An empty buf of the class at `index`, to receive into; `None` when what is left of it is for replies.
+    /// If receiving took that, what was received could not be answered, and so never be freed.
+    #[inline]
+    pub fn alloc_to_receive(&self, index: usize) -> Option<Buf> {
+        if self.left_to_receive(index) == 0 {
+            return None;
+        }
+        let class = self.class(index);
+        let slot = class.table.alloc(cache_index::current())?;
+        Some(Buf::from_slot(class, slot, 0, 0))
+    }
+
+    /// Slots of the class at `index` that may be received into.
+    #[inline]
+    pub fn left_to_receive(&self, index: usize) -> usize {
+        let table = self.class(index).table();
+        let reserve = table.slot_count() as usize / RX_RESERVE_SHARE;
+        table.reachable(cache_index::current()).saturating_sub(reserve)
+    }
+
+    /// Bytes of a slot of the class at `index`.
+    ///
+    /// # Panics
+    /// When there is no such class.
+    #[inline]
+    pub fn slot_bytes(&self, index: usize) -> usize {
+        self.class(index).slot_bytes()
+    }
+
+    /// Which class datagrams are received into: the smallest whose slots hold as much as the kernel puts
+    /// together at most, or, in a pool without such, the largest that are no blocks.
+    pub fn train_class(&self) -> usize {
+        let sizes = self.inner().classes.iter().map(Class::slot_bytes);
+        let sizes = sizes.filter(|bytes| *bytes < BLOCK_BYTES as usize);
+        let fitting =
+            sizes.clone().position(|bytes| bytes >= DATAGRAM_HEAD_BYTES + TRAIN_BYTES_MAX);
+        fitting.unwrap_or(sizes.count().saturating_sub(1))
+    }
+
     /// Appends empty bufs with room for `bytes` each to `out`: `count`, or as many as there are
     /// slots and room in the burst; returns how many.
     pub fn alloc_burst(&self, bytes: usize, count: usize, out: &mut Batch<Buf>) -> usize {
@@ -287,6 +327,14 @@ impl Mempool {
         self.inner().classes.get(index).is_some_and(|class| {
             let (all, out) = (class.table.slot_count(), class.table.missing());
             (all - out) * POOL_SHORT_SHARE < all
+        })
+    }
+
+    /// Whether it is not short of the class at `index`, nor will be with the next slot.
+    pub fn is_ample(&self, index: usize) -> bool {
+        self.inner().classes.get(index).is_none_or(|class| {
+            let (all, out) = (class.table.slot_count(), class.table.missing());
+            all - out >= all / POOL_SHORT_SHARE + all / POOL_AMPLE_SHARE
         })
     }
 

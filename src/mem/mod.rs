@@ -15,6 +15,8 @@ pub mod index_set;
 #[cfg(not(loom))]
 mod ledger;
 #[cfg(not(loom))]
+mod mask;
+#[cfg(not(loom))]
 mod mempool;
 #[cfg(not(loom))]
 mod message_id;
@@ -51,6 +53,7 @@ pub use self::{
     cache_index::CacheClaim,
     conn_id::{ConnId, NoConnId},
     ledger::{Ledger, LoanFault, Taken, Terms},
+    mask::mask,
     mempool::{ClassSize, Mempool},
     message_id::MessageId,
     object_pool::ObjectPool,

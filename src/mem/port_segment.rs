@@ -265,9 +265,36 @@ impl PortSegment {
     }
 
     fn state(&self) -> &AtomicU32 {
-        let word = self.at(PORT_STATE_OFFSET).cast::<AtomicU32>();
+        self.word(PORT_STATE_OFFSET)
+    }
+
+    /// A word that both sides use atomically: one of the header's, or an index of a ring.
+    fn word(&self, offset: usize) -> &AtomicU32 {
+        let word = self.at(offset).cast::<AtomicU32>();
         // SAFETY: the word is aligned, lies in the mapping, and is used atomically by both sides.
         unsafe { word.as_ref() }
+    }
+
+    /// What lies for the process in all queues, empty slots among it, and how much it has taken so far, counted
+    /// over all queues and beyond their ends; nothing waits for one that has said of each that it sleeps until there is
+    /// something. For whoever looks on: the process writes some of it, so it may be anything.
+    pub fn waiting(&self) -> (u64, u32) {
+        let slots = self.header.ring_slots;
+        let mut all = (0, 0u32);
+        let sleeps =
+            |queue| self.word(self.queue_offset(queue) + DOWN_BELL).load(Ordering::Relaxed) == 1;
+        if (0..self.header.queue_count as usize).all(sleeps) {
+            return all;
+        }
+        for queue in 0..self.header.queue_count as usize {
+            let [down, _] = self.ring_offsets(queue);
+            // Relaxed: the numbers are shown, and nothing is read by them.
+            let tail = self.word(down + spsc::TAIL_OFFSET).load(Ordering::Relaxed);
+            let head = self.word(down + spsc::HEAD_OFFSET).load(Ordering::Relaxed);
+            all.0 += u64::from(tail.wrapping_sub(head).min(slots));
+            all.1 = all.1.wrapping_add(head);
+        }
+        all
     }
 
     /// Whether the dataplane still serves the port. A dataplane that was killed cannot say.

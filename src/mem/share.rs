@@ -2,7 +2,7 @@
 //! much wait takes none from others.
 
 use super::Mempool;
-use crate::limits::CLASSES_MAX;
+use crate::limits::{CLASSES_MAX, SHARE_FREE_PART};
 
 /// Slots of each size class, smallest first.
 pub type SlotCounts = [u32; CLASSES_MAX];
@@ -33,6 +33,16 @@ impl Share {
         held[class] > self.most[class] && pool.is_short(class)
     }
 
+    /// Whether who was held back because it [exceeds](Self::is_exceeded) this may go on: it holds clearly less, or the
+    /// pool is clearly not short.
+    #[inline]
+    pub fn is_free(&self, pool: &Mempool, held: &SlotCounts) -> bool {
+        (0..held.len()).all(|class| {
+            let most = self.most[class];
+            held[class] <= most - most.div_ceil(SHARE_FREE_PART) || pool.is_ample(class)
+        })
+    }
+
     /// Whether more is held than this of a class that `pool` is short of: it is to grow no more.
     #[inline]
     pub fn is_exceeded(&self, pool: &Mempool, held: &SlotCounts) -> bool {
@@ -56,6 +66,11 @@ mod tests {
         assert!(!share.is_exceeded(&pool, &[8, 9, 9, 9]), "of other sizes the pool has none");
         assert!(share.is_exceeded_in(&pool, &[9, 0, 0, 0], 0));
         assert!(!share.is_exceeded_in(&pool, &[9, 0, 0, 0], 1), "there is room in those");
+        assert!(!share.is_free(&pool, &[7, 0, 0, 0]) && share.is_free(&pool, &[6, 9, 9, 9]));
+        hoard.truncate(29);
+        assert!(!share.is_free(&pool, &[7, 0, 0, 0]), "35 are left, and 36 are ample");
+        hoard.truncate(28);
+        assert!(share.is_free(&pool, &[64, 0, 0, 0]));
         assert!(!Share::WHOLE.is_exceeded(&pool, &[u32::MAX; CLASSES_MAX]));
     }
 }

@@ -14,8 +14,8 @@ use super::buf::Buf;
 use super::mempool::Mempool;
 use crate::error::Result;
 use crate::limits::{
-    BLOCK_BYTES, DATAGRAM_CONTROL_BYTES, DATAGRAM_HEAD_BYTES, DATAGRAM_NAME_BYTES, GATHER_MAX,
-    RX_TRAIN_SLOTS, SQ_ENTRIES, TRAIN_BYTES_MAX,
+    DATAGRAM_CONTROL_BYTES, DATAGRAM_HEAD_BYTES, DATAGRAM_NAME_BYTES, GATHER_MAX, RX_TRAIN_SLOTS,
+    SQ_ENTRIES,
 };
 use crate::sys::uring::{Cqe, Options, Uring};
 
@@ -105,18 +105,13 @@ impl UringIo {
         }
     }
 
-    /// Lends slots for datagrams from here on: the smallest that hold as much as the kernel puts together
-    /// at most, or, in a pool without such, the largest that are no blocks. A second call does nothing.
+    /// Lends slots for datagrams from here on ([`Mempool::train_class`]). A second call does nothing.
     pub fn lend_for_datagrams(&mut self, pool: &Mempool) -> Result<()> {
         if self.trains.is_some() {
             return Ok(());
         }
-        let sizes = pool.sizes();
-        let sizes = sizes.iter().filter(|size| size.slot_bytes < BLOCK_BYTES);
-        let holds_all = |bytes: u32| bytes as usize >= DATAGRAM_HEAD_BYTES + TRAIN_BYTES_MAX;
-        let fitting = sizes.clone().position(|size| holds_all(size.slot_bytes));
-        let class = fitting.unwrap_or(sizes.clone().count().saturating_sub(1));
-        let quarter = sizes.map(|size| size.slots / 4).nth(class).unwrap_or(1).max(1);
+        let class = pool.train_class();
+        let quarter = pool.sizes().get(class).map_or(1, |size| (size.slots / 4).max(1));
         let slots = (1 << quarter.ilog2()).min(RX_TRAIN_SLOTS.into()) as u16;
         let mut ring = RxRing::create(Group::Trains, class, slots, pool)?;
         ring.register(&mut self.ring, false)?;

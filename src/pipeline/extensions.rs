@@ -61,23 +61,39 @@ impl<T, O> Copy for Key<T, O> {}
 pub struct Extensions {
     connections: Table,
     messages: Messages,
+    /// The listener whose protocol registers kinds of values now.
+    registrant: u8,
 }
 
 impl Extensions {
     /// Values for connections with slots below `slots`.
     pub fn new(slots: u32) -> Self {
-        Self { connections: Table::new(slots as usize), messages: Messages::new() }
+        Self { connections: Table::new(slots as usize), messages: Messages::new(), registrant: 0 }
     }
 
     /// Makes room for one kind of value on every connection. At start: it allocates.
     pub fn register<T: 'static>(&mut self) -> Key<T> {
-        Key { column: self.connections.add::<ConnId, T>(), _value: PhantomData }
+        Key { column: self.connections.add::<ConnId, T>(self.registrant), _value: PhantomData }
     }
 
     /// Makes room for one kind of value on [`MESSAGES_MAX`] messages. At start: it allocates.
     pub fn register_message<T: 'static>(&mut self) -> MessageKey<T> {
         self.messages.open_slots(MESSAGES_MAX);
-        Key { column: self.messages.values.add::<MessageId, T>(), _value: PhantomData }
+        Key {
+            column: self.messages.values.add::<MessageId, T>(self.registrant),
+            _value: PhantomData,
+        }
+    }
+
+    /// What is registered from here on is for the listener at this index, and goes with it.
+    pub(crate) fn register_for(&mut self, listener: u8) {
+        self.registrant = listener;
+    }
+
+    /// Forgets what was registered for a listener that is gone. Its keys find nothing from here on.
+    pub(crate) fn release(&mut self, listener: u8) {
+        self.connections.release(listener);
+        self.messages.values.release(listener);
     }
 
     /// A name for a message that begins. [`MessageId::NONE`], on which nothing can hang, when no

@@ -4,14 +4,42 @@
 
 use std::io::Read;
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{MsgFlags, send};
 
 use super::Fault;
 use crate::sys::peer_process::PeerProcess;
+
+/// What a process is told that follows its dataplane's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// Another instance takes over: it is to attach there as well, and to finish here what was begun here.
+    Moved,
+    /// It does not: this one goes on.
+    Stays,
+}
+
+impl Call {
+    /// The line that says it, with its end.
+    pub fn line(self) -> &'static [u8] {
+        match self {
+            Self::Moved => b"moved\n",
+            Self::Stays => b"stays\n",
+        }
+    }
+
+    /// What the last line of `text` says, of those that are known.
+    pub fn last_of(text: &[u8]) -> Option<Self> {
+        let mut lines = text.split_inclusive(|&byte| byte == b'\n').rev();
+        lines.find_map(|line| {
+            [Self::Moved, Self::Stays].into_iter().find(|call| call.line() == line)
+        })
+    }
+}
 
 /// The dataplane's end.
 #[derive(Debug)]
@@ -39,6 +67,13 @@ impl Lifeline {
     pub fn end(&self) {
         // An error means that the other side was faster.
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Tells the process something, if it still listens. It has asked for that when it attached.
+    pub fn tell(&self, call: Call) {
+        // One that takes nothing has no room for a line after some thousands of them.
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        let _ = send(self.socket.as_raw_fd(), call.line(), flags);
     }
 
     /// Waits until it ends.
@@ -93,5 +128,25 @@ impl AsFd for Lifeline {
     /// Readable when the process is gone, or was cut off: nothing but the end comes there.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_call_that_came_whole_counts() {
+        for (text, call) in [
+            (&b""[..], None),
+            (b"moved", None),
+            (b"moved\n", Some(Call::Moved)),
+            (b"moved\nstays\n", Some(Call::Stays)),
+            (b"moved\nsta", Some(Call::Moved)),
+            (b"stays\nlater\n", Some(Call::Stays)),
+            (b"xmoved\n", None),
+        ] {
+            assert_eq!(Call::last_of(text), call, "{text:?}");
+        }
     }
 }

@@ -16,7 +16,7 @@ mod stall;
 mod table;
 
 pub(crate) use inbox::Inbox;
-pub use lifeline::Lifeline;
+pub use lifeline::{Call, Lifeline};
 pub use offer::{Grant, Offer};
 pub use queue::{Fault, Queue, Received};
 pub use role::Role;
@@ -30,6 +30,17 @@ pub mod kind {
 
     /// Both ways: the next bytes of a body, as between the chain of HTTP and its handler.
     pub const BODY: u8 = PROTOCOL + 1;
+    /// Both ways: a message of a channel of a stream, and what else a process may say of one, as to the chain
+    /// of streams.
+    pub const MESSAGE: u8 = PROTOCOL;
+    /// To the dataplane: open a channel.
+    pub const OPEN_CHANNEL: u8 = PROTOCOL + 10;
+    /// To the dataplane: close a session.
+    pub const GOODBYE: u8 = PROTOCOL + 12;
+    /// To the dataplane: messages are done with.
+    pub const CONSUMED: u8 = PROTOCOL + 14;
+    /// To the dataplane: take new keys.
+    pub const REKEY: u8 = PROTOCOL + 15;
     /// To the process: an empty slot, to say something with. `len` is what it holds.
     pub const SUPPLY: u8 = 64;
     /// To the dataplane: a slot that nothing is said with.
@@ -49,10 +60,22 @@ pub mod kind {
         match kind {
             DATA | CLOSE | ABORT | PAUSE | RESUME => true,
             BODY | RESPONSE => role == Role::Handler,
+            MESSAGE | OPEN_CHANNEL..=GOODBYE | CONSUMED | REKEY => role == Role::Handler,
             OPEN | EOF => role == Role::Peer,
             _ => false,
         }
     }
+}
+
+/// What the meta of a [`kind::MESSAGE`] says above its channel.
+pub mod meta {
+    /// The message begins with it.
+    pub const FIRST: u32 = 1 << 16;
+    /// It ends with it.
+    pub const LAST: u32 = 1 << 17;
+    /// It is of the same packet as the next, with which that is counted: they came so, or it fits no slot of the
+    /// process.
+    pub const GOES_ON: u32 = 1 << 18;
 }
 
 /// What a [`RESPONSE`](kind::RESPONSE) says beside its bytes, which are the lines of its fields and

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::limits::PORT_TURN_DESCRIPTORS;
 use crate::mem::{Buf, ConnId, Descriptor, Ledger, LoanFault, QueueEnds, Taken, Terms};
 use crate::port::lifeline::Lifeline;
-use crate::port::{Inbox, Role, kind};
+use crate::port::{Inbox, Role, kind, meta};
 use crate::ring::doorbell::Doorbell;
 use crate::ring::spsc::Producer;
 
@@ -129,13 +129,15 @@ impl Queue {
     /// all of them now.
     #[cold]
     fn send_front(&mut self, buf: &mut Buf, message: u32) -> bool {
-        let (conn, tag) = (buf.conn(), u32::from(buf.kind()));
+        let (conn, kind) = (buf.conn(), buf.kind());
         while buf.len() > self.ledger.slot_bytes_max() {
             if self.out.is_full() || !self.ledger.may_lend(buf) {
                 return false;
             }
             let Some(terms) = self.ledger.lend(buf) else { return false };
-            self.push(conn, message, terms, tag);
+            let (meta, rest) = split_meta(kind, buf.meta());
+            self.push(conn, message, terms, meta << 8 | u32::from(kind));
+            buf.set_kind(kind, rest);
         }
         true
     }
@@ -288,5 +290,13 @@ impl Queue {
     /// Slots that are with the process.
     pub fn lent(&self) -> u32 {
         self.ledger.lent()
+    }
+}
+
+/// The metas of a piece of something, and of what is left of it.
+fn split_meta(kind: u8, meta: u32) -> (u32, u32) {
+    match kind {
+        kind::MESSAGE => (meta & !meta::LAST | meta::GOES_ON, meta & !meta::FIRST),
+        _ => (0, meta),
     }
 }

@@ -37,6 +37,13 @@ struct Seat {
     attachments: u32,
 }
 
+impl Seat {
+    /// Whether it was a port's that is gone. No port has an empty name.
+    fn is_free(&self) -> bool {
+        self.name.is_empty()
+    }
+}
+
 /// Whether `name` may be a port's: letters, digits, `-`, `_` and `.`.
 pub fn is_port_name(name: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -60,6 +67,12 @@ impl PortTable {
             let why = format!("listener {} has it already", seat.listener);
             return refuse(why, "give each port a name of its own");
         }
+        // Its count goes on in a seat that another port had, so that nobody takes one's process for the other's.
+        if let Some(free) = self.seats.iter().position(Seat::is_free) {
+            let seat = &mut self.seats[free];
+            (seat.name, seat.listener) = (name.to_owned(), listener);
+            return Ok(PortIndex(free as u8));
+        }
         if self.seats.len() == PORTS_MAX {
             return refuse(format!("there are {PORTS_MAX} already"), "remove listeners with ports");
         }
@@ -74,9 +87,18 @@ impl PortTable {
         Ok(index)
     }
 
+    /// Forgets the ports of a listener that is gone, and ends the attachments to them.
+    pub fn remove(&mut self, listener: u8) {
+        self.close(listener);
+        for seat in self.seats.iter_mut().filter(|seat| seat.listener == listener) {
+            seat.name.clear();
+        }
+    }
+
     /// The port called `name`.
     pub fn named(&self, name: &str) -> Option<PortIndex> {
-        self.seats.iter().position(|seat| seat.name == name).map(|index| PortIndex(index as u8))
+        let is_it = |seat: &Seat| seat.name == name && !seat.is_free();
+        self.seats.iter().position(is_it).map(|index| PortIndex(index as u8))
     }
 
     /// The queue of what is attached.
@@ -167,5 +189,28 @@ impl PortTable {
     /// The queues that are attached.
     pub fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.seats.iter().filter_map(|seat| seat.queue.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_goes_with_its_listener_leaves_its_name_and_seat_to_another() {
+        let mut ports = PortTable::default();
+        let (first, second) = (ports.add("a", 0).unwrap(), ports.add("b", 1).unwrap());
+        assert!(ports.add("a", 2).unwrap_err().why().contains("listener 0 has it"));
+        ports.remove(0);
+        assert_eq!((ports.named("a"), ports.named("b")), (None, Some(second)));
+        assert_eq!(ports.named(""), None, "a free seat has no name");
+        assert_eq!(ports.add("c", 2).unwrap(), first);
+        assert_eq!((ports.named("c"), ports.listener(first)), (Some(first), 2));
+        for name in 0..PORTS_MAX - 2 {
+            ports.add(&format!("n{name}"), 3).unwrap();
+        }
+        assert!(ports.add("more", 3).is_err(), "no seat is left");
+        ports.remove(2);
+        assert_eq!(ports.add("more", 3).unwrap(), first);
     }
 }

@@ -15,6 +15,7 @@
 //! [`Doorbell::ring`](doorbell::Doorbell::ring) while its consumer sleeps.
 
 pub mod doorbell;
+pub mod handoff;
 mod memory;
 pub mod mpmc;
 pub mod spsc;

@@ -42,6 +42,11 @@ impl Channel {
         }
     }
 
+    /// Bytes of the largest message that may be sent.
+    pub fn message_bytes_max(&self) -> usize {
+        self.shared.lock().message_bytes_max
+    }
+
     /// Sends a message. Waits while those before it have no credit and too many of them wait.
     pub fn send(&self, message: impl Into<Vec<u8>>) -> Result<(), Error> {
         self.put(message.into(), None)
@@ -233,7 +238,8 @@ impl Channel {
         self.shared.announce();
     }
 
-    /// Has callbacks called from now on, in place of those before (D-8).
+    /// Has callbacks called from now on, in place of those before (D-8). Messages that have come and were not
+    /// received are shown to them too.
     pub fn set_callbacks(&self, callbacks: Callbacks) {
         self.shared.ask(Request::Callbacks { key: self.key, callbacks });
     }

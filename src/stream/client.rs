@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Address;
-use super::driver::{self, Driver, Parts};
+use super::driver::{Driver, Guard, Parts};
 use super::error::Error;
 use super::handle::Stream;
 use super::link::{Link, connect};
@@ -137,32 +137,16 @@ pub(super) fn draw<const BYTES: usize>() -> Result<[u8; BYTES], Error> {
     })
 }
 
-/// Whatever becomes of a driver, nobody is to wait for it for ever.
-struct Guard(Arc<Shared>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if !self.0.lock().is_gone {
-            let why = crate::error::Error::new(
-                "go on with a stream",
-                "its thread has ended: a callback panicked",
-                "mend the callback",
-            );
-            driver::fail(&self.0, why.into());
-        }
-    }
-}
-
 /// Starts the thread of a stream.
 pub(super) fn start(
     shared: Arc<Shared>,
     make: impl FnOnce() -> Result<Driver, Error> + Send + 'static,
 ) -> Result<(), Error> {
     let run = move || {
-        let guard = Guard(shared);
+        let guard = Guard::of(shared);
         match make() {
             Ok(driver) => driver.run(),
-            Err(error) => driver::fail(&guard.0, error),
+            Err(error) => guard.fail(error),
         }
     };
     let thread = thread::Builder::new().name("stream".to_owned()).spawn(run);

@@ -1,16 +1,16 @@
 //! The thread of one stream: it owns the link and the connection, and moves what is between them and
 //! the program.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::desk::Desk;
 use super::error::{End, Error, Why};
-use super::lane::{Lane, Notice};
+use super::lane::Arrived;
 use super::link::Link;
 use super::outbox::Outbox;
 use super::reader::Reader;
-use super::state::{Key, Shared};
+use super::state::Shared;
 use super::trust::Asked;
 use crate::limits::STREAM_LINGER_NS;
 use crate::proto::stream::compress::Tables;
@@ -21,12 +21,10 @@ use crate::time::{Clock, Instant};
 mod ends;
 mod events;
 mod exchange;
-mod news;
 mod receive;
 mod send;
 
 use ends::Closing;
-use news::News;
 
 /// Times that a driver does what the program wants before it looks at the link again.
 const EXCHANGES_PER_TURN: usize = 4;
@@ -50,23 +48,15 @@ pub(super) struct Driver {
     connection: Connection,
     config: Config,
     clock: Clock,
-    shared: Arc<Shared>,
+    desk: Desk,
     own: NodeAddress,
     trust: Arc<Asked>,
     address: String,
     outbox: Outbox,
     tables: Tables,
     reader: Reader,
-    lanes: HashMap<Key, Lane>,
-    keys: HashMap<u16, Key>,
-    /// Channels with something to send and credit for it, in turn.
-    turns: VecDeque<Key>,
-    news: Vec<News>,
-    notices: Vec<(Key, Notice)>,
-    /// Channels that have ended, until their callbacks were told.
-    parting: Vec<Lane>,
-    /// Channels that the peer has opened.
-    offered: u64,
+    /// Messages of the packet that is looked at, which are whole.
+    arrived: Vec<Arrived>,
     closing: Option<Closing>,
     end: Option<Why>,
     /// Called once it is known whether there is a stream.
@@ -87,19 +77,13 @@ impl Driver {
             connection: parts.connection,
             config: parts.config,
             clock: parts.clock,
-            shared: parts.shared,
+            desk: Desk::new(parts.shared),
             trust: parts.trust,
             address: parts.address,
             outbox: Outbox::new(mode),
             tables: Tables::new(),
             reader: Reader::new(mode),
-            lanes: HashMap::new(),
-            keys: HashMap::new(),
-            turns: VecDeque::new(),
-            news: Vec::new(),
-            notices: Vec::new(),
-            parting: Vec::new(),
-            offered: 0,
+            arrived: Vec::new(),
             closing: None,
             end: None,
             on_decided: None,
@@ -126,8 +110,8 @@ impl Driver {
         self.exchange();
         self.linger();
         drop(self.link);
-        self.shared.lock().is_gone = true;
-        self.shared.announce();
+        self.desk.shared.lock().is_gone = true;
+        self.desk.shared.announce();
     }
 
     /// One round: take what came, say what there is to say, and wait for more.
@@ -155,14 +139,14 @@ impl Driver {
         let is_held = self.reader.has_packet() && self.connection.may_receive();
         let timeout = if has_work || is_held { Some(Duration::ZERO) } else { self.timeout() };
         let wants_room = !self.outbox.is_empty();
-        let waited = self.link.wait(&self.shared.bell, wants_room, timeout);
+        let waited = self.link.wait(self.desk.shared.alarm.bell(), wants_room, timeout);
         *readable = waited.map_err(|why| why.to_string())?.readable || is_held;
         Ok(())
     }
 
     /// How long to wait.
     fn timeout(&self) -> Option<Duration> {
-        if !self.news.is_empty() {
+        if !self.desk.news.is_empty() {
             return Some(Duration::ZERO);
         }
         let times = [self.connection.poll_timeout(), self.closing_at(), self.idle_at()];
@@ -241,7 +225,7 @@ impl Driver {
             }
             let wants_room = !self.outbox.is_empty();
             let left = Some(Duration::from_nanos(left));
-            if self.link.wait(&self.shared.bell, wants_room, left).is_err() {
+            if self.link.wait(self.desk.shared.alarm.bell(), wants_room, left).is_err() {
                 return;
             }
         }
@@ -280,4 +264,28 @@ pub(super) fn fail(shared: &Shared, error: Error) {
     state.is_gone = true;
     drop(state);
     shared.announce();
+}
+
+/// Whatever becomes of who drives a stream, nobody is to wait for it for ever.
+pub(super) struct Guard(Arc<Shared>);
+
+impl Guard {
+    pub(super) fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    /// There is no stream, for this reason.
+    pub(super) fn fail(self, error: Error) {
+        fail(&self.0, error);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.0.lock().is_gone {
+            let why = "a callback panicked";
+            let error = crate::error::Error::new("go on with a stream", why, "mend the callback");
+            fail(&self.0, error.into());
+        }
+    }
 }

@@ -63,7 +63,7 @@ impl Stream {
 
     /// Whether it is over datagrams, of which some may be lost.
     pub fn is_datagram(&self) -> bool {
-        self.address.starts_with("udp:")
+        self.session().is_datagram
     }
 
     /// Whether it goes on: messages can be sent and channels opened.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::callbacks::Callbacks;
 use crate::proto::stream::compress::{Compressor, decompress, original_bytes};
-use crate::proto::stream::{Data, Piece, Pieces};
+use crate::proto::stream::{Piece, Pieces};
 
 pub(super) struct Lane {
     pub(super) number: u16,
@@ -59,6 +59,16 @@ pub(super) struct Assembly {
     pub(super) packets: u32,
 }
 
+/// A message that has come, or a piece of one.
+pub(super) struct Part<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) first: bool,
+    pub(super) last: bool,
+    pub(super) compressed: bool,
+    /// Packets that it is.
+    pub(super) packets: u32,
+}
+
 /// What a program is told by callbacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notice {
@@ -95,6 +105,19 @@ impl Lane {
         let closes = self.wants_close && !self.is_closed;
         let asks = !self.is_closed && self.callbacks.on_packet_out.is_some();
         self.is_open && (self.has_messages() || closes || asks)
+    }
+
+    /// Adds a piece to what there is; the message, once it is whole and somebody wants it.
+    pub(super) fn add(&mut self, piece: &Part<'_>) -> Option<Arrived> {
+        if self.is_dropped {
+            self.to_consume += piece.packets + self.partial.tear();
+            return None;
+        }
+        if piece.first {
+            // One that had begun before it never ends.
+            self.to_consume += self.partial.tear();
+        }
+        self.partial.add(piece)
     }
 
     pub(super) fn notify(&mut self, notice: Notice) {
@@ -137,17 +160,22 @@ impl Arrived {
 
 impl Assembly {
     /// Adds a piece; the message, if that was its last.
-    pub(super) fn add(&mut self, data: &Data, packet: &[u8]) -> Option<Arrived> {
-        if data.first {
+    fn add(&mut self, piece: &Part<'_>) -> Option<Arrived> {
+        if piece.first {
             self.bytes.clear();
         }
-        self.bytes.extend_from_slice(&packet[data.range.clone()]);
-        self.packets += 1;
-        data.last.then(|| Arrived {
+        self.bytes.extend_from_slice(piece.bytes);
+        self.packets += piece.packets;
+        piece.last.then(|| Arrived {
             bytes: std::mem::take(&mut self.bytes),
-            compressed: data.compressed,
+            compressed: piece.compressed,
             packets: std::mem::take(&mut self.packets),
         })
+    }
+
+    /// Bytes that are there.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The message never ends; packets that are done with.

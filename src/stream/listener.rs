@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags};
 
 use super::Address;
-use super::bell::Bell;
+use super::bell::Roster;
 use super::client::{Node, draw, start};
 use super::error::Error;
 use super::handle::Stream;
@@ -20,10 +20,11 @@ use super::link::hub::Hub;
 use super::link::{Link, poll_for};
 use super::options::Options;
 use super::policy::Policy;
+use super::served;
 use super::state::Shared;
 use crate::limits::{ACCEPT_RETRY_NS, STREAM_UNACCEPTED_MAX, UNIX_MODE};
 use crate::proto::stream::Role;
-use crate::proto::stream::secure::identity::{Identity, NodeAddress};
+use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey};
 use crate::sys::unix_socket::UnixListener;
 
 mod datagrams;
@@ -42,7 +43,7 @@ pub(super) struct Inner {
     node: Node,
     queue: Mutex<Queue>,
     changed: Condvar,
-    bell: Bell,
+    roster: Arc<Roster>,
 }
 
 /// Peers that wait to be accepted.
@@ -82,14 +83,13 @@ impl Listener {
         options: Options,
     ) -> Result<Self, Error> {
         options.check()?;
+        if let Address::Port(name) = address {
+            return Self::at_port(address, name, Node { identity, policy: policy.into(), options });
+        }
         let (socket, address) = bind(address)?;
         let fail = |why: io::Error| failed(&address, why);
-        let inner = Arc::new(Inner {
-            node: Node { identity, policy: policy.into(), options },
-            queue: Mutex::default(),
-            changed: Condvar::new(),
-            bell: Bell::new().map_err(fail)?,
-        });
+        let node = Node { identity, policy: policy.into(), options };
+        let inner = Inner::new(node).map_err(fail)?;
         let takes = inner.clone();
         let run = move || match socket {
             Socket::Datagrams(hub) => datagrams::serve(&takes, &hub),
@@ -100,6 +100,22 @@ impl Listener {
         Ok(Self { inner, address, thread })
     }
 
+    /// Takes the streams of a dataplane's listener, which says `protocol = "stream"` and `handler =
+    /// "port:NAME"`, and whose identity is the one that peers see.
+    fn at_port(address: &Address, name: &str, node: Node) -> Result<Self, Error> {
+        let control_socket = node.options.control_socket.clone().ok_or_else(|| {
+            let remedy = "give Options::control_socket: `ringway ctl` says where it is";
+            crate::error::Error::new(
+                format!("listen at {address}"),
+                "the control socket of its dataplane is not known",
+                remedy,
+            )
+        })?;
+        let inner = Inner::new(node).map_err(|why| failed(address, why))?;
+        served::start(inner.clone(), served::Port { name: name.to_owned(), control_socket })?;
+        Ok(Self { inner, address: address.clone(), thread: Mutex::default() })
+    }
+
     /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.address
@@ -107,7 +123,7 @@ impl Listener {
 
     /// The address of this node.
     pub fn node(&self) -> NodeAddress {
-        self.inner.node.identity.public().address()
+        self.inner.node()
     }
 
     /// The next peer that has proved who it is and is trusted; waits for it. A peer of which that is not
@@ -149,7 +165,7 @@ impl Listener {
     pub fn stop(&self) {
         self.inner.lock().is_stopped = true;
         self.inner.changed.notify_all();
-        self.inner.bell.ring();
+        self.inner.roster.ring();
         let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = thread.take() {
             // It does not panic.
@@ -165,16 +181,45 @@ impl Drop for Listener {
 }
 
 impl Inner {
+    fn new(node: Node) -> io::Result<Arc<Self>> {
+        let (queue, changed, roster) = (Mutex::default(), Condvar::new(), Roster::new()?);
+        Ok(Arc::new(Self { node, queue, changed, roster }))
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.node.options
+    }
+
+    /// The address of this node.
+    pub(super) fn node(&self) -> NodeAddress {
+        self.node.identity.public().address()
+    }
+
+    /// Whether a peer that comes from there is welcome.
+    pub(super) fn trusts(&self, place: &str, peer: &PublicKey) -> bool {
+        self.node.policy.of(place).accepts(peer)
+    }
+
+    /// What wakes the thread.
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        self.roster.clone()
+    }
+
+    /// Waits, unless it is stopped.
+    pub(super) fn nap(&self, time: Duration) {
+        let _ = self.wait(None, Some(time));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn is_stopped(&self) -> bool {
         self.lock().is_stopped
     }
 
     /// A place for another peer, if there is one.
-    fn place(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
         let mut queue = self.lock();
         if queue.greeting + queue.decided.len() >= STREAM_UNACCEPTED_MAX {
             return None;
@@ -189,7 +234,7 @@ impl Inner {
 
     /// Waits for the socket or the bell.
     fn wait(&self, socket: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> io::Result<()> {
-        let bell = PollFd::new(self.bell.as_fd(), PollFlags::POLLIN);
+        let bell = PollFd::new(self.roster.bell.as_fd(), PollFlags::POLLIN);
         let socket = socket.map(|socket| PollFd::new(socket, PollFlags::POLLIN));
         let mut fds: Vec<_> = [Some(bell), socket].into_iter().flatten().collect();
         poll_for(&mut fds, timeout)
@@ -220,7 +265,7 @@ impl Inner {
 
 impl Place {
     /// The handshake is whole, or has failed.
-    fn decide(self, outcome: Result<Stream, Error>) {
+    pub(super) fn decide(self, outcome: Result<Stream, Error>) {
         let mut queue = self.0.lock();
         if !queue.is_stopped {
             queue.decided.push_back(outcome);
@@ -262,12 +307,7 @@ fn bind(address: &Address) -> Result<(Socket, Address), Error> {
             "listen at tcp:, udp: or unix:, or give a listener of the dataplane upgrade = true",
         )
         .into()),
-        Address::Port(_) => Err(crate::error::Error::new(
-            format!("listen at {address}"),
-            "a process at a port connects, and its dataplane listens",
-            "listen at tcp:, udp: or unix:, or give a listener of the dataplane protocol = \"stream\"",
-        )
-        .into()),
+        Address::Port(_) => unreachable!("a port is no socket"),
     }
 }
 

@@ -79,12 +79,21 @@
 //! what was lost.
 //!
 //! Many streams to many nodes are a [`Pool`]'s.
+//!
+//! # Behind a dataplane
+//!
+//! A [`Listener`] at `port:NAME` has the streams of a dataplane's listener with `protocol = "stream"` and
+//! `handler = "port:NAME"`. The dataplane is the node that peers see, greets them by its own settings, deciphers and
+//! decompresses; the listener's policy is asked as well. One thread has the port; it attaches again when the
+//! dataplane is started again. A message that is sent has to fit a slot
+//! ([`Channel::message_bytes_max`]); new keys and what is compressed are the dataplane's business.
 
 mod address;
 mod bell;
 mod callbacks;
 mod channel;
 mod client;
+mod desk;
 mod driver;
 mod error;
 pub mod file;
@@ -92,11 +101,13 @@ mod handle;
 mod lane;
 mod link;
 mod listener;
+mod news;
 mod options;
 mod outbox;
 mod policy;
 mod pool;
 mod reader;
+mod served;
 mod session;
 mod state;
 mod trust;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::proto::stream::secure::handshake::{COMPRESS, ENCRYPT};
+use crate::proto::stream::secure::handshake::{BATCH, COMPRESS, ENCRYPT};
 use crate::proto::stream::{ChannelTypes, Config, Mode};
 
 /// How a stream is to be.
@@ -61,7 +61,7 @@ impl Options {
     pub(super) fn config(&self, mode: Mode) -> Config {
         let mut config = Config::new(mode);
         let bit = |wanted: bool, bit: u32| if wanted { bit } else { 0 };
-        config.offer.offers = bit(self.encrypt, ENCRYPT) | bit(self.compress, COMPRESS);
+        config.offer.offers = bit(self.encrypt, ENCRYPT) | bit(self.compress, COMPRESS) | BATCH;
         config.offer.requires = bit(self.encrypt, ENCRYPT);
         if mode == Mode::Datagram {
             config.packet_bytes = self.datagram_bytes;

@@ -38,6 +38,8 @@ pub struct Session {
     pub is_encrypted: bool,
     /// Whether messages may be compressed.
     pub may_compress: bool,
+    /// Whether it is over datagrams, of which some may be lost.
+    pub is_datagram: bool,
 }
 
 impl Session {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::bell::Bell;
+use super::bell::{Alarm, Bell};
 use super::callbacks::Callbacks;
 use super::error::{End, Error};
 use super::lane::Arrived;
@@ -21,7 +21,7 @@ pub(super) struct Shared {
     /// Something changed that somebody may wait for.
     changed: Condvar,
     /// Wakes the driver.
-    pub(super) bell: Bell,
+    pub(super) alarm: Alarm,
 }
 
 #[derive(Default)]
@@ -106,9 +106,12 @@ pub(super) struct ChannelState {
 
 impl Shared {
     pub(super) fn new(message_bytes_max: usize, window_packets: u32) -> std::io::Result<Arc<Self>> {
+        Ok(Self::with(Alarm::Own(Bell::new()?), message_bytes_max, window_packets))
+    }
+
+    pub(super) fn with(alarm: Alarm, message_bytes_max: usize, window_packets: u32) -> Arc<Self> {
         let state = State { message_bytes_max, window_packets, ..State::default() };
-        let state = Mutex::new(state);
-        Ok(Arc::new(Self { state, changed: Condvar::new(), bell: Bell::new()? }))
+        Arc::new(Self { state: Mutex::new(state), changed: Condvar::new(), alarm })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -123,7 +126,7 @@ impl Shared {
     /// Wakes the driver, if it sleeps.
     pub(super) fn wake(&self, state: &mut State) {
         if std::mem::take(&mut state.is_sleeping) {
-            self.bell.ring();
+            self.alarm.ring();
         }
     }
 

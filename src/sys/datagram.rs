@@ -8,7 +8,7 @@ use crate::limits::{DATAGRAM_CONTROL_BYTES, DATAGRAM_HEAD_BYTES, DATAGRAM_NAME_B
 
 /// Bytes of `struct io_uring_recvmsg_out`: four words, of the name, the control data, the payload and the
 /// flags.
-const OUT_BYTES: usize = 16;
+pub(super) const OUT_BYTES: usize = 16;
 
 /// Bytes of a `struct cmsghdr`, and what control messages are aligned to (cmsg(3)).
 const CMSG_HEAD_BYTES: usize = 16;
@@ -46,14 +46,15 @@ pub struct Received {
 
 /// Reads what a receive (`IORING_OP_RECVMSG`, multishot) has written to a buffer, whose head has room for
 /// [`DATAGRAM_NAME_BYTES`] and [`DATAGRAM_CONTROL_BYTES`]. `None`: it is none of an IP peer.
+#[inline]
 pub fn parse(bytes: &[u8]) -> Option<Received> {
-    let [name_bytes, control_bytes, payload_bytes, flags] = words(bytes)?;
-    let payload = bytes.get(DATAGRAM_HEAD_BYTES..)?.len();
-    let name = &bytes[OUT_BYTES..OUT_BYTES + DATAGRAM_NAME_BYTES];
-    let control = &bytes[OUT_BYTES + DATAGRAM_NAME_BYTES..DATAGRAM_HEAD_BYTES];
+    let (head, payload) = bytes.split_first_chunk::<DATAGRAM_HEAD_BYTES>()?;
+    let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (name_bytes, control_bytes, payload_bytes, flags) = (word(0), word(4), word(8), word(12));
+    let (name, control) = head[OUT_BYTES..].split_at(DATAGRAM_NAME_BYTES);
     let source = read_name(&name[..DATAGRAM_NAME_BYTES.min(name_bytes as usize)])?;
-    let is_cut = flags & libc::MSG_TRUNC as u32 != 0 || payload_bytes as usize > payload;
-    let end = DATAGRAM_HEAD_BYTES + payload.min(payload_bytes as usize);
+    let is_cut = flags & libc::MSG_TRUNC as u32 != 0 || payload_bytes as usize > payload.len();
+    let end = DATAGRAM_HEAD_BYTES + payload.len().min(payload_bytes as usize);
     let mut received = Received {
         source,
         local: None,
@@ -66,15 +67,6 @@ pub fn parse(bytes: &[u8]) -> Option<Received> {
     let control = &control[..DATAGRAM_CONTROL_BYTES.min(control_bytes as usize)];
     ControlMessages(control).for_each(|message| received.note(message));
     Some(received)
-}
-
-fn words(bytes: &[u8]) -> Option<[u32; 4]> {
-    let head = bytes.first_chunk::<OUT_BYTES>()?;
-    let word = |index: usize| {
-        let at = 4 * index;
-        u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
-    };
-    Some([0, 1, 2, 3].map(word))
 }
 
 /// One control message: its level, its type, its data.

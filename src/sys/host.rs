@@ -104,6 +104,12 @@ impl Host {
         self.chosen("sys/kernel/mm/transparent_hugepage/shmem_enabled")
     }
 
+    /// Bytes free in `/dev/shm`; `None` where that is no directory.
+    pub fn shared_memory_free(&self) -> Option<u64> {
+        let found = nix::sys::statvfs::statvfs(&self.root.join("dev/shm")).ok()?;
+        Some(found.blocks_available() * found.fragment_size())
+    }
+
     /// How much memory this process may lock, in bytes.
     pub fn memlock_limit(&self) -> Option<Limit> {
         self.limit("Max locked memory")

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -14,7 +14,8 @@ const OTHERS: u32 = 0o077;
 /// is left behind. `what` says what it is, and `made` how it is made.
 ///
 /// # Errors
-/// When there is no such file, others may read it, it is longer, or no text.
+/// When there is no such file, others may read it, it belongs to a user that is neither us nor root, it is longer, or
+/// no text.
 pub fn read(
     path: &Path,
     what: &str,
@@ -36,9 +37,57 @@ pub fn read(
         let mend = format!("chmod 600 {0}, or make a new one", path.display());
         return Err(Error::new(what(), why, mend));
     }
+    let (owner, us) = (metadata.uid(), nix::unistd::geteuid().as_raw());
+    if !is_trusted(owner, us) {
+        let why = format!("it belongs to user {owner}, who may have read or made it");
+        let mend = format!(
+            "chown {us} {0}, if you know where it comes from, or make a new one",
+            path.display()
+        );
+        return Err(Error::new(what(), why, mend));
+    }
     let got = file.take(bytes_max as u64).read_to_string(text).map_err(failed)?;
     if got == bytes_max {
         return Err(Error::new(what(), format!("it has {bytes_max} bytes or more"), made));
     }
     Ok(())
+}
+
+/// Whether a secret of `owner` is one: root reads all files anyway.
+const fn is_trusted(owner: u32, us: u32) -> bool {
+    owner == us || owner == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A user that this process is not.
+    const OTHER: u32 = 65_534;
+
+    #[test]
+    fn a_secret_is_ours_or_root_s() {
+        assert!(is_trusted(1000, 1000) && is_trusted(0, 1000) && is_trusted(0, 0));
+        assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused_and_what_to_do_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, "a secret").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let read = || {
+            let mut text = String::with_capacity(64);
+            read(&path, "the secret", "make one", 64, &mut text).map(|()| text)
+        };
+        assert_eq!(read().unwrap(), "a secret");
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(OTHER), None).is_ok() {
+            let refused = read().unwrap_err().to_string();
+            assert!(refused.contains("user 65534") && refused.contains("chown 0 "), "{refused}");
+        }
+    }
 }

@@ -11,17 +11,37 @@ use nix::sys::socket::{
     listen, setsockopt, socket, sockopt,
 };
 
+use super::listening::Listening;
 use super::unix_socket::UnixListener;
 use crate::error::{Error, Result};
 use crate::limits::LISTEN_BACKLOG;
 
 /// A bound, listening stream socket.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum StreamListener {
-    /// Of its own: the kernel spreads connections among those of one address.
-    Tcp(TcpListener),
+    /// Of its own: the kernel spreads connections among those of one address. A listener that takes another's
+    /// place shares it for a moment, so that nobody is lost who waits there to be accepted.
+    Tcp(Arc<TcpListener>),
     /// Shared by all that accept from it: the first who asks gets the next connection.
     Unix(Arc<UnixListener>),
+}
+
+impl StreamListener {
+    /// The same socket, for another process.
+    pub fn share(&self) -> io::Result<Listening> {
+        Ok(match self {
+            Self::Tcp(listener) => Listening::Tcp(listener.try_clone()?),
+            Self::Unix(listener) => Listening::Unix(listener.clone()),
+        })
+    }
+
+    /// Sees to it that connections come: one that [joined](TcpListener::join) its address listens from here on.
+    pub fn listen(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => Ok(listener.listen()?),
+            Self::Unix(_) => Ok(()),
+        }
+    }
 }
 
 impl AsFd for StreamListener {
@@ -35,6 +55,12 @@ impl AsFd for StreamListener {
 
 impl From<TcpListener> for StreamListener {
     fn from(listener: TcpListener) -> Self {
+        Self::Tcp(Arc::new(listener))
+    }
+}
+
+impl From<Arc<TcpListener>> for StreamListener {
+    fn from(listener: Arc<TcpListener>) -> Self {
         Self::Tcp(listener)
     }
 }
@@ -67,12 +93,35 @@ impl TcpListener {
     }
 
     fn bind(address: SocketAddr) -> Result<Self> {
+        let listener = Self::join(address)?;
+        listener.listen().map_err(|e| bind_error(address, "-ltnp", e))?;
+        Ok(listener)
+    }
+
+    /// One more for an address that sockets of this user share already. Connections come to it once it
+    /// [listens](Self::listen).
+    pub fn join(address: SocketAddr) -> Result<Self> {
         let fail = |e| bind_error(address, "-ltnp", e);
         let fd = open(address, true).map_err(fail)?;
-        let backlog = Backlog::new(LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN);
-        listen(&fd, backlog).map_err(fail)?;
         let address = local_address(fd.as_fd()).map_err(fail)?;
         Ok(Self { fd, address })
+    }
+
+    /// Listens; nothing changes where it does already.
+    pub fn listen(&self) -> nix::Result<()> {
+        let backlog = Backlog::new(LISTEN_BACKLOG).unwrap_or(Backlog::MAXCONN);
+        listen(&self.fd, backlog)
+    }
+
+    /// The socket behind `fd`.
+    pub fn of_fd(fd: OwnedFd) -> io::Result<Self> {
+        let address = local_address(fd.as_fd())?;
+        Ok(Self { fd, address })
+    }
+
+    /// A second descriptor of it.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()?, address: self.address })
     }
 
     /// The address it is bound to, with the port that the kernel picked.

@@ -21,6 +21,7 @@ use crate::limits::{
     LISTEN_BACKLOG, UNIX_LOCK_RETRY_NS, UNIX_LOCK_TRIES_MAX, UNIX_PATH_BYTES_MAX,
     UNIX_UNLINK_TRIES_MAX,
 };
+use crate::sync::{AtomicBool, Ordering};
 
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,10 @@ mod tests;
 /// What is added to the name of a file that is to replace another, until it does. There is one at a
 /// time: whoever makes it holds the lock.
 const NEW: &str = ".new";
+
+/// The same where that takes long, and nobody holds the lock: the one whose place it is to take sees to it that
+/// there is one at a time.
+const NEXT: &str = ".next";
 
 /// A bound, listening Unix stream socket and its file, which it removes when it is dropped.
 ///
@@ -39,15 +44,30 @@ pub struct UnixListener {
     path: PathBuf,
     /// `None` for an abstract name.
     file: Option<FileId>,
+    /// The file is to be removed with it: no other process has the socket as well, and listens on.
+    ours: AtomicBool,
 }
 
-/// What tells our file from one that somebody else put in its place. The kernel keeps the inode for
+/// What tells a socket's file from one that somebody else put in its place. The kernel keeps the inode for
 /// as long as the socket is open, so no other file gets its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId {
-    device: u64,
-    inode: u64,
+pub struct FileId {
+    /// The number of the file system.
+    pub device: u64,
+    /// That of the file in it.
+    pub inode: u64,
 }
+
+/// A listening socket whose file has another name than its own so far, so that nobody finds it.
+#[derive(Debug)]
+pub struct Staged {
+    listener: UnixListener,
+    new: NewFile,
+}
+
+/// A file that is to be in its place; it goes unless it is.
+#[derive(Debug)]
+struct NewFile(Option<PathBuf>);
 
 impl UnixListener {
     /// Listens on the file `path` with the permissions `mode`, which it has before anybody can
@@ -73,13 +93,59 @@ impl UnixListener {
         }
         if let Some(name) = name {
             let socket = listen_abstract(name).map_err(fail)?;
-            return Ok(Self { socket, path, file: None });
+            return Ok(Self::new(socket, path, None, true));
         }
         let directory = lock_directory(&path, UNIX_LOCK_TRIES_MAX)?;
         let stale = look_for_stale(&path)?;
         let made = if stale { replace(&directory, &path, mode) } else { make(&path, &path, mode) };
         let (socket, file) = made.map_err(fail)?;
-        Ok(Self { socket, path, file: Some(file) })
+        Ok(Self::new(socket, path, Some(file), true))
+    }
+
+    fn new(socket: StdListener, path: PathBuf, file: Option<FileId>, ours: bool) -> Self {
+        Self { socket, path, file, ours: AtomicBool::new(ours) }
+    }
+
+    /// A socket that another process made and has as well: it listens at `path`, in `file`. The file stays when
+    /// it is dropped, unless it is [kept](Self::keep_file) before.
+    pub fn of_fd(fd: OwnedFd, path: PathBuf, file: Option<FileId>) -> Self {
+        Self::new(fd.into(), path, file, false)
+    }
+
+    /// Listens where a server lives whose place it is to take, which it does later
+    /// ([`Staged::take_place`]): until then peers that connect to `path` reach that one.
+    ///
+    /// # Errors
+    /// When the file cannot be made, or `path` is an abstract name, which nobody can take from another.
+    pub fn stage(path: &Path, mode: u32) -> Result<Staged> {
+        let fail = |why: io::Error| bind_error(path, &why);
+        if path.as_os_str().as_bytes().starts_with(b"@") {
+            let why = "an abstract name cannot be taken from the server that has it";
+            return Err(bind_error(path, &io::Error::other(why)));
+        }
+        let path = std::path::absolute(path).map_err(fail)?;
+        if path.as_os_str().len() > UNIX_PATH_BYTES_MAX {
+            return Err(too_long(&path));
+        }
+        let directory = lock_directory(&path, UNIX_LOCK_TRIES_MAX)?;
+        let (socket, file, new) = make_beside(&directory, &path, NEXT, mode).map_err(fail)?;
+        let listener = Self::new(socket, path, Some(file), false);
+        Ok(Staged { listener, new: NewFile(Some(new)) })
+    }
+
+    /// What tells its file from another; `None` for an abstract name.
+    pub fn file_id(&self) -> Option<FileId> {
+        self.file
+    }
+
+    /// The file is removed with the socket from here on.
+    pub fn keep_file(&self) {
+        self.ours.store(true, Ordering::Relaxed);
+    }
+
+    /// The file stays when the socket is dropped: another process has the socket as well, and listens on.
+    pub fn leave_file(&self) {
+        self.ours.store(false, Ordering::Relaxed);
     }
 
     /// The path that it listens on, absolute; an abstract name with its `@`.
@@ -112,10 +178,39 @@ impl Drop for UnixListener {
         // Under the lock nobody puts a file there between the look and the removal. One that stays is
         // stale from here on.
         if self.file.is_some()
+            && self.ours.load(Ordering::Relaxed)
             && let Ok(_lock) = lock_directory(&self.path, UNIX_UNLINK_TRIES_MAX)
             && self.is_still_there()
         {
             let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Staged {
+    /// Where it will listen, absolute.
+    pub fn path(&self) -> &Path {
+        &self.listener.path
+    }
+
+    /// Puts the file in its place, over that of the server that has it: peers that connect from here on reach this
+    /// socket. Those that connected before are that server's.
+    pub fn take_place(self) -> Result<UnixListener> {
+        let Self { listener, mut new } = self;
+        let _lock = lock_directory(&listener.path, UNIX_LOCK_TRIES_MAX)?;
+        if let Some(file) = &new.0 {
+            fs::rename(file, &listener.path).map_err(|why| bind_error(&listener.path, &why))?;
+        }
+        new.0 = None;
+        listener.keep_file();
+        Ok(listener)
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if let Some(file) = &self.0 {
+            let _ = fs::remove_file(file);
         }
     }
 }
@@ -177,20 +272,31 @@ fn look_for_stale(path: &Path) -> Result<bool> {
 /// Makes the socket under another name, and puts it in the place of the one at `path` when it is ready
 /// to be connected to.
 fn replace(directory: &File, path: &Path, mode: u32) -> io::Result<(StdListener, FileId)> {
+    let (socket, file, new) = make_beside(directory, path, NEW, mode)?;
+    fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))?;
+    Ok((socket, file))
+}
+
+/// Makes the socket under another name, which ends like this, and returns that too.
+fn make_beside(
+    directory: &File,
+    path: &Path,
+    ending: &str,
+    mode: u32,
+) -> io::Result<(StdListener, FileId, PathBuf)> {
     let mut longer = path.as_os_str().to_owned();
-    longer.push(NEW);
+    longer.push(ending);
     // A long path has no room for more; then the file has a short name, and its directory another.
     let fits = longer.len() <= UNIX_PATH_BYTES_MAX;
-    let new = if fits { PathBuf::from(longer) } else { path.with_file_name(NEW) };
-    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(NEW);
+    let new = if fits { PathBuf::from(longer) } else { path.with_file_name(ending) };
+    let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(ending);
     // Of one that was stopped here.
     match fs::remove_file(&new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let made = make(if fits { &new } else { &short }, &new, mode)?;
-    fs::rename(&new, path).inspect_err(|_| drop(fs::remove_file(&new)))?;
-    Ok(made)
+    let (socket, file) = make(if fits { &new } else { &short }, &new, mode)?;
+    Ok((socket, file, new))
 }
 
 /// Listens on the file `path`, which is bound by `name`. Before it listens nobody can connect.

@@ -1,5 +1,5 @@
-//! Connected Unix-domain stream sockets: connecting within a time, waiting for one beside a bell, a
-//! look at bytes that stay, and who the peer is. What is said over them is decided above.
+//! Connected Unix-domain stream sockets: connecting within a time, waiting for one (or for any other socket)
+//! beside a bell, a look at bytes that stay, and who the peer is. What is said over them is decided above.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -63,6 +63,11 @@ pub fn peek(stream: &UnixStream, out: &mut [u8]) -> io::Result<usize> {
     Ok(recv(stream.as_raw_fd(), out, MsgFlags::MSG_PEEK)?)
 }
 
+/// Takes what has arrived, without waiting; 0 at the peer's end.
+pub fn take_now(stream: &UnixStream, out: &mut [u8]) -> io::Result<usize> {
+    Ok(recv(stream.as_raw_fd(), out, MsgFlags::MSG_DONTWAIT)?)
+}
+
 /// Whether the peer has closed both ways, and not its own alone (POLLHUP, poll(2)).
 pub fn is_closed_both_ways(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let mut polled = [PollFd::new(socket, PollFlags::empty())];
@@ -77,6 +82,8 @@ pub enum Until {
     Readable,
     /// A write would not block.
     Writable,
+    /// One of the two.
+    Either,
 }
 
 /// What ended a wait.
@@ -100,6 +107,7 @@ pub fn wait(
     let wanted = match until {
         Until::Readable => PollFlags::POLLIN,
         Until::Writable => PollFlags::POLLOUT,
+        Until::Either => PollFlags::POLLIN | PollFlags::POLLOUT,
     };
     // Without a bell the socket stands in twice, and is asked first.
     let bell = PollFd::new(bell.unwrap_or(socket), PollFlags::POLLIN);
@@ -201,6 +209,7 @@ mod tests {
         let look = |until| wait(other.as_fd(), until, Some(bell.as_fd()), Duration::ZERO).unwrap();
         assert_eq!(look(Until::Readable), Waited::TimedOut);
         assert_eq!(look(Until::Writable), Waited::Ready);
+        assert_eq!(look(Until::Either), Waited::Ready);
         drop(ringer);
         assert_eq!(look(Until::Readable), Waited::Rung);
         one.write_all(b"a").unwrap();

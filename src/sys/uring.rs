@@ -21,6 +21,7 @@ use setup::{climb_down, setup_error};
 use crate::error::Result;
 use crate::limits::{ACCEPTS_IN_FLIGHT, LISTENERS_MAX};
 
+const CQE_F_MORE: u32 = 1 << 1;
 const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_SQ_WAKEUP: u32 = 1 << 1;
 const ENTER_EXT_ARG: u32 = 1 << 3;
@@ -41,6 +42,16 @@ pub struct Cqe {
 }
 
 impl Cqe {
+    /// The last of its operation, with this result.
+    pub fn last(user_data: u64, result: i32) -> Self {
+        Self { user_data, result, flags: 0 }
+    }
+
+    /// One that others will follow.
+    pub fn one_of_several(user_data: u64, result: i32) -> Self {
+        Self { user_data, result, flags: CQE_F_MORE }
+    }
+
     /// The operation goes on: more completions with this token will come.
     pub fn more(&self) -> bool {
         cqueue::more(self.flags)

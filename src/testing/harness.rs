@@ -2,16 +2,19 @@
 //! out of a real one is not here.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::End;
-use crate::counters::{LcoreCounters, Reason};
-use crate::limits::{PROTOCOL_TICK_NS, SMALL_SLOT_BYTES};
+use super::beside::Beside;
+use crate::counters::{Counters, Reason};
+use crate::limits::{OFFLOAD_QUEUE, PROTOCOL_TICK_NS, SMALL_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, Mempool, kind};
+use crate::offload::Pool;
+use crate::pipeline::write::Writes;
 use crate::pipeline::{Cx, Extensions, Handler, Pipeline, chain};
 use crate::port::PortTable;
-use crate::time::Instant;
+use crate::time::{Clock, ClockHand, Instant};
 
 /// Connections that a [`Harness`] can have open at a time: what its chain has to have slots for.
 pub const SLOTS: u32 = 64;
@@ -22,12 +25,18 @@ const POOL_SLOTS: u32 = 256;
 /// Passes without rest after which it is certain that there will be none.
 const PASSES_MAX: usize = 1024;
 
+/// Tasks in a row after which it is certain that each brings about another.
+const TASKS_MAX: usize = 16 * OFFLOAD_QUEUE as usize;
+
 /// When a harness begins: Sun, 06 Nov 1994 08:49:37 GMT, the example of RFC 9110 §5.6.7.
 const UNIX_SECONDS: u64 = 784_111_777;
 
 /// Drives a [`Handler`], and a [`Pipeline`] around it, as an lcore would: arrivals go through
 /// ingress, handler and egress in bursts until nothing moves any more, and what comes out is kept
 /// by connection. The clock stands still but for [`advance`](Self::advance).
+///
+/// What handles of its connections and groups are asked for ([`pipeline::write`](crate::pipeline::write)) is done too, as if
+/// every peer kept up; [`run`](Self::run) looks for what came since the last call.
 ///
 /// When it is dropped, it panics if a buf is missing: each has to have been passed on or dropped.
 ///
@@ -77,6 +86,9 @@ pub struct Harness<H> {
     /// What it and its chain are lent.
     pub cx: Cx,
     pipeline: Pipeline,
+    /// What handles of connections and groups ask for.
+    beside: Beside,
+    hand: ClockHand,
     /// In the order of their opening.
     conns: Vec<Conn>,
     /// Arrived, and not taken by the chain yet.
@@ -87,10 +99,13 @@ pub struct Harness<H> {
     messages: Burst,
     replies: Burst,
     tx: Burst,
-    /// When the chain last looked for what has taken too long.
-    ticked: Instant,
+    /// When the chain looks next for what has taken too long, whether it asks for that or not.
+    second: Instant,
     starving: bool,
     hoard: Vec<Buf>,
+    offload: Pool,
+    /// Whose work is done, and who were not told yet.
+    woken: Arc<Mutex<Vec<ConnId>>>,
     /// The last to be dropped.
     _balance: Balance,
 }
@@ -131,23 +146,43 @@ impl<H: Handler> Harness<H> {
     /// When the pool cannot be mapped, here and in no other method.
     pub fn build(make: impl FnOnce(&mut Extensions) -> (Pipeline, H)) -> Self {
         let pool = Mempool::small(POOL_SLOTS).expect("a small pool of 4 KiB pages");
+        Self::build_on(pool, make)
+    }
+
+    /// The same over a pool of one's own, which has small slots for what arrives.
+    pub fn build_on(pool: Mempool, make: impl FnOnce(&mut Extensions) -> (Pipeline, H)) -> Self {
         let mut extensions = Extensions::new(SLOTS);
         let (pipeline, handler) = make(&mut extensions);
-        let (now, counters) = (Instant::from_ns(0), Arc::new(LcoreCounters::default()));
+        let (clock, hand) = Clock::by_hand();
+        let (now, counters) = (clock.now(), Counters::default());
+        let offload = Pool::by_hand(OFFLOAD_QUEUE);
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let theirs = woken.clone();
+        let wake = move |conn| {
+            theirs.lock().unwrap_or_else(PoisonError::into_inner).push(conn);
+            true
+        };
+        let beside = Beside::default();
         let cx = Cx {
             pool: pool.clone(),
             now,
+            clock,
             unix_seconds: UNIX_SECONDS,
             draining: false,
+            spares_idle: false,
             backlogged: false,
             extensions,
             ports: PortTable::default(),
+            offload: offload.lcore(counters.clone(), wake),
             counters,
+            writes: beside.writes(pool.clone(), SLOTS),
         };
         Self {
             handler,
             cx,
             pipeline,
+            beside,
+            hand,
             conns: Vec::new(),
             arrivals: VecDeque::new(),
             late: Vec::new(),
@@ -155,11 +190,18 @@ impl<H: Handler> Harness<H> {
             messages: Burst::new(),
             replies: Burst::new(),
             tx: Burst::new(),
-            ticked: now,
+            second: now.after_ns(PROTOCOL_TICK_NS),
             starving: false,
             hoard: Vec::new(),
+            offload,
+            woken,
             _balance: Balance(pool),
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pipeline(&mut self) -> &mut Pipeline {
+        &mut self.pipeline
     }
 
     /// A connection opens.
@@ -234,26 +276,91 @@ impl<H: Handler> Harness<H> {
         self.run();
     }
 
+    /// Does all work that was offloaded ([`Cx::offload`]), on this thread and in the order in which it was asked
+    /// for, and wakes the connections that it was for. Returns how many tasks it took off the queue, those that were
+    /// cancelled among them.
+    ///
+    /// ```
+    /// use ringway::mem::{Burst, ConnId, kind};
+    /// use ringway::offload::{Order, Task};
+    /// use ringway::pipeline::{Cx, Handler};
+    /// use ringway::testing::{End, Harness};
+    ///
+    /// /// Hangs up when its work is done.
+    /// struct Worker(Option<(ConnId, Task<u32>)>);
+    ///
+    /// impl Handler for Worker {
+    ///     fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
+    ///         while let Some(buf) = input.pop() {
+    ///             let conn = buf.conn();
+    ///             if buf.kind() == kind::OPEN {
+    ///                 let task = cx.offload.spawn(conn, Order::Any, |_| 42).expect("an idle pool");
+    ///                 self.0 = Some((conn, task));
+    ///             } else if let Some((conn, task)) = &mut self.0
+    ///                 && let Some(Ok(42)) = task.poll()
+    ///             {
+    ///                 let _ = output.push(ringway::mem::Buf::marker(*conn, kind::CLOSE));
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut harness = Harness::new(Worker(None));
+    /// let conn = harness.open();
+    /// assert_eq!(harness.closed(conn), None);
+    /// assert_eq!(harness.run_offloaded(), 1);
+    /// assert_eq!(harness.closed(conn), Some(End::Close));
+    /// ```
+    ///
+    /// # Panics
+    /// When there is no end to it: each task brings about another.
+    pub fn run_offloaded(&mut self) -> usize {
+        let ran = (0..TASKS_MAX).find(|_| !self.run_one_offloaded());
+        ran.expect("an end to what is offloaded")
+    }
+
+    /// The same with the task that is next in turn; `false`: there is none.
+    pub fn run_one_offloaded(&mut self) -> bool {
+        let ran = self.offload.run_one();
+        let woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        woken.into_iter().for_each(|conn| self.wake(conn));
+        ran
+    }
+
     /// The peer is gone.
     pub fn reset(&mut self, conn: ConnId) {
         self.end(conn, End::Reset);
         self.run();
     }
 
-    /// Time passes, and the chain looks once a second for what has taken too long.
+    /// Time passes, and the chain looks for what has taken too long: once a second, and when it asks for it.
     pub fn advance(&mut self, time: Duration) {
         let until = self.cx.now.after_ns(time.as_nanos() as u64);
         while self.cx.now < until {
-            self.cx.now = until.min(self.ticked.after_ns(PROTOCOL_TICK_NS));
+            let asked = self.pipeline.next_tick().unwrap_or(self.second);
+            let at = self.second.min(asked).max(self.cx.now);
+            let now = until.min(at);
+            self.hand.advance_ns(now.ns_since(self.cx.clock.now()));
+            self.cx.now = now;
             self.cx.unix_seconds = UNIX_SECONDS + self.cx.now.as_ns() / 1_000_000_000;
-            if self.cx.now.ns_since(self.ticked) >= PROTOCOL_TICK_NS {
-                self.ticked = self.cx.now;
-                while self.pipeline.tick(&mut self.cx, &mut self.messages) {
-                    self.run();
-                }
+            if self.cx.now >= at {
+                self.tick();
             }
             self.run();
         }
+    }
+
+    fn tick(&mut self) {
+        if self.cx.now >= self.second {
+            self.second = self.cx.now.after_ns(PROTOCOL_TICK_NS);
+        }
+        for _ in 0..PASSES_MAX {
+            if !self.pipeline.tick(&mut self.cx, &mut self.messages) {
+                return;
+            }
+            self.run();
+        }
+        panic!("{PASSES_MAX} ticks, and there is more to look at");
     }
 
     /// The dataplane begins to stop: idle sessions are asked to close.
@@ -308,12 +415,20 @@ impl<H: Handler> Harness<H> {
         self.pipeline.ingress(&mut self.cx, &mut self.rx, &mut self.messages);
         moved |= lens != (self.rx.len(), self.messages.len());
         let lens = (self.messages.len(), self.replies.len());
+        let (endings, count) = (Writes::endings(&self.messages), self.messages.len());
         self.handler.process(&mut self.cx, &mut self.messages, &mut self.replies);
+        self.cx.writes.end(endings, count.saturating_sub(self.messages.len()));
         if self.handler.is_polled() {
             moved |= self.handler.poll(&mut self.cx, &mut self.replies);
         }
         moved |= lens != (self.messages.len(), self.replies.len());
         self.pipeline.egress(&mut self.cx, &mut self.replies, &mut self.tx);
+        if self.replies.is_empty() {
+            let conns = &self.conns;
+            let is_open = |id| conns.iter().any(|conn| conn.id == id && conn.end.is_none());
+            let (cx, replies) = (&mut self.cx, &mut self.replies);
+            moved |= self.beside.deliver(cx, &mut self.pipeline, replies, is_open);
+        }
         while let Some(buf) = self.tx.pop() {
             self.send(buf);
             moved = true;
@@ -375,6 +490,11 @@ impl<H: Handler> Harness<H> {
         std::mem::take(&mut self.conn_mut(conn).sent)
     }
 
+    /// What was taken too much: it was sent before all that was sent since.
+    pub(super) fn unsend(&mut self, conn: ConnId, bytes: &[u8]) {
+        self.conn_mut(conn).sent.splice(0..0, bytes.iter().copied());
+    }
+
     /// How `conn` ended; `None` while it is open.
     pub fn closed(&self, conn: ConnId) -> Option<End> {
         self.conn(conn).end
@@ -383,6 +503,25 @@ impl<H: Handler> Harness<H> {
     /// Bufs that wait in front of the chain and the handler: for a free slot, or for good.
     pub fn waiting(&self) -> usize {
         self.arrivals.len() + self.rx.len() + self.messages.len() + self.replies.len()
+    }
+
+    /// The handler hears `message` before what arrives next.
+    #[cfg(test)]
+    pub(crate) fn tell(&mut self, message: Buf) {
+        assert!(self.messages.push(message).is_ok(), "all rests");
+    }
+
+    /// What the chain makes of `replies`.
+    #[cfg(test)]
+    pub(crate) fn egress(&mut self, replies: &mut Burst, out: &mut Burst) {
+        self.pipeline.egress(&mut self.cx, replies, out);
+    }
+
+    /// The handler says `reply`.
+    #[cfg(test)]
+    pub(crate) fn reply(&mut self, reply: Buf) {
+        assert!(self.replies.push(reply).is_ok(), "all rests");
+        self.run();
     }
 
     /// Resets the connections that are open, and panics unless all bufs then are back: the handler

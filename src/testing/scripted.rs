@@ -38,6 +38,7 @@ struct State {
     takes: VecDeque<usize>,
     has_room: bool,
     accepting: bool,
+    holds: usize,
     conns: Vec<Conn>,
 }
 
@@ -69,6 +70,7 @@ impl Script {
             takes: VecDeque::new(),
             has_room: true,
             accepting: false,
+            holds: 0,
             conns: Vec::new(),
         })))
     }
@@ -147,6 +149,11 @@ impl Script {
         self.0.borrow().conns[conn].end
     }
 
+    /// How often the transport was told to receive nothing more, or again.
+    pub fn holds(&self) -> usize {
+        self.0.borrow().holds
+    }
+
     /// Whether the transport has been told to accept, and not to stop.
     pub fn is_accepting(&self) -> bool {
         self.0.borrow().accepting
@@ -157,9 +164,8 @@ impl Script {
 /// above one: listeners, chains, lcores.
 ///
 /// ```
-/// use std::sync::Arc;
 ///
-/// use ringway::counters::LcoreCounters;
+/// use ringway::counters::Counters;
 /// use ringway::mem::{Burst, Mempool, kind};
 /// use ringway::port::PortTable;
 /// use ringway::testing::{End, Script, Scripted};
@@ -170,10 +176,11 @@ impl Script {
 /// # let mut io = Io {
 /// #     lcore: 0,
 /// #     uring: None,
+/// #     epoll: None,
 /// #     pool: Mempool::small(16)?,
 /// #     now: Instant::from_ns(0),
 /// #     timers: TimerWheel::new(8),
-/// #     counters: Arc::new(LcoreCounters::default()),
+/// #     counters: Counters::default(),
 /// #     notices: Vec::new(),
 /// #     adoptable: Vec::new(),
 /// #     ports: PortTable::default(),
@@ -315,6 +322,10 @@ fn push(rx: &mut Burst, buf: Buf) {
 }
 
 impl Transport for Scripted {
+    fn hold_back(&mut self, _io: &mut Io, _held: bool) {
+        self.script.borrow_mut().holds += 1;
+    }
+
     fn features(&self, _io: &Io) -> Features {
         self.script.borrow().features
     }

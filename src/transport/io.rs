@@ -1,11 +1,10 @@
 //! What an lcore lends to its transports for the length of a call.
 
-use std::sync::Arc;
-
-use crate::counters::{Counter, LcoreCounters};
+use crate::counters::{Counter, Counters};
 use crate::mem::{ConnId, Mempool, UringIo};
 use crate::port::PortTable;
 use crate::time::{Instant, TimerWheel};
+use crate::transport::Epoll;
 
 /// A timer of a transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +26,14 @@ pub struct Notice {
     pub sent: bool,
 }
 
-/// An lcore's io_uring, pool, clock, timers and counters.
+/// An lcore's io_uring or epoll, pool, clock, timers and counters.
 pub struct Io {
     /// Index of the lcore, which is part of its connections' ids.
     pub lcore: u8,
-    /// `None` on an lcore whose transports need no kernel.
+    /// `None` on an lcore whose transports need none.
     pub uring: Option<UringIo>,
+    /// The same; an lcore may have both.
+    pub epoll: Option<Epoll>,
     /// Where bufs come from.
     pub pool: Mempool,
     /// The start of this pass of the loop.
@@ -40,7 +41,7 @@ pub struct Io {
     /// The lcore's timers.
     pub timers: TimerWheel<TimerEvent>,
     /// The lcore's counters.
-    pub counters: Arc<LcoreCounters>,
+    pub counters: Counters,
     /// Writes that are settled, for the lcore to tell their authors.
     pub notices: Vec<Notice>,
     /// Free slots at the start of the file table, for adopted sockets.
@@ -63,10 +64,10 @@ impl Io {
     /// The io_uring.
     ///
     /// # Panics
-    /// On an lcore without one. Only transports over the kernel call this.
+    /// On an lcore without one. Only transports over io_uring call this.
     #[inline]
     pub fn uring(&mut self) -> &mut UringIo {
-        self.uring.as_mut().expect("a kernel transport runs on an lcore with an io_uring")
+        self.uring.as_mut().expect("a transport over io_uring runs on an lcore with one")
     }
 
     /// A generation for a connection that opens. All transports of the lcore count on one number:

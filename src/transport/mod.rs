@@ -1,6 +1,8 @@
 //! Transports: what carries bytes between a connection and its lcore. They move bufs and tell of
 //! connections that open and close; what the bytes mean, no transport knows.
 
+mod engine;
+pub mod epoll;
 mod io;
 mod peers;
 pub mod shm;
@@ -9,7 +11,10 @@ pub mod tcp;
 pub mod udp;
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
+pub use engine::Engine;
+pub use epoll::Epoll;
 pub use io::{Io, Notice, TimerEvent};
 pub use shm::Shm;
 pub use sim::{Sim, SimNet};
@@ -19,6 +24,7 @@ pub use udp::{Udp, UdpLimits};
 use crate::error::Result;
 use crate::limits::CLASSES_MAX;
 use crate::mem::{Burst, ConnId, SlotCounts};
+use crate::sys::listening::Listening;
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
 
@@ -76,7 +82,8 @@ pub trait Transport {
     /// Whether `conn` is a connection of this transport that is still there.
     fn owns(&self, conn: ConnId) -> bool;
 
-    /// Whether more may be queued for `conn` by those who are not answering it.
+    /// Whether more may be queued for `conn` by those who are not answering it: so much that what it sends is not
+    /// held up, and no more. What finds no room waits for a [`NOTIFY`](crate::mem::kind) behind what is queued.
     fn has_room(&self, conn: ConnId) -> bool;
 
     /// Whether it has no connection and no operation in flight, so that it can be taken away once
@@ -111,8 +118,36 @@ pub trait Transport {
         let _ = (io, listener);
     }
 
+    /// The sockets that peers come to, for a process that is to listen on them as well.
+    fn listening(&self) -> std::io::Result<Vec<Listening>> {
+        Ok(Vec::new())
+    }
+
+    /// Accepts, where it was made to wait for this, and in any case what waits on its sockets now: another process
+    /// that listens on them may have been woken for it, and have ended.
+    fn accept_again(&mut self, io: &mut Io) {
+        let _ = io;
+    }
+
+    /// Accepts no more connections: another process listens on its sockets, and they stay as they are. Whether
+    /// those that are open are still heard: where all peers share a socket, they are not.
+    fn hand_over(&mut self, io: &mut Io) -> bool {
+        self.stop_accepting(io);
+        true
+    }
+
     /// Accepts no more connections. Those that are open go on.
     fn stop_accepting(&mut self, io: &mut Io);
+
+    /// From here on gives peers so long: to take something, and, where they send datagrams, to say something.
+    fn set_timeouts(&mut self, write: Duration, idle: Duration) {
+        let _ = (write, idle);
+    }
+
+    /// Is taken away, now that it is quiet: leaves no timer behind.
+    fn leave(&mut self, io: &mut Io) {
+        let _ = io;
+    }
 
     /// Closes every connection at once.
     fn abort_all(&mut self, io: &mut Io);

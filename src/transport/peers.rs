@@ -39,6 +39,12 @@ impl Peers {
         Self { most, counts, slots: (0..slots).map(|_| None).collect() }
     }
 
+    /// Whether `address` has as many as it may.
+    pub fn is_full(&self, address: IpAddr) -> bool {
+        let household = Household::from(address);
+        self.counts.get(&household).is_some_and(|count| *count >= self.most)
+    }
+
     /// Counts a connection from `address` in `slot`; `false`, and nothing done, when it has enough.
     pub fn admit(&mut self, slot: u32, address: IpAddr) -> bool {
         let household = Household::from(address);

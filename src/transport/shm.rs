@@ -23,6 +23,7 @@ use crate::limits::{
 };
 use crate::mem::{Buf, BufStore, Burst, ConnId, Share, SlotCounts, kind};
 use crate::port::{Fault, PortIndex, PortTable, Queue, Stall};
+use crate::time::TimerId;
 
 /// Bufs of a connection that were handed on before the process is told.
 const CREDIT_BUFS: u32 = 32;
@@ -64,8 +65,9 @@ pub struct Shm {
     refused: VecDeque<u32>,
     /// There may be a slot for one that waits.
     accept_due: bool,
-    /// The timer after which that is looked at is running.
-    accept_timed: bool,
+    /// The timer after which that is looked at, while it is running.
+    accept_timer: Option<TimerId>,
+    sweep_timer: Option<TimerId>,
     /// Nothing is received: the listener's messages hold too much of the pool.
     held_back: bool,
     /// What waits for the process is more than its share, and nothing is received.
@@ -107,7 +109,8 @@ impl Shm {
             waiting: VecDeque::with_capacity(PORT_OPENS_WAITING_MAX),
             refused: VecDeque::with_capacity(2 * PORT_OPENS_WAITING_MAX),
             accept_due: false,
-            accept_timed: false,
+            accept_timer: None,
+            sweep_timer: None,
             held_back: false,
             backlogged: false,
             share: Share::WHOLE,
@@ -123,8 +126,12 @@ impl Shm {
     /// The same, where the process may take nothing for so long while something waits for it; looked at
     /// once a second. Before it starts.
     pub fn with_write_timeout(mut self, most: Duration) -> Self {
-        self.write_timeout_ns = most.as_nanos().min(u64::MAX.into()) as u64;
+        self.set_write_timeout(most);
         self
+    }
+
+    fn set_write_timeout(&mut self, most: Duration) {
+        self.write_timeout_ns = most.as_nanos().min(u64::MAX.into()) as u64;
     }
 
     /// The same, of which no more than this waits while the pool is short of slots. Before it starts.
@@ -189,9 +196,9 @@ impl Shm {
         self.look(io);
     }
 
-    fn schedule(&self, io: &mut Io, op: u8, after_ns: u64) -> bool {
+    fn schedule(&self, io: &mut Io, op: u8, after_ns: u64) -> Option<TimerId> {
         let event = TimerEvent { listener: self.index, op, conn: self.timer_id };
-        io.timers.schedule(io.now, after_ns, event).is_some()
+        io.timers.schedule(io.now, after_ns, event)
     }
 
     /// Gives a process up that has taken nothing for too long while something waits for it, and connections
@@ -207,7 +214,7 @@ impl Shm {
         }
         self.sweep_conns(io);
         self.weigh(io);
-        self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
+        self.sweep_timer = self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
     }
 
     fn take_markers(&mut self, rx: &mut Burst) {
@@ -328,7 +335,9 @@ impl Transport for Shm {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
-        self.live(conn).is_some_and(|slot| !self.conns[slot as usize].is_full())
+        let is_crowded = self.tx.is_more_than_half_full();
+        let takes = |conn: &Conn| if is_crowded { conn.tx.is_empty() } else { conn.is_light() };
+        self.live(conn).is_some_and(|slot| takes(&self.conns[slot as usize]))
     }
 
     /// Nor has it anybody's end to tell.
@@ -358,13 +367,23 @@ impl Transport for Shm {
 
     fn start(&mut self, io: &mut Io) {
         self.timer_id = ConnId::new(io.lcore, 0, io.next_generation());
-        self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
+        self.sweep_timer = self.schedule(io, op::SWEEP_TIMER, STALL_SWEEP_NS);
         self.accepting = true;
     }
 
     fn stop_accepting(&mut self, _io: &mut Io) {
         self.accepting = false;
         self.refused.extend(self.waiting.drain(..));
+    }
+
+    fn set_timeouts(&mut self, write: Duration, _idle: Duration) {
+        self.set_write_timeout(write);
+    }
+
+    fn leave(&mut self, io: &mut Io) {
+        for timer in [self.sweep_timer.take(), self.accept_timer.take()].into_iter().flatten() {
+            io.timers.cancel(timer);
+        }
     }
 
     fn abort_all(&mut self, io: &mut Io) {
@@ -386,7 +405,7 @@ impl Transport for Shm {
         }
         match event.op {
             op::SWEEP_TIMER => self.sweep(io),
-            _ => (self.accept_timed, self.accept_due) = (false, true),
+            _ => (self.accept_timer, self.accept_due) = (None, true),
         }
     }
 }

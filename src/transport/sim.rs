@@ -18,7 +18,7 @@ use wire::{Arrival, End};
 
 use super::{Features, Io, Notice, TimerEvent, Transport};
 use crate::counters::{Counter, Reason};
-use crate::limits::{LINGER_NS, TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BYTES_MAX};
+use crate::limits::{LINGER_NS, TX_HIGH_BUFS, TX_HIGH_BYTES};
 use crate::mem::{Buf, BufStore, Burst, ConnId, kind};
 
 /// The listener of one [`SimNet`] on one lcore, with its connections.
@@ -421,7 +421,14 @@ impl Transport for Sim {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
-        self.live(conn).is_some_and(|slot| self.conns[slot].tx_bytes <= TX_PUSHED_BYTES_MAX.into())
+        let is_crowded = self.tx.is_more_than_half_full();
+        let light = |conn: &Conn| match is_crowded {
+            true => conn.tx.is_empty(),
+            false => {
+                conn.tx_bytes <= u64::from(TX_HIGH_BYTES / 2) && conn.tx_bufs <= TX_HIGH_BUFS / 2
+            }
+        };
+        self.live(conn).is_some_and(|slot| light(&self.conns[slot]))
     }
 
     fn connections(&self) -> usize {

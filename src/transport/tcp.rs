@@ -1,9 +1,9 @@
-//! Stream sockets over io_uring, TCP and Unix-domain ones: accepts into direct descriptors
-//! (multishot, unless the peers' addresses or users are wanted), multishot receive into the lent
-//! slots, one gathered send per connection and round.
+//! Stream sockets, TCP and Unix-domain ones, over io_uring or epoll: accepts into slots
+//! (multishot, unless the peers' addresses or users are wanted), multishot receive into slots of the
+//! pool, one gathered send per connection and round.
 //!
-//! A connection's slot is its direct descriptor. The slot is closed only when no operation on it is
-//! in flight, so a completion can never meet the slot's next owner.
+//! A connection's slot is its direct descriptor, or its place in the table of epoll's. The slot is closed
+//! only when no operation on it is in flight, so a completion can never meet the slot's next owner.
 
 mod accept;
 mod close;
@@ -13,23 +13,26 @@ mod recv;
 mod send;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::OwnedFd;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use conn::{Conn, Flag, Phase};
 
 use super::peers::Peers;
-use super::{Features, Io, TimerEvent, Token, Transport};
+use super::{Engine, Epoll, Features, Io, TimerEvent, Token, Transport};
 use crate::counters::Reason;
 use crate::error::Result;
 use crate::limits::{
     ADOPTED_MAX, CQ_ENTRIES, RX_QUEUE_HIGH, STALL_SWEEP_NS, STALL_SWEEPS_LIMIT, STALL_SWEEPS_MAX,
     TX_QUEUE_BUFS,
 };
-use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
+use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, UringIo, kind};
+use crate::sys::listening::Listening;
 use crate::sys::peer_credentials::AllowedPeers;
 use crate::sys::socket::StreamListener;
 use crate::sys::uring::Cqe;
+use crate::time::TimerId;
 
 /// Operations, as the first part of a [`Token`].
 mod op {
@@ -64,9 +67,13 @@ impl Default for TcpLimits {
 }
 
 /// One listening socket on one lcore, with its connections.
-pub struct Tcp {
+pub struct Tcp<E: Engine = UringIo> {
     /// `None` once it accepts no more.
     listener: Option<StreamListener>,
+    /// Further sockets of the same address: of a process before this one, which had more lcores.
+    more: Vec<StreamListener>,
+    /// It accepts when it is told to.
+    waits: bool,
     lcore: u8,
     index: u8,
     conns: Box<[Conn]>,
@@ -74,7 +81,7 @@ pub struct Tcp {
     /// Every connection is to be closed, also those that were accepted while we asked to stop.
     aborting: bool,
     /// Accepts in flight, a bit each: the first alone, which is multishot or, with `allowed`, waits
-    /// for somebody to come; with `peers` all.
+    /// for somebody to come, and one for each of `more`; with `peers` all, spread over the sockets.
     accepting: u8,
     /// Accepting pauses until the timer fires.
     accept_held: bool,
@@ -84,6 +91,7 @@ pub struct Tcp {
     sends: usize,
     /// What tells our sweep timer from one that the index's last owner left behind.
     sweep_id: ConnId,
+    sweep: Option<TimerId>,
     /// Times that a slot was wanted in vain, when the last sweep looked.
     misses_seen: u64,
     /// Received and not taken yet, with the markers, in order.
@@ -107,14 +115,36 @@ pub struct Tcp {
     allowed: AllowedPeers,
     /// The inodes of this listener's adopted sockets, by slot.
     inodes: HashMap<u32, u64>,
+    _engine: PhantomData<E>,
+}
+
+/// How many sweeps a send may last without progress that has so long.
+fn sweeps(write_timeout: Duration) -> u8 {
+    let sweeps = write_timeout.as_nanos().div_ceil(STALL_SWEEP_NS.into());
+    sweeps.clamp(1, STALL_SWEEPS_LIMIT.into()) as u8
 }
 
 impl Tcp {
-    /// The transport of `listener`, which is number `index` on its lcore. `slots` is the size of
-    /// the lcore's file table.
+    /// The transport of `listener`, which is number `index` on its lcore, over the lcore's io_uring. `slots`
+    /// is the size of the lcore's file table.
     pub fn new(listener: impl Into<StreamListener>, index: u8, slots: u32) -> Self {
+        Self::of(listener.into(), index, slots)
+    }
+}
+
+impl Tcp<Epoll> {
+    /// The same over the lcore's epoll.
+    pub fn over_epoll(listener: impl Into<StreamListener>, index: u8, slots: u32) -> Self {
+        Self::of(listener.into(), index, slots)
+    }
+}
+
+impl<E: Engine> Tcp<E> {
+    fn of(listener: StreamListener, index: u8, slots: u32) -> Self {
         Self {
-            listener: Some(listener.into()),
+            listener: Some(listener),
+            more: Vec::new(),
+            waits: false,
             lcore: 0,
             index,
             conns: (0..slots).map(|_| Conn::FREE).collect(),
@@ -125,6 +155,7 @@ impl Tcp {
             accept_timed: false,
             sends: 0,
             sweep_id: ConnId::NONE,
+            sweep: None,
             misses_seen: 0,
             rx: VecDeque::with_capacity(RX_QUEUE_HIGH + CQ_ENTRIES as usize),
             dirty: Vec::with_capacity(slots as usize),
@@ -137,15 +168,27 @@ impl Tcp {
             peers: None,
             allowed: AllowedPeers::default(),
             inodes: HashMap::with_capacity(ADOPTED_MAX as usize),
+            _engine: PhantomData,
         }
     }
 
     /// The same, with these limits. Before it starts.
     pub fn with_limits(mut self, limits: TcpLimits) -> Self {
-        let sweeps = limits.write_timeout.as_nanos().div_ceil(STALL_SWEEP_NS.into());
-        self.stall_sweeps_max = sweeps.clamp(1, STALL_SWEEPS_LIMIT.into()) as u8;
+        self.stall_sweeps_max = sweeps(limits.write_timeout);
         let slots = self.conns.len() as u32;
         self.peers = limits.connections_per_address.map(|most| Peers::new(most, slots));
+        self
+    }
+
+    /// The same, which accepts from these sockets too: fewer than 8. Before it starts.
+    pub fn with_more(mut self, more: Vec<StreamListener>) -> Self {
+        self.more = more;
+        self
+    }
+
+    /// The same, which accepts nobody before it is told to ([`Transport::accept_again`]). Before it starts.
+    pub fn waiting(mut self, waits: bool) -> Self {
+        self.waits = waits;
         self
     }
 
@@ -194,7 +237,7 @@ impl Tcp {
     }
 }
 
-impl Transport for Tcp {
+impl<E: Engine> Transport for Tcp<E> {
     fn features(&self, io: &Io) -> Features {
         Features {
             zero_copy: true,
@@ -202,7 +245,7 @@ impl Transport for Tcp {
             numa_aware: io.pool.numa_node().is_some(),
             lock_free: true,
             shared_memory: true,
-            os: "Linux io_uring",
+            os: E::STREAMS,
         }
     }
 
@@ -280,7 +323,10 @@ impl Transport for Tcp {
     }
 
     fn has_room(&self, conn: ConnId) -> bool {
-        self.live(conn).is_some_and(|slot| !self.conns[slot as usize].is_full())
+        // So that those who take nothing do not hold up the listener.
+        let is_crowded = self.tx.is_more_than_half_full();
+        let takes = |conn: &Conn| if is_crowded { conn.tx.is_empty() } else { conn.is_light() };
+        self.live(conn).is_some_and(|slot| takes(&self.conns[slot as usize]))
     }
 
     fn connections(&self) -> usize {
@@ -294,16 +340,39 @@ impl Transport for Tcp {
     fn start(&mut self, io: &mut Io) {
         self.lcore = io.lcore;
         self.sweep_id = ConnId::new(io.lcore, 0, io.next_generation());
-        self.schedule(io, op::SWEEP_TIMER, self.sweep_id, STALL_SWEEP_NS);
+        self.schedule_sweep(io);
         self.arm_accept(io);
     }
 
     fn stop_accepting(&mut self, io: &mut Io) {
         self.cancel_accept(io);
-        // What names the descriptor is submitted before the descriptor goes. A refusal passes; then
-        // the accept fails for want of a descriptor, which is as good.
-        let _ = io.uring().ring().enter();
-        self.listener = None;
+        for listener in self.listener.take().into_iter().chain(self.more.drain(..)) {
+            E::of(io).let_go(listener.as_fd());
+        }
+    }
+
+    fn listening(&self) -> std::io::Result<Vec<Listening>> {
+        self.listener.iter().chain(&self.more).map(StreamListener::share).collect()
+    }
+
+    fn accept_again(&mut self, io: &mut Io) {
+        self.waits = false;
+        for listener in self.listener.iter().chain(&self.more) {
+            if let Err(error) = listener.listen() {
+                tracing::error!("a socket of {listener:?} does not listen: {error}");
+            }
+        }
+        // The end of each accept arms the next, which looks first.
+        self.cancel_accept(io);
+        self.arm_accept(io);
+    }
+
+    fn set_timeouts(&mut self, write: Duration, _idle: Duration) {
+        self.stall_sweeps_max = sweeps(write);
+    }
+
+    fn leave(&mut self, io: &mut Io) {
+        self.sweep.take().map(|sweep| io.timers.cancel(sweep));
     }
 
     fn is_quiet(&self) -> bool {
@@ -331,7 +400,7 @@ impl Transport for Tcp {
         if conn.generation != token.generation() || conn.phase == Phase::Free {
             // Only the completion of a close whose slot was given out again in the meantime.
             io.counters.drop_one(Reason::LateCompletion);
-            return io.uring().take_received(cqe, drop);
+            return E::of(io).take_received(cqe, drop);
         }
         match token.op() {
             op::RECV => self.on_recv(io, slot, cqe),
@@ -377,16 +446,16 @@ impl Transport for Tcp {
     }
 
     fn listen_on(&mut self, io: &mut Io, listener: StreamListener) {
-        if self.listener.is_some() {
+        if let Some(old) = self.listener.take() {
             self.cancel_accept(io);
-            // As in `stop_accepting`. The end of the accept arms the next, on the new socket.
-            let _ = io.uring().ring().enter();
+            E::of(io).let_go(old.as_fd());
+            // The end of the accept arms the next, on the new socket.
             self.listener = Some(listener);
             self.arm_accept(io);
         }
     }
 
     fn adopt(&mut self, io: &mut Io, fd: OwnedFd) -> Result<ConnId> {
-        self.adopt_socket(io, &fd)
+        self.adopt_socket(io, fd)
     }
 }

@@ -2,12 +2,17 @@
 //! an end for a test that hangs.
 #![allow(dead_code, unused_imports)] // no test uses all of it
 
+mod alone;
 mod client;
 mod running;
+mod seccomp;
 mod server;
 mod watchdog;
+pub mod websocket;
 
+pub use alone::alone;
 pub use client::{Client, Response, patience, pattern};
 pub use running::{Running, command, configuration, own};
+pub use seccomp::forbid_io_uring;
 pub use server::{Server, Start, cpu, wait_until};
 pub use watchdog::Watchdog;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ringway::config::{Config, CoreMap, FilePrefix, IdleMode, MemoryOptions};
+use ringway::config::{Config, CoreMap, FilePrefix, IdleMode, IoBackend, MemoryOptions};
 use ringway::counters::{Counter, Reason};
 use ringway::dataplane::{Builder, Dataplane, Report, Tuning};
 use ringway::error::Result;
@@ -26,12 +26,20 @@ pub fn wait_until(mut so: impl FnMut() -> bool) {
     }
 }
 
+/// What carries the sockets where a test does not choose: `RINGWAY_TEST_IO=epoll` runs all of a suite over
+/// epoll.
+pub fn io_of_the_run() -> IoBackend {
+    let chosen = std::env::var("RINGWAY_TEST_IO");
+    chosen.map_or(IoBackend::Auto, |name| name.parse().unwrap_or_else(|error| panic!("{error}")))
+}
+
 /// A dataplane that is being put together.
 pub struct Start {
     listeners: Vec<String>,
     tables: String,
     lcores: usize,
     idle: IdleMode,
+    io: IoBackend,
     tuning: Tuning,
 }
 
@@ -43,6 +51,7 @@ impl Start {
             tables: String::new(),
             lcores: 1,
             idle: IdleMode::Adaptive,
+            io: io_of_the_run(),
             tuning: Tuning::default(),
         }
     }
@@ -99,6 +108,12 @@ impl Start {
         self
     }
 
+    /// With its sockets carried by this, whatever the run says.
+    pub fn io(mut self, io: IoBackend) -> Self {
+        self.io = io;
+        self
+    }
+
     /// Using io_uring like this.
     pub fn tuning(mut self, change: impl FnOnce(&mut Tuning)) -> Self {
         change(&mut self.tuning);
@@ -122,6 +137,7 @@ impl Start {
             .memory(MemoryOptions { no_huge: true, ..MemoryOptions::default() })
             .file_prefix(prefix)
             .idle(self.idle)
+            .io(self.io)
             .tuning(self.tuning)
     }
 

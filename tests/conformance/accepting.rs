@@ -21,12 +21,12 @@ fn an_accept_that_fails_for_want_of_anything_is_counted_and_tried_again() {
             return;
         }
         for (failures, errno) in [EMFILE, ENFILE, ENOBUFS, ENOMEM].into_iter().enumerate() {
-            let token = |op, place| Token::new(op, bed.index, place as u32, 0);
+            let index = bed.index;
+            let token = |op, place| Token::new(op, index, place as u32, 0);
             // The kernel's own accepts end first, so that the failure is the last word.
             for place in 0..ACCEPTS_IN_FLIGHT {
                 let (target, cancel) = (token(ACCEPT, place), token(CANCEL, place));
-                let ring = bed.rig.lcore.io().uring().ring();
-                ring.cancel(target.user_data(), cancel.user_data());
+                bed.cancel(target.user_data(), cancel.user_data());
             }
             let failed = Cqe { result: -errno, ..Cqe::default() };
             bed.transport.complete(bed.rig.lcore.io(), token(ACCEPT, 0), &failed);

@@ -11,7 +11,7 @@ use ringway::mem::{Buf, Burst, ClassSize, ConnId, Mempool, Trust, kind};
 use ringway::pipeline::{Cx, Handler, Pipeline, chain};
 use ringway::sys::mapping::Request;
 use ringway::time::Clock;
-use ringway::transport::Transport;
+use ringway::transport::{Engine, Epoll, Transport};
 
 use crate::network::{FarEnd, Heard, Loopback, Network, POOL_SLOTS, Simulated};
 use crate::port::Port;
@@ -66,15 +66,30 @@ pub struct Bed {
     notes: Rc<RefCell<Notes>>,
 }
 
+/// Which of the kernel's interfaces carries the sockets of a bed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    Uring,
+    Epoll,
+}
+
+impl Over {
+    const ALL: [Self; 2] = [Self::Uring, Self::Epoll];
+}
+
 /// Holds each transport to one sentence of the contract: stream sockets of each family twice, since
-/// they accept in three ways, and processes at ports of both kinds of trust.
+/// they accept in three ways, over io_uring and over epoll, and processes at ports of both kinds of trust.
 pub fn each(sentence: impl Fn(&mut Bed)) {
-    let tcp = [None, Some(1000)].map(|per_address| Bed::kernel(Loopback::new(per_address)));
-    let unix = [false, true].map(|with_list| Bed::kernel(Local::new(with_list)));
+    let tcp = Over::ALL.map(|over| {
+        [None, Some(1000)].map(|per_address| Bed::kernel(Loopback::new(per_address), over))
+    });
+    let unix = Over::ALL
+        .map(|over| [false, true].map(|with_list| Bed::kernel(Local::new(with_list), over)));
+    let (tcp, unix) = (tcp.into_iter().flatten(), unix.into_iter().flatten());
     let ports = [Trust::Shared, Trust::Isolated].map(|trust| Some(Bed::port(trust)));
     for bed in std::iter::once(Bed::sim()).chain(ports).chain(tcp).chain(unix) {
         let Some(mut bed) = bed else { continue };
-        eprintln!("on {}", bed.network.name());
+        eprintln!("on {}, {}", bed.network.name(), bed.service());
         sentence(&mut bed);
         bed.finish();
     }
@@ -88,10 +103,11 @@ pub fn each_of_all(sentence: impl Fn(&mut Bed)) {
 
 /// The same for transports of datagrams alone, over both families.
 pub fn each_of_datagrams(sentence: impl Fn(&mut Bed)) {
-    for any in ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"] {
+    let places = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"];
+    for (any, over) in places.into_iter().flat_map(|any| Over::ALL.map(|over| (any, over))) {
         let pool = datagrams_pool();
-        let Some(mut bed) = Bed::kernel_with(pool, Datagrams::new(any)) else { continue };
-        eprintln!("on {} at {any}", bed.network.name());
+        let Some(mut bed) = Bed::kernel_with(pool, Datagrams::new(any), over) else { continue };
+        eprintln!("on {} at {any}, {}", bed.network.name(), bed.service());
         sentence(&mut bed);
         bed.finish();
     }
@@ -115,16 +131,42 @@ impl Bed {
     }
 
     /// Over the kernel; `None` where it has no io_uring.
-    pub fn kernel(network: impl Network + 'static) -> Option<Self> {
-        Self::kernel_with(Mempool::small(POOL_SLOTS).unwrap(), network)
+    pub fn kernel(network: impl Network + 'static, over: Over) -> Option<Self> {
+        Self::kernel_with(Mempool::small(POOL_SLOTS).unwrap(), network, over)
     }
 
     /// The same with this pool.
-    fn kernel_with(pool: Mempool, network: impl Network + 'static) -> Option<Self> {
+    fn kernel_with(pool: Mempool, network: impl Network + 'static, over: Over) -> Option<Self> {
         let pool_range = address_range(&pool);
-        let uring = Loopback::uring(&pool)?;
-        let rig = Rig::new(pool, Clock::start(), Some(uring));
+        let rig = match over {
+            Over::Uring => {
+                let uring = Loopback::uring(&pool)?;
+                Rig::new(pool, Clock::start(), Some(uring))
+            }
+            Over::Epoll => Rig::with_epoll(pool, Clock::start(), None),
+        };
         Some(Self::new(rig, Box::new(network), pool_range))
+    }
+
+    /// What carries its sockets, if anything does.
+    fn service(&mut self) -> &'static str {
+        self.transport.features(self.rig.lcore.io()).os
+    }
+
+    /// Cancels an operation of the transport behind its back.
+    pub fn cancel(&mut self, target: u64, token: u64) {
+        let io = self.rig.lcore.io();
+        if io.epoll.is_some() {
+            Epoll::of(io).cancel(target, token);
+        } else {
+            io.uring().ring().cancel(target, token);
+        }
+    }
+
+    /// Most bytes of datagrams that are received at a time.
+    pub fn train_bytes(&mut self) -> usize {
+        let io = self.rig.lcore.io();
+        if io.epoll.is_some() { Epoll::of(io).train_bytes() } else { io.uring().train_bytes() }
     }
 
     fn new(mut rig: Rig, mut network: Box<dyn Network>, pool_range: Range<usize>) -> Self {

@@ -55,7 +55,7 @@ fn a_datagram_that_no_slot_holds_is_dropped_whole_and_counted() {
     each_of_datagrams(|bed| {
         let (mut far, _conn) = bed.open();
         // This pool's largest slots are of 16 KiB, with the kernel's own words in them.
-        let room = bed.rig.lcore.io().uring().train_bytes();
+        let room = bed.train_bytes();
         far.send(&vec![1; room]);
         far.send(&vec![2; room + 1]);
         far.send(&[3; 10]);
@@ -126,15 +126,46 @@ fn who_finds_the_house_full_is_not_heard_and_disturbs_nobody() {
     each_of_datagrams(|bed| {
         let most = bed.rig.lcore.io().connections_max as usize;
         let mut all: Vec<_> = (0..most).map(|_| bed.open()).collect();
+        // All show that they hear us, and so keep their places.
+        for (far, conn) in &mut all {
+            bed.say([bed.buf(*conn, b"welcome")]);
+            far.send(b".");
+        }
+        let mut heard = vec![b'.'; most];
+        bed.until("all have answered", |bed| bed.bytes() == heard);
         let mut stranger = bed.network.connect();
         stranger.send(b"let me in");
         bed.until("it is refused", |bed| bed.dropped(Reason::PeerRefused) == 2);
         all[0].0.send(b"known");
-        bed.until("the known one is heard", |bed| bed.bytes() == b"known");
+        heard.extend(b"known");
+        bed.until("the known one is heard", |bed| bed.bytes() == heard);
         assert_eq!(bed.transport.connections(), most);
         bed.transport.close(bed.rig.lcore.io(), all[0].1);
         stranger.send(b"and now?");
-        bed.until("there is room", |bed| bed.bytes() == b"knownand now?");
+        heard.extend(b"and now?");
+        bed.until("there is room", |bed| bed.bytes() == heard);
+    });
+}
+
+#[test]
+fn who_came_first_and_has_not_shown_that_it_hears_us_makes_room() {
+    each_of_datagrams(|bed| {
+        let most = bed.rig.lcore.io().connections_max as usize;
+        let mut all: Vec<_> = (0..most).map(|_| bed.open()).collect();
+        // The first has; the second was sent something, and the third has said something: neither is enough.
+        let [(first, one), (_, two), (third, three), ..] = &mut all[..] else { unreachable!() };
+        bed.say([bed.buf(*one, b"welcome"), bed.buf(*two, b"welcome")]);
+        first.send(b"thanks");
+        third.send(b" hello");
+        bed.until("they are heard", |bed| bed.bytes() == b"thanks hello");
+        for (conn, displaced) in [(*two, 1), (*three, 2)] {
+            let _stranger = bed.network.connect();
+            bed.until("room is made", |bed| bed.rig.count(Counter::PeersDisplaced) == displaced);
+            bed.until("CLOSED", |bed| bed.has_heard(CLOSED, conn));
+            assert_eq!(bed.transport.connections(), most);
+        }
+        assert!(bed.transport.owns(*one));
+        assert_eq!(bed.dropped(Reason::PeerRefused), 0);
     });
 }
 

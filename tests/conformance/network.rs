@@ -1,5 +1,5 @@
 //! The networks that the suite runs on, seen from the far end: the simulated one, and TCP over
-//! loopback through an io_uring on the test's own thread. Unix sockets have a file of their own.
+//! loopback through an io_uring or epoll on the test's own thread. Unix sockets have a file of their own.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -157,10 +157,14 @@ impl Network for Loopback {
         "tcp"
     }
 
-    fn listen(&mut self, _rig: &mut Rig, index: u8) -> Witness {
+    fn listen(&mut self, rig: &mut Rig, index: u8) -> Witness {
         let address = "127.0.0.1:0".parse().unwrap();
         let listener = TcpListener::bind_group(address, 1).unwrap().remove(0);
         self.address = listener.address();
+        if rig.lcore.io().epoll.is_some() {
+            let tcp = Tcp::over_epoll(listener, index, SLOTS);
+            return Witness::new(tcp.with_limits(self.limits));
+        }
         Witness::new(Tcp::new(listener, index, SLOTS).with_limits(self.limits))
     }
 

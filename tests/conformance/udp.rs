@@ -1,4 +1,4 @@
-//! The network of datagrams, through an io_uring on the test's own thread.
+//! The network of datagrams, through an io_uring or epoll on the test's own thread.
 //!
 //! Not all sentences are about it. A peer that says its last, or goes away, tells nobody, so nothing of `EOF`,
 //! of lingering, or of what a far end hears of a close holds here; who sends too much is not held up, and who
@@ -43,6 +43,9 @@ impl Network for Datagrams {
         let group = ringway::sys::udp_socket::UdpSocket::bind_group(self.any, 1);
         let socket = group.unwrap().remove(0);
         self.address = socket.address();
+        if rig.lcore.io().epoll.is_some() {
+            return Witness::new(Udp::over_epoll(socket, index, slots));
+        }
         Witness::new(Udp::new(socket, index, slots))
     }
 

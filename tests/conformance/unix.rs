@@ -1,4 +1,4 @@
-//! The network of Unix sockets, through an io_uring on the test's own thread.
+//! The network of Unix sockets, through an io_uring or epoll on the test's own thread.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -38,9 +38,13 @@ impl Network for Local {
         "unix"
     }
 
-    fn listen(&mut self, _rig: &mut Rig, index: u8) -> Witness {
+    fn listen(&mut self, rig: &mut Rig, index: u8) -> Witness {
         self.listeners += 1;
         let listener = Arc::new(UnixListener::bind(&self.path(), 0o600).unwrap());
+        if rig.lcore.io().epoll.is_some() {
+            let transport = Tcp::over_epoll(listener, index, SLOTS);
+            return Witness::new(transport.with_allowed_peers(self.allowed.clone()));
+        }
         let transport = Tcp::new(listener, index, SLOTS);
         Witness::new(transport.with_allowed_peers(self.allowed.clone()))
     }

@@ -43,14 +43,21 @@ fn help_lists_every_command_and_each_of_them_is_there() {
             "listeners",
             "pools",
             "lcores",
-            "config",
+            "probe",
             "stop",
             "ports",
             "attach",
-            "streams"
+            "streams",
+            "config",
+            "reload",
+            "trace",
+            "capture",
+            "takeover",
+            "log"
         ]
     );
-    let plain = |name: &&String| !["stop", "config", "attach"].contains(&name.as_str());
+    let asks = ["stop", "config", "attach", "reload", "takeover"];
+    let plain = |name: &&String| !asks.contains(&name.as_str());
     for name in names.iter().filter(plain) {
         assert!(!instance.text(&[name]).is_empty());
         let refused = complaint(instance.ctl(&[name, "nonsense"]), 1);
@@ -137,6 +144,17 @@ fn pools_and_lcores_are_those_of_the_instance() {
     let row = first_row(&text);
     assert_eq!(row[0], ("lcore", "0"));
     assert!(row.iter().any(|(name, _)| *name == "busy_percent"), "{text}");
+}
+
+#[test]
+fn what_is_offloaded_is_counted_and_its_settings_are_shown_g_9() {
+    let instance = Instance::with("offload", 1, &toml("[offload]\nthreads = 2\nqueue = 7\n"));
+    let stats = instance.json(&["stats"]);
+    for name in ["offloaded", "offload_refused", "offload_done", "offload_cancelled"] {
+        assert_eq!(stats[name], 0, "{stats}");
+    }
+    assert_eq!(instance.json(&["config", "get", "offload.threads"]), 2);
+    assert_eq!(instance.json(&["config", "get", "offload.queue"]), 7);
 }
 
 #[test]

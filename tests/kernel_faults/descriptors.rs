@@ -4,32 +4,17 @@
 use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::process::Command;
 use std::sync::mpsc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, connect, socket,
 };
+use ringway::config::IoBackend;
 use ringway::counters::Counter;
 use ringway::sys::socket::TcpListener;
 
-use crate::common::{Client, Server, Start, Watchdog};
-
-/// Runs `body` in a child that runs this test alone.
-fn alone(test: &str, body: impl FnOnce()) {
-    const MARK: &str = "RINGWAY_TEST_ALONE";
-    if std::env::var_os(MARK).is_some() {
-        return body();
-    }
-    let _watchdog = Watchdog::start();
-    let this = std::env::current_exe().unwrap();
-    let name = format!("descriptors::{test}");
-    let run = Command::new(this).args(["--exact", &name, "--nocapture"]).env(MARK, "1").output();
-    let run = run.unwrap();
-    let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
-    assert!(run.status.success() && text.contains("1 passed"), "{text}");
-}
+use crate::common::{Client, Server, Start, Watchdog, alone};
 
 /// Takes every descriptor that the process may still have; dropping gives them back.
 fn take_all_descriptors() -> Vec<File> {
@@ -53,9 +38,10 @@ fn connected(socket: OwnedFd, server: &Server) -> Client {
 
 #[test]
 fn accepting_needs_no_descriptor_of_the_process() {
-    alone("accepting_needs_no_descriptor_of_the_process", || {
+    alone("descriptors::accepting_needs_no_descriptor_of_the_process", || {
         for key in ["", "max_connections_per_address = 1000"] {
-            let server = Start::new().listener("echo", "").limited(key).start();
+            let start = Start::new().io(IoBackend::IoUring);
+            let server = start.listener("echo", "").limited(key).start();
             let mut before = server.connect();
             let sockets: Vec<_> = (0..40).map(|_| unconnected()).collect();
             let taken = take_all_descriptors();
@@ -74,8 +60,8 @@ fn accepting_needs_no_descriptor_of_the_process() {
 
 #[test]
 fn an_adoption_needs_none_and_a_new_listener_says_what_is_missing() {
-    alone("an_adoption_needs_none_and_a_new_listener_says_what_is_missing", || {
-        let server = Server::echo();
+    alone("descriptors::an_adoption_needs_none_and_a_new_listener_says_what_is_missing", || {
+        let server = Start::new().io(IoBackend::IoUring).listener("echo", "").start();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let theirs = listener.accept().unwrap().0;
@@ -103,7 +89,7 @@ fn an_adoption_needs_none_and_a_new_listener_says_what_is_missing() {
 #[test]
 fn a_start_that_runs_out_of_descriptors_is_refused_with_the_remedy_and_leaves_nothing() {
     alone(
-        "a_start_that_runs_out_of_descriptors_is_refused_with_the_remedy_and_leaves_nothing",
+        "descriptors::a_start_that_runs_out_of_descriptors_is_refused_with_the_remedy_and_leaves_nothing",
         || {
             let _watchdog = Watchdog::start();
             let mut taken = take_all_descriptors();

@@ -1,5 +1,6 @@
 //! A completion queue that is too short for what happens at once.
 
+use ringway::config::IoBackend;
 use ringway::counters::Counter;
 use ringway::dataplane::Tuning;
 use ringway::sys::uring::Mode;
@@ -13,7 +14,7 @@ fn eight_entries(tuning: &mut Tuning) {
 
 /// Lets bursts of connections send, all while the lcore looks elsewhere, and checks each echo.
 fn bursts_over(mode: Mode) -> u64 {
-    let start = Start::new().listener("echo", "").tuning(eight_entries);
+    let start = Start::new().io(IoBackend::IoUring).listener("echo", "").tuning(eight_entries);
     let server = start.tuning(|tuning| tuning.mode = mode).start();
     let mut clients: Vec<_> = (0..200).map(|_| server.connect()).collect();
     wait_until(|| server.count(Counter::Accepted) == 200);

@@ -35,7 +35,9 @@ fn send_until(client: &Client, bytes: &[u8], may_end: impl Fn() -> bool) -> usiz
                 }
             }
             // A busy machine takes long enough for peers that take nothing to be given up.
-            Err(e) if e.kind() == ErrorKind::ConnectionReset => break,
+            Err(e) if matches!(e.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => {
+                break;
+            }
             Err(e) => panic!("{e}"),
         }
     }
@@ -50,7 +52,7 @@ fn slots_out(server: &Server) -> u32 {
 
 #[test]
 fn a_peer_that_does_not_read_pauses_its_own_receiving_and_gets_every_byte_at_last() {
-    let server = Server::echo();
+    let server = Start::new().listener("echo", "").limited("write_timeout_ms = 250000").start();
     let idle = slots_out(&server);
     let mut client = server.connect();
     let bytes = pattern(5, 64 << 20);
@@ -71,7 +73,10 @@ fn a_peer_that_does_not_read_pauses_its_own_receiving_and_gets_every_byte_at_las
 
 #[test]
 fn an_echo_over_http_that_is_not_read_waits_for_its_reader() {
-    let server = Start::new().listener("http", "max_body_bytes = 67108864").start();
+    // However slow the machine is: nobody is given up.
+    let settings = "max_body_bytes = 67108864, body_timeout_ms = 3600000";
+    let start = Start::new().listener("http", settings).limited("write_timeout_ms = 250000");
+    let server = start.start();
     let mut client = server.connect();
     let body = pattern(6, 32 << 20);
     client
@@ -101,8 +106,11 @@ fn a_pool_that_slow_readers_emptied_serves_again_once_they_are_gone() {
             scope.spawn(|| send_until_paused(&server, client, &bytes));
         }
     });
-    println!("starved {} times", server.count(Counter::RxStarved));
-    assert!(server.count(Counter::RxPaused) > 0);
+    let [starved, paused] =
+        [Counter::RxStarved, Counter::RxPaused].map(|counter| server.count(counter));
+    println!("starved {starved} times, paused {paused} times");
+    // Who got the slots first, or all a little.
+    assert!(starved + paused > 0);
     drop(slow);
     let mut client = server.connect();
     assert!(client.send(&bytes[..100_000]).receive(100_000) == bytes[..100_000]);

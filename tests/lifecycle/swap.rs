@@ -9,7 +9,7 @@ use ringway::lcore::{Lcore, Listener, Mail};
 use ringway::limits::ADOPTED_MAX;
 use ringway::pipeline::{Pipeline, chain};
 use ringway::sys::socket::TcpListener;
-use ringway::transport::Tcp;
+use ringway::transport::{Tcp, Transport};
 
 use crate::common::{Client, Server, pattern, wait_until};
 
@@ -25,12 +25,16 @@ fn on_lcore<T: Send + 'static>(
 }
 
 /// An echo listener on a port of its own, for the free index of `lcore`.
-fn newcomer(lcore: &Lcore) -> (u8, Box<Listener>, SocketAddr) {
+fn newcomer(lcore: &mut Lcore) -> (u8, Box<Listener>, SocketAddr) {
     let index = lcore.free_index().unwrap();
     let slots = DataplaneConfig::default().max_connections + ADOPTED_MAX;
     let socket = TcpListener::bind_group("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
     let address = socket.address();
-    let transport = Box::new(Tcp::new(socket, index, slots));
+    let transport: Box<dyn Transport> = if lcore.io().epoll.is_some() {
+        Box::new(Tcp::over_epoll(socket, index, slots))
+    } else {
+        Box::new(Tcp::new(socket, index, slots))
+    };
     let pipeline = Pipeline::Raw(chain::Raw::new(slots));
     (index, Box::new(Listener::new(transport, pipeline, Box::new(Echo))), address)
 }

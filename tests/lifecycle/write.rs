@@ -3,6 +3,7 @@
 use std::sync::mpsc::{self, Receiver};
 
 use ringway::lcore::{Mail, Written};
+use ringway::limits::{TX_HIGH_BUFS, WRITE_BACKLOG_MESSAGES_MAX};
 use ringway::mem::{Buf, ConnId};
 
 use super::adopt::{adopt, tcp_pair};
@@ -121,9 +122,9 @@ fn writes_to_a_peer_that_takes_nothing_are_refused_once_too_much_waits_g_8() {
     let server = Server::echo();
     let (client, conn) = known(&server);
     let first = write_until_one_waits(&server, conn);
-    let most = ringway::limits::TX_PUSHED_BUFS_MAX as usize;
+    // What the transport takes ahead, what may wait behind it, and one more.
+    let most = (WRITE_BACKLOG_MESSAGES_MAX + TX_HIGH_BUFS + 1) as usize;
     let heard: Vec<_> = (0..most).map(|_| write(&server, conn, b"one more")).collect();
-    // Each brings a marker of its own, so about half of them find room.
     wait_until(|| heard.last().is_some_and(|one| one.try_recv() == Ok(Written::Refused)));
     client.reset();
     assert_eq!((first.recv(), heard[0].recv()), (Ok(Written::Lost), Ok(Written::Lost)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ringway::attach::Attachment;
 use ringway::handler::http::{Http, PortService};
-use ringway::handler::{Remote, Unattended};
+use ringway::handler::{Manner, Remote, Unattended};
 use ringway::limits::{BLOCK_BYTES, PORT_STALL_NS};
 use ringway::mem::{Buf, ClassSize, ConnId, Ledger, Mempool, PortSegment, Side, Trust, kind};
 use ringway::pipeline::chain::http1::{BODY, HEAD, Settings};
@@ -86,7 +86,8 @@ fn collect<H: Handler>(
 #[test]
 fn a_block_of_a_raw_connection_is_cut_and_comes_in_order() {
     let mut pools = Vec::new();
-    let mut harness = Harness::new(Remote::new(SLOTS, port(), Unattended::Refuse, PORT_STALL_NS));
+    let mut harness =
+        Harness::new(Remote::new(Manner::Bytes, SLOTS, port(), Unattended::Refuse, PORT_STALL_NS));
     let mut process = attach(&mut harness);
     let (conn, other) = (harness.open(), harness.open());
     for bytes in [LARGE + 1, 2 * LARGE, BLOCK_BYTES as usize] {
@@ -155,7 +156,8 @@ fn a_block_of_a_body_is_cut_and_the_last_piece_alone_ends_it() {
 
 #[test]
 fn room_in_a_ring_that_was_full_is_as_good_as_a_word() {
-    let mut harness = Harness::new(Remote::new(SLOTS, port(), Unattended::Refuse, PORT_STALL_NS));
+    let mut harness =
+        Harness::new(Remote::new(Manner::Bytes, SLOTS, port(), Unattended::Refuse, PORT_STALL_NS));
     let mut process = attach(&mut harness);
     let queue = harness.cx.ports.queue(port()).unwrap();
     let word = || Buf::marker(ConnId::NONE, kind::CLOSED);

@@ -9,15 +9,16 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ringway::config::IdleMode;
-use ringway::counters::{Counter, LcoreCounters};
+use ringway::counters::{Counter, Counters};
 use ringway::lcore::{Handle, Lcore, Listener, Parts};
 use ringway::limits::ADOPTED_MAX;
 use ringway::mailbox::Mailbox;
-use ringway::mem::{Mempool, UringIo};
+use ringway::mem::{Mempool, Share, UringIo};
+use ringway::offload::Offload;
 use ringway::pipeline::{Cx, Extensions, Handler, Pipeline};
 use ringway::port::PortTable;
 use ringway::time::{Clock, TimerWheel};
-use ringway::transport::{Io, Transport};
+use ringway::transport::{Epoll, Io, Transport};
 
 /// Connection slots of an lcore under test.
 pub const SLOTS: u32 = 64 + ADOPTED_MAX;
@@ -27,7 +28,7 @@ pub struct Rig {
     pub lcore: Lcore,
     pub handle: Handle,
     pub pool: Mempool,
-    pub counters: Arc<LcoreCounters>,
+    pub counters: Counters,
 }
 
 impl Rig {
@@ -35,13 +36,30 @@ impl Rig {
         Self::with_slots(pool, clock, uring, SLOTS)
     }
 
+    /// The same with an epoll in place of an io_uring, or beside one.
+    pub fn with_epoll(pool: Mempool, clock: Clock, uring: Option<UringIo>) -> Self {
+        let epoll = Epoll::create(SLOTS, ADOPTED_MAX, &pool).unwrap();
+        Self::build(pool, clock, uring, Some(epoll), SLOTS)
+    }
+
     /// One for connections with slots below `slots`.
     pub fn with_slots(pool: Mempool, clock: Clock, uring: Option<UringIo>, slots: u32) -> Self {
-        let counters = Arc::new(LcoreCounters::default());
+        Self::build(pool, clock, uring, None, slots)
+    }
+
+    fn build(
+        pool: Mempool,
+        clock: Clock,
+        uring: Option<UringIo>,
+        epoll: Option<Epoll>,
+        slots: u32,
+    ) -> Self {
+        let counters = Counters::default();
         let now = clock.now();
         let io = Io {
             lcore: 3,
             uring,
+            epoll,
             pool: pool.clone(),
             now,
             timers: TimerWheel::new(slots as usize + 8),
@@ -55,18 +73,22 @@ impl Rig {
             connections: 0,
             connections_max: slots - ADOPTED_MAX,
         };
+        let mailbox = Mailbox::new().unwrap();
+        let handle = Handle::new(mailbox.sender());
         let cx = Cx {
             pool: pool.clone(),
             now,
+            clock,
             unix_seconds: 0,
             draining: false,
+            spares_idle: false,
             backlogged: false,
             extensions: Extensions::new(slots),
             ports: PortTable::default(),
+            offload: Offload::none(),
             counters: counters.clone(),
+            writes: handle.writes(3, Arc::default(), pool.clone(), slots, Share::WHOLE),
         };
-        let mailbox = Mailbox::new().unwrap();
-        let handle = Handle::new(mailbox.sender());
         let lcore = Lcore::new(Parts { io, cx, mailbox, clock, idle: IdleMode::Busy });
         Self { lcore, handle, pool, counters }
     }

@@ -6,6 +6,7 @@ mod bodies;
 mod draining;
 mod expect;
 mod faults;
+mod late;
 mod messages;
 mod probe;
 mod random;

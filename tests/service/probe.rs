@@ -244,7 +244,7 @@ impl Service for Probe {
         };
         match made {
             Pull::Part(_) => record.parts += 1,
-            Pull::End | Pull::Trailers(_) => drop(self.doing.remove(&conn)),
+            Pull::End | Pull::Trailers(_) | Pull::Lost => drop(self.doing.remove(&conn)),
             Pull::Wait | Pull::Busy => {}
         }
         made

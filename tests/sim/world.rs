@@ -23,6 +23,7 @@ use crate::rig::breathing::Breathing;
 use crate::rig::witness::Witness;
 use crate::rig::{Rig, SLOTS};
 use crate::service::{Asleep, Served};
+use crate::watching::Watching;
 
 /// Steps after which a run has hung.
 const STEPS_MAX: usize = 60_000;
@@ -49,6 +50,8 @@ pub struct Variant {
     /// So many connections that each says little, that the faults change all the time, and that
     /// the lcore turns often for each step of theirs.
     pub crowd: bool,
+    /// Somebody looks at what passes.
+    pub watched: bool,
 }
 
 /// A plain run: enough of everything, nobody is reset.
@@ -62,6 +65,7 @@ pub const PLAIN: Variant = Variant {
     tx_bufs: 4096,
     step_bufs: usize::MAX,
     crowd: false,
+    watched: false,
 };
 
 /// Ten thousand connections that are all open at once.
@@ -92,6 +96,7 @@ pub struct World {
     rng: Rng,
     hoard: Vec<Buf>,
     steps: usize,
+    watching: Option<Watching>,
     _claim: Option<CacheClaim>,
     seed: u64,
 }
@@ -108,6 +113,7 @@ impl World {
         let mut rig = Rig::with_slots(pool, clock, None, slots);
         let (planes, bodies, asleep) = serve(&mut rig, &nets, slots, seed);
         let clients = clients(&mut rng, &nets, variant, body_max);
+        let watching = variant.watched.then(|| Watching::begin(&mut rig.lcore));
         Self {
             rig,
             active: (0..clients.len()).collect(),
@@ -122,6 +128,7 @@ impl World {
             rng,
             hoard: Vec::new(),
             steps: 0,
+            watching,
             _claim: claim,
             seed,
         }
@@ -135,6 +142,9 @@ impl World {
     pub fn step(&mut self) {
         self.steps += 1;
         self.nets.iter().for_each(SimNet::step);
+        if let Some(watching) = &mut self.watching {
+            watching.drain(self.steps % 512 > 256);
+        }
         self.hand.advance_ns(STEP_NS);
         if self.variant.crowd {
             self.change_the_weather();
@@ -272,6 +282,10 @@ impl World {
         }
         let rig = &self.rig;
         assert_eq!(rig.count(Counter::Accepted), rig.count(Counter::Closed));
+        if let Some(watching) = &mut self.watching {
+            watching.drain(true);
+            assert!(watching.seen.0 > 0 && watching.seen.1 > 0, "it is looked at");
+        }
         assert_eq!(self.bodies.get(), 0, "a service did not hear of the end of a connection");
         let pool = self.rig.pool.clone();
         self.hoard.clear();

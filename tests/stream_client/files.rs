@@ -4,14 +4,14 @@ use std::fs;
 use std::net::UdpSocket;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use ringway::stream::file::{self, FileError, Progress, Store};
 use ringway::stream::{Anyone, Channel, ChannelOptions, Client, Stream, channel_type};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::rig::{SCHEMES, features, identity, listener, options};
+use super::rig::{Reach, SCHEMES, features, identity, listener, options};
 use crate::common::{Watchdog, pattern};
 
 /// A stream whose other end serves files.
@@ -20,6 +20,7 @@ struct Files {
     /// What the other end keeps, and what this one has.
     there: TempDir,
     here: TempDir,
+    serves: JoinHandle<()>,
     _watchdog: Watchdog,
 }
 
@@ -31,12 +32,14 @@ impl Files {
     fn with(there: TempDir, scheme: &str, options: &ringway::stream::Options) -> Self {
         let watchdog = Watchdog::start();
         let here = tempfile::tempdir().unwrap();
-        let listener = listener(scheme, here.path(), options);
-        let client = Client::new(identity(1), Anyone).options(options.clone());
-        let client = client.connect_to(listener.address(), None).unwrap();
+        let reach = Reach::over(scheme, here.path(), options);
+        let client = reach.connect();
         let store = Store::open(there.path()).unwrap();
-        thread::spawn(move || serve(&store, &listener.accept().unwrap()));
-        Self { client, there, here, _watchdog: watchdog }
+        let serves = thread::spawn(move || {
+            serve(&store, &reach.listener.accept().unwrap());
+            reach.end();
+        });
+        Self { client, there, here, serves, _watchdog: watchdog }
     }
 
     fn file(&self, bytes: &[u8]) -> std::path::PathBuf {
@@ -88,6 +91,7 @@ fn files_go_there_and_come_back_over_each_connection_and_with_all_features() {
             }
             assert_eq!(names(&files.there.path().join("a/b")), ["file"], "no part is left");
             files.client.close().unwrap();
+            files.serves.join().unwrap();
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ringway::stream::{Callbacks, Channel, ChannelOptions, Error};
 
-use super::rig::{Pair, SCHEMES, TYPE, features, node, options};
+use super::rig::{Pair, SCHEMES, TYPE, features, is_datagram, node, options};
 use crate::common::pattern;
 
 /// Sends back what comes until the end.
@@ -18,8 +18,8 @@ fn echo(channel: &Channel) {
 
 /// Sizes at which something could go wrong: nothing, one packet more or less, the largest.
 fn sizes(scheme: &str) -> Vec<usize> {
-    let packet = if scheme == "udp" { 1400 } else { 16 * 1024 };
-    let largest = if scheme == "udp" { 40_000 } else { 1024 * 1024 };
+    let packet = if is_datagram(scheme) { 1400 } else { 16 * 1024 };
+    let largest = if is_datagram(scheme) { 40_000 } else { 1024 * 1024 };
     vec![0, 1, packet - 29, packet - 28, packet - 27, packet - 12, packet, 3 * packet, largest]
 }
 
@@ -43,7 +43,35 @@ fn messages_of_all_sizes_come_back_over_each_connection_plain_compressed_and_enc
             channel.close();
             assert_eq!(channel.recv().unwrap(), None);
             echo.join().unwrap();
-            pair.client.close().unwrap();
+            pair.end();
+        }
+    }
+}
+
+#[test]
+fn short_messages_share_packets_and_keep_their_place_between_long_ones() {
+    let sizes = [3, 60, 0, 127, 256, 257, 9, 9, 2000];
+    for scheme in SCHEMES.into_iter().filter(|scheme| !is_datagram(scheme)) {
+        for (name, options) in features() {
+            let pair = Pair::over(scheme, &options);
+            let channel = pair.client.open(TYPE, ChannelOptions::default()).unwrap();
+            let server = pair.server.accept().unwrap();
+            // More than there is credit for, so that some wait whoever is faster.
+            let messages: Vec<_> =
+                (0..600).map(|n| pattern(n as u64, sizes[n % sizes.len()])).collect();
+            for (from, to) in [(&channel, &server), (&server, &channel)] {
+                for message in &messages {
+                    from.send(&**message).unwrap();
+                }
+                for (n, message) in messages.iter().enumerate() {
+                    assert!(to.recv().unwrap().unwrap() == *message, "{scheme} {name} {n}");
+                }
+            }
+            let packets = pair.client.statistics().sent.packets;
+            assert!(packets < messages.len() as u64, "{scheme} {name}: {packets}");
+            channel.close();
+            server.close();
+            pair.end();
         }
     }
 }
@@ -147,6 +175,29 @@ fn a_message_that_is_too_large_is_refused_before_it_is_sent() {
     let error = channel.send(vec![0; 1024 * 1024 + 1]).unwrap_err();
     assert_eq!(error, Error::TooLarge { bytes: 1024 * 1024 + 1, bytes_max: 1024 * 1024 });
     assert!(!error.is_final());
+}
+
+#[test]
+fn callbacks_are_shown_what_came_before_they_were_set_d_8() {
+    for scheme in ["tcp", "port tcp"] {
+        let pair = Pair::over(scheme, &options());
+        let client = pair.client.open(TYPE, ChannelOptions::default()).unwrap();
+        let server = pair.server.accept().unwrap();
+        for n in 0..10u8 {
+            client.send([n]).unwrap();
+        }
+        // All have come when the last has.
+        while server.waiting() < 10 && scheme == "tcp" {
+            thread::yield_now();
+        }
+        let (shown, sees) = std::sync::mpsc::channel();
+        server.set_callbacks(Callbacks::new().on_packet_in(move |bytes| {
+            shown.send(bytes[0]).unwrap();
+            bytes.len()
+        }));
+        assert_eq!(sees.iter().take(10).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+        pair.end();
+    }
 }
 
 #[test]

@@ -4,20 +4,24 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::thread;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ringway::attach::{Attachment, Message, Options as AttachOptions, Queue};
 use ringway::control::Control;
 use ringway::mem::{ConnId, kind};
-use ringway::stream::{Address, Anyone, ChannelOptions, Client, Options, Stream};
+use ringway::stream::{Address, Anyone, ChannelOptions, Client, Listener, Options, Stream};
+use tempfile::TempDir;
 
 use super::rig::{TYPE, identity, listener, node, options};
 use crate::common::{Server, Start, pattern};
 
-/// Passes the bytes of one connection at a port on to a socket, and back, until either ends.
-fn relay(control: &Path, to: &str) {
+/// Passes the bytes of one connection at a port on to a socket, and back, until either ends. Says when it is
+/// attached.
+fn relay(control: &Path, to: &str, attached: &Sender<()>) {
     let mut port = Attachment::connect(control, "app", AttachOptions::default()).unwrap();
+    attached.send(()).unwrap();
     let (mut socket, mut conn) = (None, ConnId::NONE);
     loop {
         let queue = &mut port.queues()[0];
@@ -79,15 +83,33 @@ fn connect(control: &Path) -> Stream {
     client.connect_to(&"port:feed".parse().unwrap(), Some(node(2))).unwrap()
 }
 
+/// A stream through the port to a listener behind it.
+struct Relayed {
+    server: Server,
+    stream: Stream,
+    listener: Listener,
+    relay: JoinHandle<()>,
+    _directory: TempDir,
+}
+
+impl Relayed {
+    fn start() -> Self {
+        let (server, control) = server();
+        let directory = tempfile::tempdir().unwrap();
+        let listener = listener("tcp", directory.path(), &options());
+        let Address::Tcp(to) = listener.address().clone() else { unreachable!() };
+        let at = control.clone();
+        let (attached, is_attached) = channel();
+        let relay = thread::spawn(move || relay(&at, &to, &attached));
+        // A connection for which no process is there would be turned away.
+        is_attached.recv().unwrap();
+        Self { server, stream: connect(&control), listener, relay, _directory: directory }
+    }
+}
+
 #[test]
 fn messages_go_through_a_port_and_come_back() {
-    let (server, control) = server();
-    let directory = tempfile::tempdir().unwrap();
-    let listener = listener("tcp", directory.path(), &options());
-    let Address::Tcp(to) = listener.address().clone() else { unreachable!() };
-    let at = control.clone();
-    let relay = thread::spawn(move || relay(&at, &to));
-    let stream = connect(&control);
+    let Relayed { server, stream, listener, relay, _directory } = Relayed::start();
     let accepted = listener.accept().unwrap();
     let channel = stream.open(TYPE, ChannelOptions::default()).unwrap();
     let theirs = accepted.accept().unwrap();
@@ -110,13 +132,7 @@ fn messages_go_through_a_port_and_come_back() {
 
 #[test]
 fn a_port_whose_dataplane_stops_ends_the_stream() {
-    let (server, control) = server();
-    let directory = tempfile::tempdir().unwrap();
-    let listener = listener("tcp", directory.path(), &options());
-    let Address::Tcp(to) = listener.address().clone() else { unreachable!() };
-    let at = control.clone();
-    let relay = thread::spawn(move || relay(&at, &to));
-    let stream = connect(&control);
+    let Relayed { server, stream, listener: _listener, relay, _directory } = Relayed::start();
     let channel = stream.open(TYPE, ChannelOptions::default()).unwrap();
     server.stop();
     assert!(channel.recv().unwrap_err().is_final());

@@ -9,7 +9,7 @@ use ringway::proto::stream::{
     Config, Connection, Event, Framing, HEADER_BYTES, Mode, Piece, Role, TAILROOM_BYTES,
     TRANSMIT_BYTES_MAX, deframe,
 };
-use ringway::stream::{Address, Anyone, Cause, Code, Fault, Why};
+use ringway::stream::{Address, Anyone, Cause, Channel, Code, Fault, Listener, Stream, Why};
 use ringway::time::Clock;
 
 use super::rig::{TYPE, identity, listener, options};
@@ -83,11 +83,34 @@ impl Raw {
     }
 }
 
+fn listening() -> Listener {
+    listener("tcp", &std::env::temp_dir(), &options())
+}
+
+/// A channel of a peer of a listener of this library.
+struct Open {
+    raw: Raw,
+    channel: u16,
+    received: Channel,
+    _ends: (Listener, Stream, Watchdog),
+}
+
+impl Open {
+    fn start() -> Self {
+        let watchdog = Watchdog::start();
+        let listener = listening();
+        let mut raw = Raw::connect(listener.address(), Config::new(Mode::Stream));
+        let channel = raw.open();
+        let server = listener.accept().unwrap();
+        let received = server.accept().unwrap();
+        Self { raw, channel, received, _ends: (listener, server, watchdog) }
+    }
+}
+
 #[test]
 fn a_version_that_is_not_spoken_is_refused_naming_both() {
     let _watchdog = Watchdog::start();
-    let directory = tempfile::tempdir().unwrap();
-    let listener = listener("tcp", directory.path(), &options());
+    let listener = listening();
     let mut config = Config::new(Mode::Stream);
     (config.offer.version_min, config.offer.version_max) = (8, 9);
     let mut raw = Raw::connect(listener.address(), config);
@@ -101,13 +124,7 @@ fn a_version_that_is_not_spoken_is_refused_naming_both() {
 
 #[test]
 fn a_message_that_does_not_decompress_ends_the_stream_when_it_is_taken() {
-    let _watchdog = Watchdog::start();
-    let directory = tempfile::tempdir().unwrap();
-    let listener = listener("tcp", directory.path(), &options());
-    let mut raw = Raw::connect(listener.address(), Config::new(Mode::Stream));
-    let channel = raw.open();
-    let server = listener.accept().unwrap();
-    let received = server.accept().unwrap();
+    let Open { mut raw, channel, received, _ends } = Open::start();
     // It says that 1000 bytes come of it.
     raw.send_compressed(channel, &[0xe8, 3, 0, 0, 0xff, 0xff, 1, 2, 3, 4, 5, 6, 7, 8]);
     let error = received.recv().unwrap_err();
@@ -118,13 +135,7 @@ fn a_message_that_does_not_decompress_ends_the_stream_when_it_is_taken() {
 
 #[test]
 fn messages_that_would_become_large_take_no_more_memory_than_came_until_they_are_taken() {
-    let _watchdog = Watchdog::start();
-    let directory = tempfile::tempdir().unwrap();
-    let listener = listener("tcp", directory.path(), &options());
-    let mut raw = Raw::connect(listener.address(), Config::new(Mode::Stream));
-    let channel = raw.open();
-    let server = listener.accept().unwrap();
-    let received = server.accept().unwrap();
+    let Open { mut raw, channel, received, _ends } = Open::start();
     let bomb = {
         use ringway::proto::stream::compress::{Compressor, Tables, room_bytes};
         let (message, mut out) = (vec![0; 1 << 20], vec![0; room_bytes(1 << 20)]);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use ringway::stream::{Cause, ChannelOptions, Code, Why};
+use ringway::stream::{Cause, Channel, ChannelOptions, Code, Why};
 
 use crate::bed::{Bed, TYPE};
 use crate::common::pattern;
@@ -94,6 +94,42 @@ fn a_flood_of_messages_is_held_up_by_credit_and_loses_none_d_21() {
         }
     });
     stream.close().unwrap();
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
+
+/// Whole windows of large messages of many clients wait for credit at once, and there are few slots for such.
+#[test]
+fn clients_that_all_read_late_are_no_hoarders_d_21() {
+    let bed = Bed::start("streams-all-late", "");
+    let [tcp, ..] = bed.addresses();
+    const COUNT: usize = 100;
+    let message = pattern(1, 10_000);
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            let (bed, tcp, message) = (&bed, &tcp, &message);
+            scope.spawn(move || {
+                let (stream, first) = bed.connect(tcp, true, false);
+                let more = (0..3).map(|_| stream.open(TYPE, ChannelOptions::default()).unwrap());
+                let channels: Vec<Channel> = std::iter::once(first).chain(more).collect();
+                thread::scope(|scope| {
+                    for channel in &channels {
+                        scope.spawn(|| {
+                            (0..COUNT).for_each(|_| channel.send(message.clone()).unwrap());
+                        });
+                    }
+                    // As much as may be is under way, or waits.
+                    thread::sleep(Duration::from_millis(500));
+                    for channel in &channels {
+                        for _ in 0..COUNT {
+                            assert!(channel.recv().unwrap().expect("it goes on") == *message);
+                        }
+                    }
+                });
+                stream.close().unwrap();
+            });
+        }
+    });
     bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
     bed.instance.ended_well();
 }

@@ -8,3 +8,4 @@ mod bed;
 mod exchange;
 mod rude;
 mod settings;
+mod silence;

@@ -9,7 +9,9 @@ use crate::common::{Server, Start};
 use crate::peer::Peer;
 
 /// Answers each datagram with the meta that it had.
-struct Teller;
+struct Teller {
+    reads_ecn: bool,
+}
 
 impl Handler for Teller {
     fn process(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
@@ -23,6 +25,18 @@ impl Handler for Teller {
             }
         }
     }
+
+    fn reads_ecn(&self) -> bool {
+        self.reads_ecn
+    }
+}
+
+fn serve(address: &str, reads_ecn: bool) -> Server {
+    let builder = Start::new().datagrams("teller", address).builder();
+    Server::run(builder.protocol("teller", move |context| {
+        let pipeline = Pipeline::Raw(chain::Raw::new(context.slots));
+        Ok(Protocol { pipeline, handler: Box::new(Teller { reads_ecn }) })
+    }))
 }
 
 #[test]
@@ -31,11 +45,7 @@ fn the_ecn_field_of_a_datagram_is_its_meta_over_both_families() {
         ("127.0.0.1:0", libc::IPPROTO_IP, libc::IP_TOS),
         ("[::1]:0", libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
     ] {
-        let builder = Start::new().datagrams("teller", address).builder();
-        let server = Server::run(builder.protocol("teller", |context| {
-            let pipeline = Pipeline::Raw(chain::Raw::new(context.slots));
-            Ok(Protocol { pipeline, handler: Box::new(Teller) })
-        }));
+        let server = serve(address, true);
         let peer = Peer::new(server.address(0));
         for class in [0, 1, 2, 3, 0xb8 | 2] {
             peer.set(level, name, class);
@@ -47,4 +57,13 @@ fn the_ecn_field_of_a_datagram_is_its_meta_over_both_families() {
         assert_eq!(peer.receive_bytes(4), [[1]; 4]);
         server.stop();
     }
+}
+
+#[test]
+fn the_kernel_is_not_asked_for_what_a_handler_does_not_read() {
+    let server = serve("127.0.0.1:0", false);
+    let peer = Peer::new(server.address(0));
+    peer.set(libc::IPPROTO_IP, libc::IP_TOS, 2);
+    assert_eq!(peer.send("x").receive(), [0]);
+    server.stop();
 }

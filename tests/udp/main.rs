@@ -13,3 +13,4 @@ mod refusals;
 mod starved;
 mod stopping;
 mod trains;
+mod unsent;

@@ -9,7 +9,7 @@ use ringway::handler::Echo;
 use ringway::lcore::{Lcore, Listener, Mail};
 use ringway::pipeline::{Pipeline, chain};
 use ringway::sys::udp_socket::UdpSocket;
-use ringway::transport::Udp;
+use ringway::transport::{Transport, Udp};
 
 use crate::common::{Running, Server, Start, wait_until};
 use crate::peer::Peer;
@@ -82,7 +82,11 @@ fn newcomer(lcore: &mut Lcore) -> (u8, Box<Listener>, SocketAddr) {
     let socket = UdpSocket::bind_group("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
     let address = socket.address();
     let pipeline = Pipeline::Raw(chain::Raw::new(slots.end));
-    let transport = Box::new(Udp::new(socket, index, slots));
+    let transport: Box<dyn Transport> = if lcore.io().epoll.is_some() {
+        Box::new(Udp::over_epoll(socket, index, slots))
+    } else {
+        Box::new(Udp::new(socket, index, slots))
+    };
     (index, Box::new(Listener::new(transport, pipeline, Box::new(Echo))), address)
 }
 

@@ -1,14 +1,18 @@
 //! The command line as clap sees it: options, help texts, examples. What the values mean is decided
 //! in `options`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
-use ringway::config::{DEFAULT_TOML, IdleMode};
-use tracing::Level;
+use ringway::config::{DEFAULT_TOML, IdleMode, IoBackend};
 
+use crate::logs::{self, Format};
 use crate::stream::args::StreamCommand;
+use crate::top::args::{TOP_EXAMPLES, TopArgs};
+use crate::watch::args::{CAPTURE_EXAMPLES, CaptureArgs, TRACE_EXAMPLES, TraceArgs};
+use crate::ws::args::{WS_EXAMPLES, WsArgs};
 
 /// A poll-mode userspace dataplane for Linux
 ///
@@ -36,6 +40,24 @@ pub enum Command {
     /// help` lists the commands that the instance has.
     #[command(after_long_help = CTL_EXAMPLES)]
     Ctl(CtlArgs),
+    /// Show messages of a running instance on their way through its stages
+    ///
+    /// What came in, what each stage did with it and how long that took, for the next messages of a listener. It
+    /// costs the instance nothing before it begins and after it has ended.
+    #[command(after_long_help = TRACE_EXAMPLES)]
+    Trace(TraceArgs),
+    /// Write bytes that pass a stage of a running instance to a file for Wireshark
+    ///
+    /// At any boundary of a listener's stages: before or after decryption and decompression. It is bounded, drops
+    /// packets and counts them rather than slow an lcore down, and may be begun and ended at any time.
+    #[command(after_long_help = CAPTURE_EXAMPLES)]
+    Capture(CaptureArgs),
+    /// Show what an instance does: where the cycles go, what is dropped and why, how long answers take
+    ///
+    /// Reads the counters that the instance keeps in shared memory, which costs it nothing; of one that has died those
+    /// that it left. In a terminal again and again, with keys; with --once as text or JSON.
+    #[command(after_long_help = TOP_EXAMPLES)]
+    Top(TopArgs),
     /// Be the process at a port of a running instance: echo what comes there, swallow it, or ping
     ///
     /// For --echo and --sink a listener of the instance says `handler = "port:NAME"`. Prints what comes,
@@ -55,6 +77,12 @@ pub enum Command {
     /// otherwise. Nodes know each other by addresses, which `ringway keygen` prints.
     #[command(subcommand)]
     Stream(Box<StreamCommand>),
+    /// Connect to a WebSocket: what is typed goes there line by line, and what comes is printed
+    ///
+    /// Or send some messages, ping, or see how long messages take there and back. For trying a server out, and for
+    /// scripts.
+    #[command(after_long_help = WS_EXAMPLES)]
+    Ws(Box<WsArgs>),
     /// Say what this machine lacks for full speed, and the command that mends it
     ///
     /// One line per check: `ok`, `warn` (works, but loses speed or a feature) or `fail` (ringway
@@ -119,6 +147,10 @@ pub struct AttachArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub count: u32,
 
+    /// Stay when the instance ends: attach to the one that takes over from it, or to the next that is started
+    #[arg(long, conflicts_with = "ping")]
+    pub follow: bool,
+
     /// Do not map the mempool, even where the listener allows it: each payload is copied once
     #[arg(long)]
     pub isolated: bool,
@@ -177,6 +209,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "ID", help_heading = "Cores")]
     pub main_lcore: Option<u32>,
 
+    /// Threads for work that handlers offload, and the cores they run on
+    ///
+    /// Written as `--lcores`, with cores that no lcore uses. Goes before `lcores` and `threads` in [offload].
+    /// [default: one thread that floats over the cores of no lcore, once there is work]
+    #[arg(long, value_name = "LIST", help_heading = "Cores")]
+    pub offload_lcores: Option<String>,
+
     /// What an lcore does when it has no work
     ///
     /// busy: spin; the shortest wake-up, for isolated cores. adaptive: spin, pause, then wait.
@@ -184,6 +223,14 @@ pub struct RunArgs {
     /// [default: the configuration's `dataplane.idle`, which is adaptive unless set]
     #[arg(long, value_name = "MODE", help_heading = "Cores", value_parser = idle_parser())]
     pub idle: Option<IdleMode>,
+
+    /// Which of the kernel's interfaces carries the sockets
+    ///
+    /// auto: io_uring, or epoll where io_uring is forbidden (a container's seccomp filter,
+    /// kernel.io_uring_disabled). io_uring, epoll: that one, or an error.
+    /// [default: the configuration's `dataplane.io`, which is auto unless set]
+    #[arg(long, value_name = "NAME", help_heading = "Cores", value_parser = io_parser())]
+    pub io: Option<IoBackend>,
 
     /// Memory to take at start, in MiB per NUMA node
     ///
@@ -216,16 +263,46 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME", default_value = "ringway", help_heading = "Instance")]
     pub file_prefix: String,
 
+    /// Take over from the running instance of this name, without a lost request
+    ///
+    /// Its listening sockets pass to this process, which accepts as soon as everything is built; the other
+    /// drains and ends. Configuration, lcores and the binary may be others. If this one cannot start, the
+    /// other goes on. Starts as usual where none runs.
+    #[arg(long, help_heading = "Instance")]
+    pub takeover: bool,
+
     /// The configuration: listeners and bounds, as TOML
     ///
     /// [default: the built-in configuration printed below]
     #[arg(long, value_name = "FILE", help_heading = "Instance")]
     pub config: Option<PathBuf>,
 
-    /// How much to log to standard error
-    #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = "Instance")]
-    #[arg(value_parser = level_parser())]
-    pub log_level: Level,
+    /// Serve a dashboard, metrics and health over HTTP on this address
+    ///
+    /// `127.0.0.1:9090`, then <http://localhost:9090/>. Prometheus reads /metrics. An address that other machines reach needs
+    /// a token. Goes before `address` in [admin]. [default: nowhere, unless the configuration has [admin]]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Instance")]
+    pub admin: Option<SocketAddr>,
+
+    /// The file with the token that clients of the admin listener have to show
+    ///
+    /// Its owner's alone (mode 0600), with 16 to 256 visible characters in it. Goes before the token in [admin].
+    #[arg(long, value_name = "FILE", help_heading = "Instance")]
+    pub admin_token_file: Option<PathBuf>,
+
+    /// What to log to standard error: error, warn, info, debug, trace or off, for all or for modules
+    ///
+    /// As `info,ringway::dataplane=debug`. `ringway ctl log LEVELS` changes it while the instance runs. Of lines of
+    /// one kind that are no debug or trace, ten are written a second, and the others counted. [default: the
+    /// configuration's `log.level`, which is info unless set]
+    #[arg(long, value_name = "LEVELS", help_heading = "Instance")]
+    #[arg(value_parser = levels_parser)]
+    pub log_level: Option<String>,
+
+    /// How lines of the log look: text, or json, an object a line
+    #[arg(long, value_name = "FORMAT", default_value = "text", help_heading = "Instance")]
+    #[arg(value_parser = format_parser())]
+    pub log_format: Format,
 }
 
 const ATTACH_EXAMPLES: &str = "\
@@ -233,6 +310,7 @@ Examples:
   ringway run --config examples/ports.toml     listeners with the ports app, echo and feed
   ringway attach echo --echo                   then: nc localhost 7008
   ringway attach app --sink --isolated         then: curl -i localhost:8081/
+  ringway attach app --sink --follow           passes to each instance that takes over
   ringway attach feed --ping --size 4096       round trips to the echo behind the port feed
 
 Exit codes:
@@ -256,7 +334,7 @@ Exit codes:
   1  ringway could not start, or `doctor` found something that keeps it from running
   2  the command line was not understood
 
-`ringway ctl` has one more: 3, no such instance runs.
+`ringway ctl` has one more: 3, no such instance runs; so has `ringway ws`: 3, the server closed.
 
 See `ringway run --help` for options, units, defaults and examples.";
 
@@ -269,12 +347,21 @@ Commands of every instance:
   pools             memory: sizes, use, and how often none was left
   lcores            cores, load and connections of each lcore
   config get [KEY]  the configuration in force
+  config set KEY VALUE ...
+                    change it, all or nothing, until the file is reloaded or the instance ends; keys
+                    as `config get` shows them, values as in the file; `-`: back to the default
+  reload            read the file again and put it in force, all or nothing, as SIGHUP does: what
+                    did not change goes on undisturbed
+  probe [NAME]      values that a program lets be looked at
   ports             ports, and the processes at them
   streams           sessions of streams: peers, traffic, losses, what waits, round trips
   streams CONN      one of them, by its connection (as 0:256.1) or the 32 digits of its session:
                     channels, histogram of round trips, and what was traced
   streams trace CONN on|off
                     note the last 256 packets and events of a session, until it ends
+  trace, capture    who traces and captures; `trace stop LISTENER` ends it (see `ringway trace
+                    --help` and `ringway capture --help`)
+  log [LEVELS]      what is logged, or what is to be from here on
   stop              drain and end, as SIGTERM does, and wait until it is gone; given twice, what
                     is left is cut
 
@@ -283,6 +370,8 @@ Examples:
   ringway ctl --file-prefix blue lcores        another instance
   ringway ctl --json pools | jq '.[].in_use'
   ringway ctl config get dataplane.idle
+  ringway ctl config set listener.0.config.max_headers 32 dataplane.idle busy
+  ringway ctl reload                           after an edit of the file; says what differs
   ringway ctl streams | less -S                wide: a line a session
   ringway ctl --json streams | jq '.sessions[] | select(.waiting_bufs > 0) | .conn'
   ringway ctl stop && ringway run              the ports and the memory are free by then
@@ -302,7 +391,10 @@ Examples:
   ringway run -l 1-3,5@7 --main-lcore 5        four lcores, lcore 5 on core 7
   ringway run -l 2-3 --idle busy --mlock --numa-mem 1024
                                                isolated cores 2 and 3, 1 GiB locked on node 0
+  ringway run -l 1-2 --offload-lcores 3-4      heavy work of handlers on cores 3 and 4
   ringway run -l 1 --file-prefix blue          a second instance beside another one
+  ringway run -l 1-4 --takeover                takes over from the one that runs: an upgrade
+  ringway run --admin 127.0.0.1:9090           with a dashboard: http://localhost:9090/
 
 Exit codes:
   0  stopped as asked
@@ -322,7 +414,15 @@ fn idle_parser() -> impl TypedValueParser<Value = IdleMode> {
     PossibleValuesParser::new(IdleMode::NAMES).try_map(|name| name.parse::<IdleMode>())
 }
 
-fn level_parser() -> impl TypedValueParser<Value = Level> {
-    PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
-        .try_map(|name| name.parse::<Level>())
+fn io_parser() -> impl TypedValueParser<Value = IoBackend> {
+    PossibleValuesParser::new(IoBackend::NAMES).try_map(|name| name.parse::<IoBackend>())
+}
+
+fn levels_parser(levels: &str) -> ringway::error::Result<String> {
+    logs::parse(levels).map(|_| levels.to_owned())
+}
+
+fn format_parser() -> impl TypedValueParser<Value = Format> {
+    PossibleValuesParser::new(["text", "json"])
+        .map(|name| if name == "json" { Format::Json } else { Format::Text })
 }

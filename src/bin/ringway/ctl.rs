@@ -43,35 +43,47 @@ pub fn ctl(args: &CtlArgs) -> ExitCode {
     };
     match ask(args, &path) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Error::Connect { why, .. }) => {
-            eprintln!("ringway: {}", nobody(args, &path, &why));
+        Err(error) => refused(args, &path, error),
+    }
+}
+
+/// Says why there is no reply, or no whole one.
+pub fn refused(args: &CtlArgs, path: &Path, error: Error) -> ExitCode {
+    match error {
+        Error::Connect { why, .. } => {
+            eprintln!("ringway: {}", nobody(args, path, &why));
             ExitCode::from(NOBODY)
         }
-        Err(Error::Handler { message, code: Some(code) }) => {
+        Error::Handler { message, code: Some(code) } => {
             let mut text = String::new();
             write_error(&mut text, true, &message, code).expect("a string takes everything");
             eprint!("{text}");
             ExitCode::FAILURE
         }
-        Err(error) => {
+        error => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn path(args: &CtlArgs) -> Result<PathBuf> {
+/// The control socket that is meant.
+pub fn path(args: &CtlArgs) -> Result<PathBuf> {
     match &args.socket {
         Some(path) => Ok(path.clone()),
         None => Ok(control::socket_path(&args.file_prefix.parse::<FilePrefix>()?)),
     }
 }
 
-fn ask(args: &CtlArgs, path: &Path) -> std::result::Result<(), Error> {
+/// Sends the command, and returns its reply once that begins; `timeout` is how long the instance may say nothing.
+pub fn open(
+    args: &CtlArgs,
+    path: &Path,
+    timeout: Duration,
+) -> std::result::Result<ReplyStream, Error> {
     let format = if args.json { "j/" } else { "" };
-    let reply = Client::new(path)
-        .timeout(TIMEOUT)
-        .stream(&format!("{format}{}", args.command.join(" ")))?;
+    let command = format!("{format}{}", args.command.join(" "));
+    let reply = Client::new(path).timeout(timeout).stream(&command)?;
     let server = reply.peer();
     let (own, root) = (nix::unistd::geteuid().as_raw(), 0);
     if args.socket.is_none() && ![own, root].contains(&server.uid) {
@@ -79,6 +91,12 @@ fn ask(args: &CtlArgs, path: &Path) -> std::result::Result<(), Error> {
         let why = format!("user {} listens at {}", server.uid, path.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, why).into());
     }
+    Ok(reply)
+}
+
+fn ask(args: &CtlArgs, path: &Path) -> std::result::Result<(), Error> {
+    let reply = open(args, path, TIMEOUT)?;
+    let server = reply.peer();
     print(reply)?;
     if args.command == ["stop"] {
         wait_for_the_end(path, server.pid);

@@ -97,6 +97,7 @@ impl Report {
             memory::hugepages(&host),
             memory::transparent_hugepages(&host),
             memory::memlock(&host),
+            memory::statistics(&host),
             memory::numa(topology.as_ref()),
             cores::allowed(&host, &allowed),
             cores::isolated(&host, &allowed),

@@ -14,6 +14,8 @@ mod doctor;
 #[cfg(not(loom))]
 mod keygen;
 #[cfg(not(loom))]
+mod logs;
+#[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]
 mod plan;
@@ -21,6 +23,12 @@ mod plan;
 mod run;
 #[cfg(not(loom))]
 mod stream;
+#[cfg(not(loom))]
+mod top;
+#[cfg(not(loom))]
+mod watch;
+#[cfg(not(loom))]
+mod ws;
 
 #[cfg(not(loom))]
 fn main() -> std::process::ExitCode {

@@ -1,12 +1,59 @@
 //! From the command line to the library's types: every check that needs nothing but the options and
 //! the configuration file.
 
-use ringway::config::{Config, CoreMap, FilePrefix, IdleMode, MemoryOptions};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ringway::config::{
+    AdminConfig, AdminToken, Config, CoreMap, FilePrefix, IdleMode, IoBackend, MemoryOptions,
+    OffloadConfig,
+};
 use ringway::error::{Error, Result};
 use ringway::sys::affinity;
-use tracing::Level;
 
 use crate::args::RunArgs;
+use crate::logs::Format;
+
+/// The file, and what the command line says in place of it.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    choices: Choices,
+}
+
+impl Source {
+    /// What the file says now.
+    pub fn read(&self) -> Result<Config> {
+        self.choices.over(Config::load(&self.path)?)
+    }
+}
+
+/// What the command line says in place of the configuration.
+#[derive(Debug)]
+struct Choices {
+    offload_lcores: Option<CoreMap>,
+    idle: Option<IdleMode>,
+    io: Option<IoBackend>,
+    log_level: Option<String>,
+    admin: Option<SocketAddr>,
+    admin_token_file: Option<PathBuf>,
+}
+
+impl Choices {
+    fn over(&self, mut config: Config) -> Result<Config> {
+        if let Some(lcores) = &self.offload_lcores {
+            let lcores = Some(lcores.clone());
+            config.offload = OffloadConfig { lcores, threads: None, ..config.offload };
+        }
+        config.dataplane.idle = self.idle.unwrap_or(config.dataplane.idle);
+        config.dataplane.io = self.io.unwrap_or(config.dataplane.io);
+        if let Some(level) = &self.log_level {
+            config.log.level.clone_from(level);
+        }
+        config.admin = admin(config.admin, self.admin, self.admin_token_file.clone())?;
+        Ok(config)
+    }
+}
 
 /// All that a run is told.
 #[derive(Debug)]
@@ -17,27 +64,45 @@ pub struct RunOptions {
     pub main_lcore: u32,
     pub memory: MemoryOptions,
     pub file_prefix: FilePrefix,
+    /// Take over from the instance that runs.
+    pub takeover: bool,
     pub config: Config,
+    /// Reads the file again, as at the start; there where there is one.
+    pub source: Option<Source>,
     /// The command line's choice, or else the configuration's.
     pub idle: IdleMode,
-    pub log_level: Level,
+    /// How what is logged looks.
+    pub log_format: Format,
 }
 
 impl RunOptions {
     pub fn from_args(args: RunArgs) -> Result<Self> {
         let cores = cores(&args)?;
         let main_lcore = main_lcore(&cores, args.main_lcore)?;
-        let config = match &args.config {
-            Some(path) => Config::load(path)?,
-            None => Config::default_embedded(),
+        let choices = Choices {
+            offload_lcores: args.offload_lcores.as_deref().map(CoreMap::parse_list).transpose()?,
+            idle: args.idle,
+            io: args.io,
+            log_level: args.log_level,
+            admin: args.admin,
+            admin_token_file: args.admin_token_file,
+        };
+        let (config, source) = match args.config {
+            Some(path) => {
+                let source = Source { path, choices };
+                (source.read()?, Some(source))
+            }
+            None => (choices.over(Config::default_embedded())?, None),
         };
         Ok(Self {
             cores,
             main_lcore,
             file_prefix: args.file_prefix.parse()?,
-            idle: args.idle.unwrap_or(config.dataplane.idle),
+            takeover: args.takeover,
+            idle: config.dataplane.idle,
             config,
-            log_level: args.log_level,
+            source,
+            log_format: args.log_format,
             memory: MemoryOptions {
                 numa_mem_mb: args.numa_mem,
                 huge_dir: args.huge_dir,
@@ -47,6 +112,29 @@ impl RunOptions {
             },
         })
     }
+}
+
+/// What the command line says goes before what the configuration does.
+fn admin(
+    configured: Option<AdminConfig>,
+    address: Option<SocketAddr>,
+    token_file: Option<PathBuf>,
+) -> Result<Option<AdminConfig>> {
+    let mut admin = match (configured, address) {
+        (Some(configured), None) => configured,
+        (Some(configured), Some(address)) => AdminConfig { address, ..configured },
+        (None, Some(address)) => AdminConfig::new(address),
+        (None, None) if token_file.is_none() => return Ok(None),
+        (None, None) => {
+            let what = "use --admin-token-file";
+            return Err(Error::new(what, "there is no admin listener", "add --admin ADDRESS"));
+        }
+    };
+    if let Some(path) = token_file {
+        admin.token = Some(AdminToken::File(path));
+    }
+    admin.check()?;
+    Ok(Some(admin))
 }
 
 fn cores(args: &RunArgs) -> Result<CoreMap> {

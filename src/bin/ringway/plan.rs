@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use ringway::config::{IdleMode, LcoreSpec, MemoryOptions, format_cpus, name_cores};
+use ringway::config::{IdleMode, LcoreSpec, MemoryOptions, OffloadConfig, format_cpus, name_cores};
 use ringway::error::{Error, Result};
 use ringway::sys::host;
 use ringway::sys::topology::Topology;
@@ -22,6 +22,7 @@ impl<'a> Plan<'a> {
     /// `allowed`.
     pub fn new(options: &'a RunOptions, topology: &'a Topology, allowed: &[u32]) -> Result<Self> {
         options.cores.check(topology.cpus(), allowed)?;
+        options.config.offload.check(&options.cores, topology.cpus(), allowed)?;
         check_nodes(&options.memory, topology)?;
         if let Some(dir) = &options.memory.huge_dir {
             host::check_hugetlbfs(dir)?;
@@ -61,6 +62,7 @@ impl fmt::Display for Plan<'_> {
             let transport = listener.transport.name();
             writeln!(f, "  listener {transport} {} {}", listener.address, listener.protocol)?;
         }
+        writeln!(f, "  offload {}", offload(&options.config.offload))?;
         writeln!(f, "  memory {}", memory(&options.memory, self.topology))?;
         writeln!(f, "  idle {}", idle(options.idle))?;
         let dataplane = &options.config.dataplane;
@@ -100,6 +102,15 @@ fn memory(memory: &MemoryOptions, topology: &Topology) -> String {
     let chosen = [(memory.mlock, "locked"), (memory.in_memory, "nothing in the file system")];
     parts.extend(chosen.into_iter().filter(|(on, _)| *on).map(|(_, text)| text.to_owned()));
     parts.join(", ")
+}
+
+fn offload(config: &OffloadConfig) -> String {
+    match (&config.lcores, config.threads) {
+        (Some(lcores), _) => format!("on threads {lcores}"),
+        (None, Some(1)) => "on 1 thread that floats".to_owned(),
+        (None, Some(n)) => format!("on {n} threads that float"),
+        (None, None) => "on 1 thread that floats, once there is work".to_owned(),
+    }
 }
 
 fn idle(mode: IdleMode) -> &'static str {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Source, unix};
-use crate::config::{Address, ControlConfig};
+use crate::config::{Address, CaptureAccess, ControlConfig};
 use crate::error::Result;
 use crate::limits::CONTROL_MODE;
 
@@ -17,6 +17,8 @@ pub(super) struct RawControl {
     socket: Option<Spanned<String>>,
     mode: Option<Spanned<String>>,
     allow_uids: Option<Spanned<Vec<u32>>>,
+    capture: Option<Spanned<String>>,
+    capture_decrypted_uids: Option<Spanned<Vec<u32>>>,
 }
 
 pub(super) fn control(source: &Source, raw: RawControl) -> Result<ControlConfig> {
@@ -37,7 +39,37 @@ pub(super) fn control(source: &Source, raw: RawControl) -> Result<ControlConfig>
         socket: raw.socket.map(|socket| path(source, &socket)).transpose()?,
         mode: mode.unwrap_or(CONTROL_MODE),
         uids: unix::ids(source, raw.allow_uids)?,
+        capture: capture(source, raw.capture, raw.capture_decrypted_uids)?,
     })
+}
+
+/// Who may see what passes.
+fn capture(
+    source: &Source,
+    word: Option<Spanned<String>>,
+    uids: Option<Spanned<Vec<u32>>>,
+) -> Result<CaptureAccess> {
+    let (bytes, decrypted) = match word.as_ref().map(|word| &**word.get_ref()) {
+        Some("none") => (false, false),
+        None | Some("encrypted") => (true, false),
+        Some("all") => (true, true),
+        Some(other) => {
+            let span = word.as_ref().expect("it was just looked at").span();
+            return Err(source.refuse(
+                span,
+                format!("`{other}` is not what may be captured"),
+                "write \"none\", \"encrypted\" (what peers encrypted stays so) or \"all\"",
+            ));
+        }
+    };
+    if let Some(uids) = uids.as_ref().filter(|_| !bytes) {
+        return Err(source.refuse(
+            uids.span(),
+            "`capture = \"none\"` lets nobody capture".to_owned(),
+            "leave one of the two out",
+        ));
+    }
+    Ok(CaptureAccess { bytes, decrypted, decrypted_uids: unix::ids(source, uids)? })
 }
 
 /// A file: an abstract name has no permissions, so anybody could stop the instance.

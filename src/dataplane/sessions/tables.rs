@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::pages::{Detail, Found};
 use super::{Silence, Survey};
-use crate::config::Address;
+use crate::config::{Address, InForce};
 use crate::control::{Answer, Table};
 use crate::pipeline::chain::stream::{ChannelState, Outcome, SessionDump, TraceLine, Traced};
 use crate::proto::stream::{ChannelDump, Flags, Header, Rtt, channel_type};
@@ -118,8 +118,8 @@ fn note(count: u64, text: impl FnOnce(u64) -> String) -> Answer {
 }
 
 /// All sessions.
-pub(super) fn survey(survey: &Survey, addresses: &[Address]) -> Answer {
-    let rows: Vec<_> = survey.found.iter().map(|found| Row::of(found, addresses)).collect();
+pub(super) fn survey(survey: &Survey, current: &InForce) -> Answer {
+    let rows: Vec<_> = survey.found.iter().map(|found| Row::of(found, current)).collect();
     let more = |more| format!("and {more} more: `streams CONN` shows any of them");
     parts([
         ("sessions", table(&SESSION, &rows)),
@@ -141,8 +141,8 @@ fn silent(silent: &[(u32, Silence)]) -> Answer {
 }
 
 /// One session.
-pub(super) fn detail(detail: &Detail, addresses: &[Address]) -> Answer {
-    let row = Row::of(&detail.session, addresses);
+pub(super) fn detail(detail: &Detail, current: &InForce) -> Answer {
+    let row = Row::of(&detail.session, current);
     let named = |(name, value): &Column<Row>| ((*name).to_owned(), value(&row));
     let fields = SESSION.iter().chain(&SESSION_MORE).map(named).collect();
     let mut channels = detail.channels.clone();
@@ -165,9 +165,9 @@ fn nothing() -> Answer {
 }
 
 impl Row {
-    fn of(found: &Found, addresses: &[Address]) -> Self {
+    fn of(found: &Found, current: &InForce) -> Self {
         // One that was added while the dataplane runs has none that is known here.
-        let address = addresses.get(usize::from(found.listener)).map(Address::to_string);
+        let address = current.address_at(found.listener).map(Address::to_string);
         Self { address, dump: found.dump }
     }
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::kept::ResponseId;
+use super::response::Parts;
 use crate::mem::{Buf, BufList, MessageId};
 use crate::pipeline::chain::http1::HeadMeta;
 
@@ -45,6 +46,8 @@ pub(super) enum Source {
     Buf(Buf),
     /// These bytes, of which so many are out.
     Bytes(Cow<'static, [u8]>, usize),
+    /// A function of the response's own.
+    Parts(Parts),
 }
 
 /// How the peer finds the end of the response.
@@ -68,6 +71,19 @@ pub(super) enum Close {
     Linger,
 }
 
+/// What something waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Nothing.
+    Now,
+    /// What came with the head of the request is to be looked at first.
+    Flushed,
+    /// Nothing; the service has been asked already.
+    Again,
+    /// The service takes what is held first when it is woken.
+    Woken,
+}
+
 /// A request and its response, or what is left of them.
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -83,8 +99,8 @@ pub(super) struct Exchange {
     /// What the service has answered, while the response waits: for the body of the request to turn
     /// out well, or for a slot.
     pub response: ResponseId,
-    /// It waits for what came with the head to be looked at.
-    pub late: bool,
+    /// What the first of what is held, or the response, waits for beside a slot.
+    pub until: Until,
     /// A part that waits for a slot for its frame, or the trailers.
     pub kept: Option<Buf>,
     pub meta: HeadMeta,
@@ -113,7 +129,7 @@ impl Exchange {
         frame: Frame::Length(0),
         source: Source::None,
         response: ResponseId::NONE,
-        late: false,
+        until: Until::Now,
         kept: None,
         meta: HeadMeta::NOTHING,
         message: MessageId::NONE,
@@ -146,7 +162,9 @@ impl Exchange {
 
     /// Whether the response waited for the request, and need not any more.
     pub fn may_respond(&self) -> bool {
-        self.response.is_some() && !self.late && (self.wants == Wants::Response || !self.body_open)
+        self.response.is_some()
+            && self.until != Until::Flushed
+            && (self.wants == Wants::Response || !self.body_open)
     }
 
     /// Whether a broken rule is one of the request that waits for its response, and may be answered in
@@ -156,15 +174,31 @@ impl Exchange {
         owed && self.body_open && self.held_ends == 0
     }
 
+    /// Whether the first of what is held is a request that the service wants to be asked again.
+    pub fn asks_again(&self) -> bool {
+        self.until == Until::Again || self.until == Until::Woken && self.answer == Answer::Done
+    }
+
     /// Whether there is something to ask for more of the response.
     pub fn is_pulled(&self) -> bool {
         !matches!(self.source, Source::None)
+    }
+
+    /// Whether the service has not answered the request yet.
+    pub fn owes_service(&self) -> bool {
+        self.answer == Answer::Owed && self.wants == Wants::Service && !self.response.is_some()
     }
 
     /// Whether another protocol has taken over.
     #[inline]
     pub fn is_upgraded(&self) -> bool {
         matches!(self.answer, Answer::Upgraded | Answer::Leaving)
+    }
+
+    /// Whether what comes is the other protocol's, and nothing is to be done beside.
+    #[inline]
+    pub fn passes_on(&self) -> bool {
+        self.is_upgraded() && !self.paused
     }
 
     /// Whether the end of what the peer sends is the end of it.

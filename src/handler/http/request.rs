@@ -1,5 +1,8 @@
 //! A request as a service sees it: its head, lazily read.
 
+use std::borrow::Cow;
+
+use super::text::query_value;
 use crate::mem::{Buf, ConnId, MessageId};
 use crate::pipeline::chain::http1::HeadMeta;
 use crate::proto::http1::{self, Headers, Method};
@@ -25,8 +28,12 @@ impl<'a> Request<'a> {
     /// The target, with its query.
     #[inline]
     pub fn target(&self) -> &'a [u8] {
-        let start = self.head.iter().position(|&b| b == b' ').map_or(0, |at| at + 1);
-        &self.head.bytes()[start..start + self.meta.target_bytes()]
+        let bytes = self.head.bytes();
+        let start = match bytes {
+            [b'G', b'E', b'T', b' ', ..] => 4,
+            _ => bytes.iter().position(|&b| b == b' ').map_or(0, |at| at + 1),
+        };
+        &bytes[start..start + self.meta.target_bytes()]
     }
 
     /// The target up to its query.
@@ -35,14 +42,43 @@ impl<'a> Request<'a> {
         http1::path(self.target())
     }
 
+    /// The value of the first `name=value` of the query, decoded as forms are (`+` is a space). `None`: there is none,
+    /// or it is no UTF-8.
+    pub fn query(&self, name: &str) -> Option<Cow<'a, str>> {
+        let target = self.target();
+        let query = target.iter().position(|byte| *byte == b'?').map(|at| &target[at + 1..])?;
+        query_value(query, name)
+    }
+
     /// The header fields, in order.
     pub fn headers(&self) -> Headers<'a> {
         http1::headers(self.head.bytes())
     }
 
     /// The value of the first header field called `name`, in any case.
-    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        http1::header(self.head.bytes(), name)
+    pub fn header(&self, name: impl AsRef<str>) -> Option<&'a [u8]> {
+        http1::header(self.head.bytes(), name.as_ref())
+    }
+
+    /// The method's name as it was sent.
+    pub fn method_name(&self) -> &'a [u8] {
+        let bytes = self.head.bytes();
+        &bytes[..bytes.iter().position(|&b| b == b' ').unwrap_or(0)]
+    }
+
+    /// Its head in the words of the `http` crate, for libraries that speak it. It allocates. `None`: the target is
+    /// none that crate knows.
+    pub fn to_http(&self) -> Option<::http::Request<()>> {
+        let version =
+            if self.meta.http10() { ::http::Version::HTTP_10 } else { ::http::Version::HTTP_11 };
+        let mut request = ::http::Request::builder()
+            .method(self.method_name())
+            .uri(self.target())
+            .version(version);
+        for (name, value) in self.headers() {
+            request = request.header(name, value);
+        }
+        request.body(()).ok()
     }
 
     /// Whether a body follows.

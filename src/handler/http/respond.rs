@@ -9,6 +9,7 @@ use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
 use crate::mem::{Buf, Burst, ConnId, MessageId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::http1::{HeadMeta, UPGRADES};
+use crate::pipeline::chain::websocket::BEGIN;
 use crate::proto::http1::{BodyFrame, Connection, Encoder, Method, ResponseHead};
 
 /// RFC 9110 §15.2.1.
@@ -76,7 +77,7 @@ impl Asked {
 impl Plan {
     /// `None`: the request does not allow this response.
     fn of(asked: &Asked, response: &Response) -> Option<Self> {
-        if let Body::Upgrade(protocol) = response.body {
+        if let Some(protocol) = response.body.protocol() {
             let allowed = response.status == 101 && asked.meta.upgrade();
             return allowed.then(|| Self::upgrade(protocol));
         }
@@ -97,10 +98,12 @@ impl Plan {
             Body::Bytes(bytes) => BodyFrame::Length(bytes.len() as u64),
             Body::Buf(buf) => BodyFrame::Length(buf.len() as u64),
             Body::OfRequest => asked.length.map_or(BodyFrame::Chunked, BodyFrame::Length),
-            Body::Stream(Some(bytes)) => BodyFrame::Length(*bytes),
-            Body::Stream(None) if asked.meta.http10() => BodyFrame::UntilClose,
-            Body::Stream(None) => BodyFrame::Chunked,
-            Body::Upgrade(_) => BodyFrame::None,
+            Body::Stream(Some(bytes)) | Body::Parts(_, Some(bytes)) => BodyFrame::Length(*bytes),
+            Body::Stream(None) | Body::Parts(_, None) if asked.meta.http10() => {
+                BodyFrame::UntilClose
+            }
+            Body::Stream(None) | Body::Parts(_, None) => BodyFrame::Chunked,
+            Body::Upgrade(_) | Body::WebSocket(_) => BodyFrame::None,
         };
         let closes = asked.closes(wants) || frame == BodyFrame::UntilClose;
         let (connection, close) = (asked.connection(closes), asked.close(closes));
@@ -132,6 +135,7 @@ impl Plan {
             }
             Body::Buf(buf) if !self.silent && buf.len() > BUF_INLINE_BYTES_MAX => Source::Buf(buf),
             Body::Stream(_) if !self.silent => Source::Service,
+            Body::Parts(parts, _) if !self.silent => Source::Parts(parts),
             _ => Source::None,
         }
     }
@@ -181,6 +185,11 @@ impl<S: Service> Http<S> {
             }
             return self.refuse(cx, asked, &response, out);
         };
+        if let Body::WebSocket(meta) = response.body {
+            let mut begin = Buf::marker(asked.conn, BEGIN);
+            begin.set_kind(BEGIN, meta);
+            push(out, begin);
+        }
         let inline = plan.inline(&response.body);
         // In front of the head where the peer waits for it, so that both are written or neither.
         let waits = plan.wants != Wants::Nobody && asked.body_whole;

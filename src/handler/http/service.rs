@@ -1,7 +1,7 @@
 //! What answers requests.
 
 use super::output::push;
-use super::{Pull, Ready, Reply, Request};
+use super::{Pull, Ready, Reply, Request, Response};
 use crate::counters::Reason;
 use crate::mem::{Buf, Burst, ConnId};
 use crate::pipeline::Cx;
@@ -28,8 +28,14 @@ use crate::proto::http1::{self, Headers};
 /// takes long holds up all the others.
 pub trait Service {
     /// Answers a request, whose body, if any, is still to come. Asked once per request, or again
-    /// after [`Reply::Busy`].
+    /// after [`Reply::Busy`] or [`Reply::Wait`].
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply;
+
+    /// Bytes of the largest body that it takes, where the listener's `max_body_bytes` does not say; `None`: what is
+    /// usual ([`HTTP_BODY_BYTES_MAX`](crate::limits::HTTP_BODY_BYTES_MAX)). Asked once.
+    fn body_bytes_max(&self) -> Option<u64> {
+        None
+    }
 
     /// A request without a body that waits for its turn: those before it on its connection are not
     /// answered yet. `true`: the service has begun with it. [`call`](Self::call) comes in its turn
@@ -86,11 +92,21 @@ pub trait Service {
         Pull::End
     }
 
-    /// Bytes of the protocol that took over from HTTP. What is pushed to `output`, which has room
-    /// for at least 8, is sent.
+    /// Bytes of the protocol that took over from HTTP, or, of WebSockets, what the kinds of
+    /// [`chain::websocket`](crate::pipeline::chain::websocket) say, or
+    /// [`WAKE`](crate::mem::kind::WAKE) where another thread has woken the connection, and
+    /// [`FLUSHED`](crate::mem::kind::FLUSHED) after a `FLUSH`, its own or an earlier response's. What is pushed to
+    /// `output`, which has room for at least 8, is sent.
     fn upgraded(&mut self, cx: &mut Cx, bytes: Buf, output: &mut Burst) {
         let _ = output;
         cx.drop_buf(bytes, Reason::NotWanted);
+    }
+
+    /// Another thread has woken the connection ([`Handle::wake`](crate::lcore::Handle::wake)), whose request was
+    /// answered with [`Reply::Later`]: the response, if it is there now. A wake may come without a reason.
+    fn woken(&mut self, cx: &mut Cx, conn: ConnId) -> Option<Response> {
+        let _ = (cx, conn);
+        None
     }
 
     /// What has become ready since it was last asked, for a service that
@@ -122,7 +138,8 @@ pub trait Service {
         push(output, Buf::linger(conn));
     }
 
-    /// The connection is gone, while its request or response was not whole or after an upgrade.
+    /// The connection is gone, while its request or response was not whole or after an upgrade; or the response that it
+    /// gave, or still owed, is not the one that was sent. It may come where nothing was begun.
     fn closed(&mut self, cx: &mut Cx, conn: ConnId) {
         let _ = (cx, conn);
     }

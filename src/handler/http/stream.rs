@@ -1,12 +1,12 @@
 //! Bodies as they come and go: the request's to the service or back to the peer, the response's as
 //! there is room.
 
-use super::exchange::{Answer, Close, Exchange, Frame, Source, Wants};
+use super::exchange::{Answer, Close, Exchange, Frame, Source, Until, Wants};
 use super::held::is_end;
 use super::output::{Stalled, append, append_bytes, mark_end, push};
 use super::respond::{Asked, CONTINUE};
 use super::response::{Body, Pull, Reply, Response};
-use super::{Http, ROOM, Service};
+use super::{Http, ROOM, Service, fail};
 use crate::counters::Reason;
 use crate::limits::{
     HTTP_PULL_BYTES, HTTP_PULL_PARTS_MAX, HTTP_TRAILER_BYTES_MAX, LARGE_SLOT_BYTES,
@@ -96,14 +96,23 @@ impl<S: Service> Http<S> {
             let passed = self.service.trailer_lines(cx, conn, &message);
             return if passed { Ok(()) } else { Err(message) };
         }
+        self.exchange(conn).until = Until::Now;
         let reply = match self.take_kept(conn) {
             Some(response) => Reply::Response(response),
             None => self.service.body(cx, conn, &message, last),
+        };
+        let reply = match reply {
+            Reply::Failure(failure) => Reply::Response(fail(cx, failure)),
+            reply => reply,
         };
         let owed = self.exchange(conn).answer == Answer::Owed;
         let later = owed && matches!(reply, Reply::Later);
         match reply {
             Reply::Busy => return Err(message),
+            Reply::Wait => {
+                self.exchange(conn).until = Until::Woken;
+                return Err(message);
+            }
             Reply::Response(response) if owed => {
                 let asked = self.owed(conn, last);
                 let exchange = self.exchange(conn);
@@ -116,8 +125,13 @@ impl<S: Service> Http<S> {
             }
             Reply::Body if last && owed => {
                 tracing::error!("a service gave no response to a whole request");
+                self.service.closed(cx, conn);
                 let asked = self.owed(conn, last);
-                self.fail(cx, &asked, out).map_err(|Stalled| message)?;
+                let exchange = self.exchange(conn);
+                (exchange.wants, exchange.body_open) = (Wants::Nobody, false);
+                // Where there is no slot it is kept, and `advance` tries again.
+                let _kept = self.fail(cx, &asked, out);
+                return Ok(());
             }
             _ => {}
         }
@@ -165,8 +179,12 @@ impl<S: Service> Http<S> {
             if moved.is_ok() {
                 continue;
             }
+            let waits = exchange.until == Until::Woken;
             // Where the request does not go on, the response may.
             if exchange.answer != Answer::Streaming || !exchange.is_pulled() {
+                if waits {
+                    return;
+                }
                 break;
             }
             if exchange.flushes >= FLUSHES_MAX {
@@ -175,7 +193,7 @@ impl<S: Service> Http<S> {
             match self.pull(cx, conn, out) {
                 Pulled::More => {}
                 // Nothing else waits for a slot: whoever has more to give says so.
-                Pulled::Waits if !self.front_may_go(conn) => return,
+                Pulled::Waits if waits || !self.front_may_go(conn) => return,
                 Pulled::Waits | Pulled::Stalled => break,
             }
         }
@@ -194,7 +212,7 @@ impl<S: Service> Http<S> {
         exchange.body_open = true;
         exchange.meta = asked.meta;
         exchange.message = asked.message;
-        exchange.late = echoes;
+        exchange.until = if echoes { Until::Flushed } else { Until::Now };
         self.keep(asked.conn, response);
         if echoes {
             self.flush(asked.conn, out);
@@ -217,7 +235,7 @@ impl<S: Service> Http<S> {
             }
             return;
         }
-        exchange.wants = Wants::Nobody;
+        (exchange.wants, exchange.until) = (Wants::Nobody, Until::Now);
         // Where `100 Continue` was not written, the peer may hold its body back for ever.
         let body_whole = std::mem::replace(&mut exchange.continue_due, false);
         let body_open = exchange.body_open;
@@ -284,6 +302,10 @@ impl<S: Service> Http<S> {
                     self.exchange(conn).answer = Answer::Ending;
                     return Pulled::More;
                 }
+                Pull::Lost => {
+                    self.hang_up(cx, Buf::marker(conn, kind::ABORT), out);
+                    return Pulled::More;
+                }
                 Pull::Trailers(lines) => {
                     let exchange = self.exchange(conn);
                     exchange.answer = Answer::Ending;
@@ -303,6 +325,7 @@ impl<S: Service> Http<S> {
         }
         match &mut exchange.source {
             Source::Service => self.service.pull(cx, conn),
+            Source::Parts(parts) => parts.pull(cx, conn),
             Source::Bytes(bytes, at) => next_bytes(cx, conn, bytes, at),
             Source::None | Source::Buf(_) => Pull::End,
         }
@@ -391,8 +414,8 @@ impl<S: Service> Http<S> {
     /// Forgets an exchange that will not come to its end, and what waits behind it.
     pub(super) fn abandon(&mut self, cx: &mut Cx, conn: ConnId) {
         let pending = self.take_kept(conn).is_some_and(|response| response.is_service());
-        let is_service = self.exchanges[conn.slot() as usize].is_service();
-        if pending || is_service || self.is_ahead(conn) {
+        let exchange = &self.exchanges[conn.slot() as usize];
+        if pending || exchange.is_service() || exchange.asks_again() || self.is_ahead(conn) {
             self.service.closed(cx, conn);
         }
         cx.extensions.end_message(self.exchange(conn).message);

@@ -15,7 +15,7 @@ use crate::limits::{
     HTTP_LARGE_STASHES_SHARE, HTTP_STASHES_SHARE, HTTP_WAITING_BUFS,
 };
 use crate::mem::{Buf, BufStore, Burst, ConnId, SlotCounts, kind};
-use crate::pipeline::{Chain, Cx, SessionTable};
+use crate::pipeline::{Admission, Chain, Cx, SessionTable};
 use crate::proto::http1::{HeadDecoder, Limits};
 
 /// What a listener allows its peers.
@@ -109,6 +109,11 @@ impl Http1 {
         }
     }
 
+    /// Whether the end of a connection has not come by yet.
+    pub(super) fn is_open(&mut self, conn: ConnId) -> bool {
+        self.sessions.get_mut(conn).is_some()
+    }
+
     #[inline]
     fn receive(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Step {
         let Some(session) = self.sessions.get_mut(buf.conn()) else {
@@ -126,7 +131,7 @@ impl Http1 {
             kind::OPEN => {
                 let session = self.sessions.open(conn, Session::new(cx.now));
                 push(output, marker);
-                if cx.draining {
+                if cx.draining && !cx.spares_idle {
                     session.lifecycle.ignore();
                     push(output, Buf::linger(conn));
                 }
@@ -269,7 +274,11 @@ impl Http1 {
                 push(output, flush(conn, RESUMED));
             } else if drains {
                 push(output, flush(conn, DRAINS));
-            } else if cx.draining && session.lifecycle.is_idle() && session.waiting.is_empty() {
+            } else if cx.draining
+                && !cx.spares_idle
+                && session.lifecycle.is_idle()
+                && session.waiting.is_empty()
+            {
                 session.lifecycle.ignore();
                 push(output, Buf::linger(conn));
             }
@@ -330,6 +339,13 @@ impl Chain for Http1 {
         *self.waiting.slots()
     }
 
+    /// Bytes alone, and where another protocol has taken over from HTTP.
+    fn admits(&mut self, conn: ConnId, kind: u8) -> Admission {
+        let session = self.sessions.get_mut(conn);
+        let raw = kind == kind::DATA && session.is_some_and(|session| session.is_upgraded());
+        if raw { Admission::Now } else { Admission::Never }
+    }
+
     fn drain(&mut self, _cx: &mut Cx, output: &mut Burst) {
         while let Some((conn, session)) = self.sessions.next_from(self.drained) {
             if output.is_full() {
@@ -343,6 +359,11 @@ impl Chain for Http1 {
             }
             self.drained = conn.slot() + 1;
         }
+    }
+
+    /// Each response from here on is the last of its connection, and says so.
+    fn retire(&mut self) {
+        self.settings.requests_max = 1;
     }
 
     fn tick(&mut self, cx: &mut Cx, messages: &mut Burst) -> bool {

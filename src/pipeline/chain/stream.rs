@@ -7,43 +7,49 @@
 mod dump;
 mod egress;
 mod guard;
+mod held;
 mod ingress;
 mod lanes;
 mod messages;
 mod session;
 mod trace;
+mod unpack;
 mod upgrade;
 
 pub use dump::{ChannelState, NoTrace, SessionDump, TraceDump};
 pub use messages::{
-    CLOSING, CONNECTED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, OPENED, REFUSED, SHUT,
-    SHUT_CHANNEL, TORN, TRANSMIT, WRITABLE, alloc,
+    Agreed, CLOSING, CONNECTED, CONSUMED, ENDED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL,
+    OPENED, OPENING, REFUSED, REKEY, SHUT, SHUT_CHANNEL, TORN, TRANSMIT, WRITABLE, alloc,
 };
 pub use trace::{Outcome, Trace, TraceLine, Traced};
 
 use std::collections::VecDeque;
 
-use egress::Pack;
+use egress::OpenBatch;
 use guard::Guard;
 use lanes::Assemblies;
 use session::Session;
 
+use super::pack::Pack;
 use super::stash::{StashBounds, Stashes};
 use crate::counters::Reason;
-use crate::limits::STREAM_WAITING_BUFS;
-use crate::mem::{Buf, BufStore, Burst, ConnId, Share, SlotCounts, kind};
-use crate::pipeline::{Chain, Cx, SessionTable};
+use crate::limits::{STREAM_BACKLOG_HIGH_BUFS, STREAM_BACKLOG_PART, STREAM_WAITING_BUFS};
+use crate::mem::{Batch, Buf, BufStore, Burst, ConnId, Share, SlotCounts, kind};
+use crate::pipeline::{Admission, Chain, Cx, SessionTable};
 use crate::proto::stream::compress::Tables;
-use crate::proto::stream::secure::handshake::Secrets;
+use crate::proto::stream::secure::handshake::{ENCRYPT, Secrets};
 use crate::proto::stream::secure::identity::Identity;
 use crate::proto::stream::{Code, Config, Connection, Mode, Role, SharedTrust};
-use crate::time::{Clock, Instant};
+use crate::time::{Clock, Instant, TimerWheel};
 
 /// Bufs that one packet or marker makes for the handler at most.
 const ROOM_UP: usize = 8;
 
 /// Bufs that one message or marker makes for the transport at most, but for the pieces of a long message.
 const ROOM_DOWN: usize = 4;
+
+/// Sessions whose time has come that are looked at in a row.
+const DUE_MAX: usize = 32;
 
 /// Fresh randomness for each session: its secrets, and its name.
 pub type Entropy = Box<dyn FnMut() -> (Secrets, [u8; 16]) + Send>;
@@ -66,6 +72,11 @@ pub struct Settings {
     pub upgrade: bool,
     /// How many packets may wait for their rest, each in a slot of the pool.
     pub stashes: StashBounds,
+    /// Packets that peers may have under way on all channels together: so many have a place to wait in, should no handler,
+    /// or no peer, take any of what they bring about. Each channel may have some however many there are.
+    pub window_budget: u32,
+    /// The peer gets credit for what was handed on when the handler says [`CONSUMED`], and not at once.
+    pub handler_consumes: bool,
     /// What messages that wait for credit, and compressed ones that wait for their rest, may hold each while
     /// the pool is short of slots: who has more wait then is cut off.
     pub share: Share,
@@ -78,17 +89,24 @@ pub struct Stream {
     guard: Guard,
     /// Packets whose end has not come.
     stashes: Stashes,
-    /// Messages that wait for credit.
+    /// Messages that wait for credit, and what has come of sessions that are held.
     waiting: BufStore,
     /// Compressed messages that wait for their rest.
     assemblies: Assemblies,
     /// Packets on their way out, several in one slot.
     pack: Pack,
+    /// Messages behind them that are not a packet yet.
+    open: Option<OpenBatch>,
     tables: Tables,
     /// Sessions with something to tell the handler, or the peer, that no buf of theirs brought about.
     news: VecDeque<ConnId>,
-    /// Connections below this slot have had their tick; all have: no tick is under way.
-    ticked: Option<u32>,
+    /// Sessions that wait for a slot, and when they try again.
+    held: VecDeque<ConnId>,
+    retry_at: Instant,
+    /// When to look at which session, one alarm for each.
+    alarms: TimerWheel<ConnId>,
+    /// Channels of all sessions.
+    channels: usize,
     /// Slots below it have been asked to close.
     drained: u32,
     /// Sessions that are traced.
@@ -115,9 +133,13 @@ impl Stream {
             waiting: BufStore::new(STREAM_WAITING_BUFS),
             assemblies: Assemblies::new(),
             pack: Pack::default(),
+            open: None,
             tables: Tables::new(),
             news: VecDeque::new(),
-            ticked: None,
+            held: VecDeque::new(),
+            retry_at: Instant::from_ns(0),
+            alarms: TimerWheel::new(slots as usize),
+            channels: 0,
             drained: 0,
             traced: 0,
         }
@@ -127,12 +149,31 @@ impl Stream {
         self.settings.config.mode == Mode::Datagram
     }
 
+    /// Says how much the peer of a session may have under way beside all others.
+    fn set_budget(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let others = self.channels - session.channels;
+        session.connection.set_window_budget(self.settings.window_budget, others);
+        let part = session.connection.window_now() / STREAM_BACKLOG_PART;
+        session.backlog_high = part.clamp(1, STREAM_BACKLOG_HIGH_BUFS);
+    }
+
+    /// Counts the channels of a session.
+    fn count_channels(&mut self, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        let channels = session.connection.channel_count();
+        self.channels = self.channels - session.channels + channels;
+        session.channels = channels;
+    }
+
     /// Begins the session of a connection.
     fn open(&mut self, cx: &Cx, conn: ConnId) {
         let connection = self.settings.connection(cx.now, None);
         let assemblies = (self.assemblies.clone(), self.settings.share);
         let mut session = Session::new(cx.now, conn, connection, assemblies);
         session.awaits_upgrade = self.settings.upgrade;
+        session.handler_consumes = self.settings.handler_consumes;
+        session.set_alarm(cx.now, &mut self.alarms);
         self.sessions.open(conn, Box::new(session));
         self.guard.greeting += 1;
         if cx.draining {
@@ -146,15 +187,19 @@ impl Stream {
         let Some(mut session) = self.sessions.close(conn) else { return };
         self.guard.greeting -= usize::from(!session.greeted);
         self.traced -= usize::from(session.trace.is_some());
+        self.channels -= session.channels;
+        session.stop_alarm(&mut self.alarms);
         self.stashes.take(&mut session.stash);
         session.lanes.clear(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::Unsent));
+        session.clear_parked(&mut self.waiting, |buf| cx.drop_buf(buf, Reason::AfterClose));
         if self.sessions.is_empty() {
             self.pack.rest();
         }
     }
 
     /// What waits for a slot may wait for those of sessions whose end stands behind it: ends are heard, unless
-    /// something of theirs is before them.
+    /// something of theirs is before them. Ends beyond the burst need not be: what sessions hold of the pool is a
+    /// share of it, and one whose time is over drops its messages without its end.
     #[cold]
     fn hear_ends(&mut self, cx: &Cx, input: &mut Burst, output: &mut Burst) {
         for _ in 0..input.len() {
@@ -187,6 +232,37 @@ impl Stream {
             self.note_news(conn);
         }
     }
+
+    /// Looks at some of the sessions whose time has come; whether there are more.
+    fn take_due(&mut self, now: Instant) -> bool {
+        let mut due = Batch::<ConnId, DUE_MAX>::new();
+        self.alarms.expire(now, DUE_MAX, |conn| {
+            let pushed = due.push(conn);
+            debug_assert!(pushed.is_ok(), "no more fire than the budget");
+        });
+        while let Some(conn) = due.pop() {
+            self.on_alarm(now, conn);
+        }
+        self.alarms.next_deadline().is_some_and(|at| at <= now)
+    }
+
+    fn on_alarm(&mut self, now: Instant, conn: ConnId) {
+        let Some(session) = self.sessions.get_mut(conn) else { return };
+        session.alarm = None;
+        if session.closed {
+            return;
+        }
+        // What seems late may be among what is kept.
+        let is_due =
+            !session.is_held() && session.connection.poll_timeout().is_some_and(|at| at <= now);
+        if is_due {
+            session.connection.handle_timeout(now);
+        }
+        session.set_alarm(now, &mut self.alarms);
+        if is_due {
+            self.note_news(conn);
+        }
+    }
 }
 
 fn push(burst: &mut Burst, buf: Buf) {
@@ -198,6 +274,9 @@ impl Chain for Stream {
     fn ingress(&mut self, cx: &mut Cx, input: &mut Burst, output: &mut Burst) {
         if !self.sessions.is_empty() {
             self.pack.prepare(cx);
+        }
+        if !self.held.is_empty() {
+            self.release(cx, output);
         }
         self.tell_news(cx, output);
         while output.room() >= ROOM_UP
@@ -230,7 +309,7 @@ impl Chain for Stream {
                 break;
             }
         }
-        self.pack.flush(output);
+        self.flush(cx, output);
     }
 
     fn drain(&mut self, cx: &mut Cx, output: &mut Burst) {
@@ -243,35 +322,51 @@ impl Chain for Stream {
             if self.transmit(cx, conn, output).is_err() {
                 self.note_news(conn);
             }
-            self.pack.flush(output);
+            self.flush(cx, output);
         }
     }
 
     fn tick(&mut self, cx: &mut Cx, messages: &mut Burst) -> bool {
-        let mut from = self.ticked.unwrap_or(0);
-        while let Some((conn, session)) = self.sessions.next_from(from) {
-            if messages.room() < ROOM_UP {
-                self.ticked = Some(from);
-                return true;
-            }
-            from = conn.slot() + 1;
-            if session.connection.poll_timeout().is_some_and(|at| at <= cx.now) {
-                session.connection.handle_timeout(cx.now);
-                self.note_news(conn);
-            }
-            self.tell_news(cx, messages);
+        if !self.held.is_empty() {
+            self.release(cx, messages);
         }
         self.tell_news(cx, messages);
-        self.ticked = (!self.news.is_empty()).then_some(from);
-        self.ticked.is_some()
+        let mut more = true;
+        while more && self.news.is_empty() {
+            more = self.take_due(cx.now);
+            self.tell_news(cx, messages);
+        }
+        more || !self.news.is_empty()
+    }
+
+    fn next_tick(&self) -> Option<Instant> {
+        let retry = (!self.held.is_empty()).then_some(self.retry_at);
+        [self.alarms.next_deadline(), retry].into_iter().flatten().min()
+    }
+
+    fn is_timed(&self) -> bool {
+        true
+    }
+
+    fn has_news(&self) -> bool {
+        !self.news.is_empty()
     }
 
     fn waiting(&self) -> SlotCounts {
         *self.waiting.slots()
     }
 
+    /// Messages have credit and order of their own, which the handler knows.
+    fn admits(&mut self, _conn: ConnId, _kind: u8) -> Admission {
+        Admission::Never
+    }
+
     fn takes_datagrams(&self) -> bool {
         true
+    }
+
+    fn decrypts(&self) -> bool {
+        self.settings.config.offer.offers & ENCRYPT != 0
     }
 }
 

@@ -47,22 +47,47 @@ impl<T: 'static, O: Owner> AnyColumn for Column<T, O> {
     }
 }
 
+/// In the place of a column that was taken away.
+struct Gone;
+
+impl AnyColumn for Gone {
+    fn clear(&mut self, _slot: usize) {}
+}
+
 /// The columns of one kind of owner.
 pub struct Table {
     slots: usize,
     columns: Vec<Box<dyn AnyColumn>>,
+    /// For whom each was made; `None`: its place is free.
+    registrants: Vec<Option<u8>>,
 }
 
 impl Table {
     pub(super) fn new(slots: usize) -> Self {
-        Self { slots, columns: Vec::new() }
+        Self { slots, columns: Vec::new(), registrants: Vec::new() }
     }
 
-    /// A column for values of type `T`, and its index.
-    pub(super) fn add<O: Owner, T: 'static>(&mut self) -> usize {
+    /// A column for values of type `T`, made for `registrant`, and its index.
+    pub(super) fn add<O: Owner, T: 'static>(&mut self, registrant: u8) -> usize {
         let column: Column<T, O> = (0..self.slots).map(|_| None).collect();
+        if let Some(free) = self.registrants.iter().position(Option::is_none) {
+            self.columns[free] = Box::new(column);
+            self.registrants[free] = Some(registrant);
+            return free;
+        }
         self.columns.push(Box::new(column));
+        self.registrants.push(Some(registrant));
         self.columns.len() - 1
+    }
+
+    /// Takes away the columns that were made for `registrant`.
+    pub(super) fn release(&mut self, registrant: u8) {
+        for (column, made_for) in self.columns.iter_mut().zip(&mut self.registrants) {
+            if *made_for == Some(registrant) {
+                *column = Box::new(Gone);
+                *made_for = None;
+            }
+        }
     }
 
     #[inline]

@@ -141,3 +141,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_was_registered_for_a_listener_goes_with_it_and_leaves_its_place_a_8() {
+    let (now, mut extensions) = (Instant::from_ns(0), Extensions::new(4));
+    let conn = ConnId::new(0, 1, 0);
+    extensions.register_for(0);
+    let stays = extensions.register::<u32>();
+    extensions.register_for(1);
+    let (goes, message_goes) = (extensions.register::<u64>(), extensions.register_message::<u64>());
+    let message = extensions.begin_message();
+    assert!(extensions.set(conn, stays, 1, None) && extensions.set(conn, goes, 2, None));
+    assert!(extensions.set(message, message_goes, 3, None));
+    extensions.release(1);
+    assert_eq!(extensions.get(conn, stays, now), Some(&mut 1));
+    assert_eq!(extensions.get(conn, goes, now), None);
+    assert!(
+        !extensions.set(conn, goes, 2, None) && !extensions.set(message, message_goes, 3, None)
+    );
+    extensions.end_message(message);
+    extensions.register_for(2);
+    let again = extensions.register::<u8>();
+    assert!(extensions.set(conn, again, 7, None));
+    assert_eq!(extensions.get(conn, goes, now), None, "of another type in the same place");
+    assert_eq!(extensions.get(conn, stays, now), Some(&mut 1));
+}

@@ -1,4 +1,4 @@
-//! Dates as HTTP sends them: IMF-fixdate (RFC 9110 §5.6.7). The clock is the caller's.
+//! Dates as HTTP sends them, IMF-fixdate, and as it has sent them (RFC 9110 §5.6.7). The clock is the caller's.
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -43,6 +43,108 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + u64::from(month <= 2), month, day_of_month)
 }
 
+/// The seconds since 1970 that a date of one of the three forms names; `None` for what is no such date, or one before
+/// 1970. `now` tells which century the two digits of a year in the second form are of.
+pub fn parse_http_date(text: &[u8], now: u64) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut words = text.split(' ');
+    let first = words.next()?;
+    if let Some(day_name) = first.strip_suffix(',') {
+        let (date, time, zone) = match (words.next()?, words.next()?, words.next()?) {
+            // Sunday, 06-Nov-94 08:49:37 GMT
+            (date, time, zone) if date.contains('-') => {
+                let mut parts = date.splitn(3, '-');
+                let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
+                weekday(day_name, &LONG_DAYS)?;
+                ((two(day)?, month, full_year(two(year)?, now)), time, zone)
+            }
+            // Sun, 06 Nov 1994 08:49:37 GMT
+            (day, month, year) => {
+                weekday(day_name, &SHORT_DAYS)?;
+                ((two(day)?, month, four(year)?), words.next()?, words.next()?)
+            }
+        };
+        if zone != "GMT" || words.next().is_some() {
+            return None;
+        }
+        return seconds_of(date, time);
+    }
+    // Sun Nov  6 08:49:37 1994
+    weekday(first, &SHORT_DAYS)?;
+    let month = words.next()?;
+    let day = match words.next()? {
+        "" => two(format_day(words.next()?)?)?,
+        day => two(day)?,
+    };
+    let (time, year) = (words.next()?, four(words.next()?)?);
+    if words.next().is_some() { None } else { seconds_of((day, month, year), time) }
+}
+
+const SHORT_DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const LONG_DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Whether it is the name of a day; of which, the date says.
+fn weekday(name: &str, names: &[&str; 7]) -> Option<()> {
+    names.contains(&name).then_some(())
+}
+
+/// The one digit of a day below ten, with a zero before it.
+fn format_day(digit: &str) -> Option<[u8; 2]> {
+    match digit.as_bytes() {
+        [digit @ b'1'..=b'9'] => Some([b'0', *digit]),
+        _ => None,
+    }
+}
+
+fn two(digits: impl AsRef<[u8]>) -> Option<u64> {
+    match digits.as_ref() {
+        [a @ b'0'..=b'9', b @ b'0'..=b'9'] => Some(u64::from(a - b'0') * 10 + u64::from(b - b'0')),
+        _ => None,
+    }
+}
+
+fn four(digits: &str) -> Option<u64> {
+    let (high, low) = digits.as_bytes().split_at_checked(2)?;
+    Some(two(high)? * 100 + two(low)?)
+}
+
+/// A year of two digits, in the century that puts it at most 50 years into the future, and less into the past.
+fn full_year(year: u64, now: u64) -> u64 {
+    let this_year = civil(now.min(LAST_SECOND) / DAY_SECONDS).0;
+    match this_year / 100 * 100 + year {
+        year if year > this_year + 50 => year - 100,
+        year if year + 50 <= this_year => year + 100,
+        year => year,
+    }
+}
+
+fn seconds_of((day, month, year): (u64, &str, u64), time: &str) -> Option<u64> {
+    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
+    let mut parts = time.splitn(3, ':');
+    let mut part = || two(parts.next()?);
+    let (hour, minute, second) = (part()?, part()?, part()?);
+    let days = days_since_epoch(year, month, day)?;
+    // 60 is a leap second, which Unix time does not have.
+    let legal = hour < 24 && minute < 60 && second <= 60;
+    legal.then(|| days * DAY_SECONDS + hour * 3600 + minute * 60 + second.min(59))
+}
+
+/// The inverse of [`civil`]; `None` for a day that its month does not have, or before 1970.
+fn days_since_epoch(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || day == 0 {
+        return None;
+    }
+    let (from_march, year_from_march) =
+        if month > 2 { (month - 3, year) } else { (month + 9, year - 1) };
+    let (era, of_era) = (year_from_march / 400, year_from_march % 400);
+    let day_of_year = (153 * from_march + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + day_of_year - 719_468;
+    (civil(days) == (year, month, day)).then_some(days)
+}
+
 fn put_two_digits(text: &mut [u8; 29], at: usize, number: u64) {
     text[at] = b'0' + (number / 10) as u8;
     text[at + 1] = b'0' + (number % 10) as u8;
@@ -75,6 +177,78 @@ mod tests {
         ];
         for (seconds, expected) in cases {
             assert_eq!(text(seconds), expected);
+        }
+    }
+
+    const NOW: u64 = 784_111_777;
+
+    #[test]
+    fn the_three_forms_of_a_date_are_read() {
+        for date in [
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "Sun Nov  6 08:49:37 1994",
+        ] {
+            assert_eq!(parse_http_date(date.as_bytes(), NOW), Some(NOW), "{date}");
+        }
+        let leap_second = b"Sat, 31 Dec 2016 23:59:60 GMT";
+        assert_eq!(parse_http_date(leap_second, NOW), Some(1_483_228_799));
+        assert_eq!(parse_http_date(b"Wed Nov 16 08:49:37 1994", NOW), Some(NOW + 10 * DAY_SECONDS));
+    }
+
+    #[test]
+    fn a_year_of_two_digits_is_at_most_fifty_years_ahead() {
+        let year = |digits: &str, now| {
+            let date = format!("Sunday, 06-Nov-{digits} 08:49:37 GMT");
+            parse_http_date(date.as_bytes(), now).map(|seconds| civil(seconds / DAY_SECONDS).0)
+        };
+        assert_eq!(year("44", NOW), Some(2044));
+        assert_eq!(year("45", NOW), None); // 1945
+        assert_eq!(year("99", NOW), Some(1999));
+        let in_2030 = 1_900_000_000;
+        assert_eq!(year("80", in_2030), Some(2080));
+        assert_eq!(year("81", in_2030), Some(1981));
+    }
+
+    #[test]
+    fn what_is_no_date_is_none() {
+        for text in [
+            "",
+            "Sun",
+            "Sun, 06 Nov 1994 08:49:37",
+            "Sun, 06 Nov 1994 08:49:37 UTC",
+            "Sun, 06 Nov 1994 08:49:37 GMT ",
+            "Sun, 6 Nov 1994 08:49:37 GMT",
+            "Sun, 00 Nov 1994 08:49:37 GMT",
+            "Sun, 31 Nov 1994 08:49:37 GMT",
+            "Tue, 29 Feb 2100 08:49:37 GMT",
+            "Sun, 06 nov 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 24:49:37 GMT",
+            "Sun, 06 Nov 1994 08:60:37 GMT",
+            "Sun, 06 Nov 1994 08:49:61 GMT",
+            "Sun, 06 Nov 1994 8:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Nov 1969 08:49:37 GMT",
+            "Sun, 06 Nov +994 08:49:37 GMT",
+            "Son, 06 Nov 1994 08:49:37 GMT",
+            "Sun, 06-Nov-94 08:49:37 GMT",
+            "Sunday, 06-Nov-1994 08:49:37 GMT",
+            "Sun Nov 006 08:49:37 1994",
+            "Sun Nov  0 08:49:37 1994",
+        ] {
+            assert_eq!(parse_http_date(text.as_bytes(), NOW), None, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_written_is_read_again(seconds in 0..=LAST_SECOND) {
+            proptest::prop_assert_eq!(parse_http_date(&http_date(seconds), NOW), Some(seconds));
+        }
+
+        #[test]
+        fn any_text_is_a_date_or_none(text in "[A-Za-z0-9,: -]{0,32}") {
+            let _ = parse_http_date(text.as_bytes(), NOW);
         }
     }
 

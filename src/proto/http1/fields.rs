@@ -24,14 +24,20 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
+/// Whether `bytes` are a token (RFC 9110 §5.6.2).
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_byte(byte))
+}
+
 /// Whether `byte` may stand in a field value (RFC 9110 §5.5).
 #[inline]
 pub(super) fn is_value_byte(byte: u8) -> bool {
     (byte >= b' ' && byte != 0x7f) || byte == b'\t'
 }
 
-/// Whether `value` may be sent as a field value. Eight bytes at a time, since every response asks.
-pub(super) fn is_value(value: &[u8]) -> bool {
+/// Whether `value` may be sent as a field value (RFC 9110 §5.5). Eight bytes at a time, since every
+/// response asks.
+pub fn is_value(value: &[u8]) -> bool {
     let (words, rest) = value.as_chunks::<8>();
     words.iter().all(|&word| is_plain(word) || word.iter().all(|&byte| is_value_byte(byte)))
         && rest.iter().all(|&byte| is_value_byte(byte))

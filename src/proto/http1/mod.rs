@@ -30,10 +30,10 @@ mod trailers;
 
 pub use body::{Body, BodyLength};
 pub use chunked::{CHUNK_SIZE_BYTES_MAX, ChunkDecoder, LAST_CHUNK, Step, encode_chunk_size};
-pub use date::http_date;
+pub use date::{http_date, parse_http_date};
 pub use decoder::HeadDecoder;
 pub use fault::Fault;
-pub use fields::{Headers, header, headers};
+pub use fields::{Headers, header, headers, is_token, is_value};
 pub use head::{Head, Method, Version, decode_head, head_may_be_complete, resume_head};
 pub use lifecycle::{Inbound, Lifecycle, Parsing, Seen};
 pub use response::{

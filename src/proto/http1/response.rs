@@ -1,6 +1,6 @@
 //! From a status and a length to the bytes of a response head (RFC 9112 §4, §6). Bodies are not here.
 
-use super::fields::{is_token_byte, is_value};
+use super::fields::{is_token, is_value};
 use super::http_date;
 use super::scan::is_text;
 
@@ -213,8 +213,7 @@ impl Encoder {
 /// Whether a response may carry this field: its name is a token, its value has no control character,
 /// and it does not say where the body ends, which is [`BodyFrame`]'s alone to say.
 pub fn is_field(name: &[u8], value: &[u8]) -> bool {
-    let token = !name.is_empty() && name.iter().all(|&byte| is_token_byte(byte));
-    token && !is_framing(name) && is_value(value)
+    is_token(name) && !is_framing(name) && is_value(value)
 }
 
 /// Whether `block` is nothing but field lines that a response may carry ([`is_field`]), each with its

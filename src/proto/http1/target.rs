@@ -45,6 +45,7 @@ impl TargetForm {
 
 /// The path of a target in origin or absolute form, without its query: `/a` of `/a?b` and of
 /// `http://host/a?b`, `/` of `http://host`. The other two forms have no path and come back whole.
+#[inline]
 pub fn path(target: &[u8]) -> &[u8] {
     let target = match target {
         [b'/', ..] => target,

@@ -1,7 +1,7 @@
 //! What one end of a stream is told before it begins.
 
 use super::rate::Rate;
-use super::secure::handshake::{COMPRESS, ENCRYPT, Offer};
+use super::secure::handshake::{BATCH, COMPRESS, ENCRYPT, Offer};
 use super::secure::messages::SESSION_ID_BYTES;
 use crate::limits::{
     STREAM_CHANNELS_LIMIT, STREAM_CHANNELS_MAX, STREAM_CLOSE_TIMEOUT_NS, STREAM_DATAGRAM_BYTES,
@@ -118,13 +118,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The usual over a connection of that kind: encrypted, and compressed where it pays.
+    /// The usual over a connection of that kind: encrypted, compressed where it pays, short messages several to a
+    /// packet.
     pub const fn new(mode: Mode) -> Self {
         let packet_bytes = match mode {
             Mode::Stream => STREAM_PACKET_BYTES_MAX,
             Mode::Datagram => STREAM_DATAGRAM_BYTES,
         };
-        let offers = ENCRYPT | COMPRESS;
+        let offers = ENCRYPT | COMPRESS | BATCH;
         Self {
             mode,
             offer: Offer { version_min: VERSION, version_max: VERSION, offers, requires: ENCRYPT },

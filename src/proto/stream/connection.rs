@@ -9,7 +9,7 @@ use super::epoch::{Incarnations, Keys};
 use super::event::{Cause, Event};
 use super::keepalive::Keepalive;
 use super::rate::Pace;
-use super::secure::handshake::{COMPRESS, ENCRYPT, Secrets};
+use super::secure::handshake::{BATCH, COMPRESS, ENCRYPT, Secrets};
 use super::secure::identity::{Identity, PublicKey, Trust};
 use super::secure::keys::{Direction, Traffic};
 use super::secure::messages::SESSION_ID_BYTES;
@@ -50,7 +50,7 @@ use greeting::Greeting;
 /// 4. After [`Event::Closed`] and the last of `poll_transmit`, the connection below is closed.
 ///
 /// A message is cut by [`pieces`](Self::pieces), and each piece framed and sealed where it lies by
-/// [`seal`](Self::seal). A message that has come is consumed with [`consume`](Self::consume), or the peer's credit
+/// [`seal`](Self::seal); short ones of a channel may go together by [`seal_batch`](Self::seal_batch). A message that has come is consumed with [`consume`](Self::consume), or the peer's credit
 /// runs out.
 ///
 /// Nothing is allocated but for the handshake, for a channel where more are open than ever before, for a
@@ -61,8 +61,12 @@ pub struct Connection {
     direction: Direction,
     state: State,
     session: Option<Session>,
+    /// Packets that may be under way on all channels together, of other sessions too, which have so many.
+    window_budget: u32,
+    other_channels: usize,
     encrypted: bool,
     compressed: bool,
+    batched: bool,
 
     /// Channel 0.
     send: SendSequence,
@@ -141,8 +145,11 @@ impl Connection {
             direction,
             state: State::Greeting(Box::new(greeting)),
             session: None,
+            window_budget: u32::MAX,
+            other_channels: 0,
             encrypted: false,
             compressed: false,
+            batched: false,
             send: SendSequence::default(),
             receive: ReceiveSequence::default(),
             keys: None,
@@ -208,7 +215,19 @@ impl Connection {
         self.compressed
     }
 
-    fn is_datagram(&self) -> bool {
+    /// Whether short messages may share a packet: [`seal_batch`](Self::seal_batch).
+    #[inline]
+    pub fn may_batch(&self) -> bool {
+        self.batched
+    }
+
+    /// Packets that may be under way or wait for the application on one channel.
+    pub fn window_packets(&self) -> u32 {
+        self.config.window_packets
+    }
+
+    /// Whether packets are datagrams, of which some may be lost.
+    pub fn is_datagram(&self) -> bool {
         self.config.mode == Mode::Datagram
     }
 
@@ -216,6 +235,7 @@ impl Connection {
     fn connect(&mut self, now: Instant, agreed: super::secure::handshake::Agreed) {
         self.encrypted = agreed.features & ENCRYPT != 0;
         self.compressed = agreed.features & COMPRESS != 0;
+        self.batched = agreed.features & BATCH != 0;
         if self.encrypted {
             self.keys = Some(Keys::new(&agreed.traffic, self.direction, 0, Incarnations::NONE));
         }

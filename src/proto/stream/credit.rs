@@ -54,8 +54,10 @@ impl Allowance {
 /// application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Packets that may be under way or wait.
+    /// Packets that may be under way or wait, at most.
     packets: u32,
+    /// So many are aimed at now: what was allowed before is not taken back.
+    target: u32,
     /// What the peer was told.
     limit: u64,
     /// Numbers before it have come, or never will.
@@ -72,7 +74,21 @@ impl Window {
     /// A window of so many packets, all of which the peer may send at once.
     pub const fn new(packets: u32) -> Self {
         let limit = packets as u64;
-        Self { packets, limit, settled: 0, unconsumed: 0, asked: false, behind: false }
+        let target = packets;
+        Self { packets, target, limit, settled: 0, unconsumed: 0, asked: false, behind: false }
+    }
+
+    /// The same of which the peer may send so many at once, and aims at no more.
+    pub fn aimed_at(self, target: u32) -> Self {
+        let mut window = self;
+        window.aim(target);
+        Self { limit: window.limit.min(window.target.into()), ..window }
+    }
+
+    /// Aims at so many packets from here on, from 1 up to the window's own number.
+    #[inline]
+    pub fn aim(&mut self, target: u32) {
+        self.target = target.clamp(1, self.packets);
     }
 
     /// The same of which it may send none before it is told so.
@@ -133,7 +149,7 @@ impl Window {
     #[inline]
     pub const fn is_due(&self) -> bool {
         let more = self.possible() - self.limit;
-        self.behind || more > 0 && (self.asked || more * 2 >= self.packets as u64)
+        self.behind || more > 0 && (self.asked || more * 2 >= self.target as u64)
     }
 
     /// Raises the limit as far as there is room.
@@ -147,7 +163,7 @@ impl Window {
     /// How far the limit could be.
     #[inline]
     const fn possible(&self) -> u64 {
-        let room = self.packets.saturating_sub(self.unconsumed) as u64;
+        let room = self.target.saturating_sub(self.unconsumed) as u64;
         let possible = self.settled + room;
         if possible > self.limit { possible } else { self.limit }
     }
@@ -198,6 +214,24 @@ mod tests {
         assert!(!window.is_due());
         window.consume(7);
         assert_eq!((window.unconsumed(), window.grant()), (0, 8), "it had no more than two");
+    }
+
+    #[test]
+    fn a_window_that_aims_lower_takes_nothing_back_and_grants_less_until_it_aims_higher() {
+        let mut window = Window::new(8);
+        window.aim(2);
+        (0..8).for_each(|number| window.receive(number, true));
+        assert_eq!((window.check(7), window.limit()), (Ok(()), 8));
+        window.consume(7);
+        assert!(window.is_due(), "half of two");
+        assert_eq!(window.grant(), 9, "one waits, and one may come");
+        window.aim(0);
+        assert_eq!(window.grant(), 9, "it aims at one at least");
+        window.aim(100);
+        assert_eq!(window.grant(), 15, "and at no more than it is for");
+        let fresh = Window::new(8).aimed_at(3);
+        assert_eq!((fresh.check(2), fresh.check(3)), (Ok(()), Err(Fault::Flow)));
+        assert_eq!(Window::closed(8).aimed_at(3).limit(), 0);
     }
 
     #[test]

@@ -123,6 +123,19 @@ impl SendKey {
     ) -> [u8; TAG_BYTES] {
         self.sealer.seal(number, header, bytes)
     }
+
+    /// The same of `bytes` on their way to `room`, where `head` bytes lie before them.
+    #[inline]
+    pub(super) fn seal_copy(
+        &self,
+        number: u64,
+        header: &[u8; HEADER_BYTES],
+        room: &mut [u8],
+        head: usize,
+        bytes: &[u8],
+    ) {
+        self.sealer.seal_copy(number, header, room, head, bytes);
+    }
 }
 
 /// What we open with.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::batch::Messages;
 use super::{Code, Fault};
 
 /// What a packet was.
@@ -9,7 +10,7 @@ use super::{Code, Fault};
 pub enum Received {
     /// The connection's own: [events](Event) may have come of it, and something to send.
     Consumed,
-    /// A message, or a piece of one.
+    /// A message, a piece of one, or a batch of them.
     Data(Data),
     /// The message that was coming in pieces on a channel never ends: what is there of it is to be thrown
     /// away. Over datagrams only.
@@ -21,21 +22,32 @@ pub enum Received {
     Dropped(Dropped),
 }
 
-/// A message, or a piece of one, where it lies in the packet it came in.
+/// A message, a piece of one, or a batch of short ones, where it lies in the packet it came in. However many it is,
+/// it is one packet to [consume](super::Connection::consume).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Data {
     /// The channel.
     pub channel: u16,
-    /// The plaintext.
+    /// The plaintext; of a batch all of the list, in which [`messages`](Self::messages) tells where each lies.
     pub range: Range<usize>,
+    /// Messages of a batch, 2 or more; or else 1.
+    pub count: u8,
     /// A message begins with it. One that had not ended before it on the channel never will.
     pub first: bool,
     /// The message ends with it.
     pub last: bool,
     /// The message is compressed.
     pub compressed: bool,
-    /// Bytes of the message as it is sent, all pieces together.
+    /// Bytes of the message as it is sent, all pieces together; of a batch those of all messages.
     pub message_bytes: u32,
+}
+
+impl Data {
+    /// Where each message, or the piece, lies in the packet that it came in.
+    #[inline]
+    pub fn messages<'a>(&self, packet: &'a [u8]) -> Messages<'a> {
+        Messages::new(packet, self.range.clone(), self.count)
+    }
 }
 
 /// Why a packet was dropped.

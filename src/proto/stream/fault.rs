@@ -130,11 +130,13 @@ pub enum Fault {
     Silent,
     /// The peer did not end what it had to say.
     CloseTimeout,
+    /// Short messages in one packet where that was not agreed, or that are no list.
+    Batch,
 }
 
 impl Fault {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::PacketTooLarge,
         Self::PacketLength,
         Self::PacketType,
@@ -164,6 +166,7 @@ impl Fault {
         Self::NotTrusted,
         Self::Silent,
         Self::CloseTimeout,
+        Self::Batch,
     ];
 
     /// What the peer is told.
@@ -214,6 +217,7 @@ impl Fault {
             Self::NotTrusted => "not trusted",
             Self::Silent => "no answer",
             Self::CloseTimeout => "no CLOSE",
+            Self::Batch => "batch of messages",
         }
     }
 }

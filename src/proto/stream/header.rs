@@ -76,7 +76,12 @@ impl Flags {
     /// The lowest bit of the number of the key.
     pub const KEY_PHASE: Self = Self(8);
 
-    const ALL: u8 = 15;
+    /// The payload is a list of messages.
+    pub const BATCHED: Self = Self(16);
+
+    const ALL: u8 = 31;
+    /// Those that say what the payload of DATA is.
+    const OF_DATA: u8 = Self::COMPRESSED.0 | Self::FRAGMENTED.0 | Self::BATCHED.0;
 
     /// Whether all of `other`'s are set.
     #[inline]
@@ -130,7 +135,8 @@ impl Header {
         if is_data != (ch_id != 0) {
             return Err(Fault::Channel);
         }
-        if !is_data && (flags.0 & (Flags::COMPRESSED.0 | Flags::FRAGMENTED.0) != 0) {
+        let of_data = flags.0 & Flags::OF_DATA;
+        if !is_data && of_data != 0 || flags.has(Flags::BATCHED) && of_data != Flags::BATCHED.0 {
             return Err(Fault::Flags);
         }
         // Only what is encrypted has a key.
@@ -151,6 +157,18 @@ impl Header {
         bytes[field::FLAGS] = self.flags.0;
         bytes
     }
+}
+
+/// Whether a packet says that it is a ping or a pong: of those it matters when exactly they pass.
+#[inline]
+pub fn is_probe(packet: &[u8]) -> bool {
+    packet.get(field::TYPE) == Some(&(PacketType::Keepalive as u8))
+}
+
+/// Whether a packet says that it is a batch of messages: room for all of them has to be there before it is opened.
+#[inline]
+pub fn is_batch(packet: &[u8]) -> bool {
+    packet.get(field::FLAGS).is_some_and(|flags| flags & Flags::BATCHED.0 != 0)
 }
 
 /// The size that a header begins with.
@@ -238,12 +256,17 @@ mod tests {
         };
         assert_eq!(with(4, 0), Err(Fault::PacketType));
         assert_eq!(with(4, 6), Err(Fault::PacketType));
-        assert_eq!(with(11, 16), Err(Fault::Flags));
+        assert_eq!(with(11, 32), Err(Fault::Flags));
+        assert_eq!((with(11, 16), with(11, 16 + 2 + 8)), (Ok(()), Ok(())), "a batch");
+        assert_eq!(with(11, 16 + 1), Err(Fault::Flags), "a compressed batch");
+        assert_eq!(with(11, 16 + 4), Err(Fault::Flags), "a batch in pieces");
         assert_eq!(with(11, 8), Err(Fault::Flags), "a phase without encryption");
         assert_eq!(with(4, 2), Err(Fault::Channel), "CONTROL on a channel");
         let mut control = DATA;
         (control[4], control[9], control[10]) = (2, 0, 0);
         assert_eq!(Header::decode(&control), Err(Fault::Flags), "CONTROL is not compressed");
+        control[11] = 16;
+        assert_eq!(Header::decode(&control), Err(Fault::Flags), "nor a batch");
         control[11] = 2;
         assert!(Header::decode(&control).is_ok());
         control[4] = 1;
@@ -268,7 +291,7 @@ mod tests {
         fn a_header_that_is_taken_is_written_as_it_was_read(bytes: [u8; 12], small: bool) {
             let mut bytes = bytes;
             if small {
-                (bytes[2], bytes[3], bytes[4], bytes[11]) = (0, 0, bytes[4] % 6, bytes[11] % 16);
+                (bytes[2], bytes[3], bytes[4], bytes[11]) = (0, 0, bytes[4] % 6, bytes[11] % 32);
             }
             if let Ok(header) = Header::decode(&bytes) {
                 prop_assert_eq!(header.encode(), bytes);

@@ -5,13 +5,14 @@
 //!
 //! | packet | payload |
 //! |---|---|
-//! | DATA | a message, or a [`Fragment`] header and a piece of one |
+//! | DATA | a message, a [`Fragment`] header and a piece of one, or a [list](List) of short ones |
 //! | CONTROL | a part of the handshake ([`secure::messages`]), or a [`Word`] about a channel |
 //! | KEEPALIVE | a [`Probe`] |
 //! | CLOSE, ERROR | a [`Close`], an [`Error`] |
 //!
 //! A message is compressed, then cut, then each piece is encrypted where it lies.
 
+mod batch;
 mod channel;
 pub mod compress;
 mod config;
@@ -36,6 +37,7 @@ mod statistics;
 mod table;
 mod wire;
 
+pub use batch::{Batch, LENGTH_BYTES, List, Messages};
 pub use config::{ChannelTypes, Config, Mode, Role, VERSION, channel_type};
 pub use connection::{
     ChannelDump, Connection, HEADROOM_BYTES, Phase, SharedTrust, TAILROOM_BYTES, TRANSMIT_BYTES_MAX,
@@ -44,7 +46,10 @@ pub use control::{Control, Word, op};
 pub use event::{Cause, Data, Dropped, Event, Received, Refused};
 pub use fault::{Code, Fault};
 pub use fragment::{FRAGMENT_BYTES, Fragment, Piece, Pieces};
-pub use header::{Flags, Framing, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, PacketType, deframe};
+pub use header::{
+    Flags, Framing, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, PacketType, deframe, is_batch,
+    is_probe,
+};
 pub use notice::{Close, Error, Probe};
 pub use rate::Rate;
 pub use reassembly::{Part, Place, Reassembly, Step};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::secure::handshake::{COMPRESS, Secrets};
+use super::secure::handshake::{BATCH, COMPRESS, Secrets};
 use super::secure::identity::Identity;
 use super::secure::trust::Anyone;
 use super::*;
@@ -158,7 +158,7 @@ pub(super) fn config(mode: Mode) -> Config {
 /// A configuration without encryption.
 pub(super) fn plain(mode: Mode) -> Config {
     let mut config = config(mode);
-    (config.offer.offers, config.offer.requires) = (COMPRESS, 0);
+    (config.offer.offers, config.offer.requires) = (COMPRESS | BATCH, 0);
     config
 }
 
@@ -218,8 +218,18 @@ impl Pair {
 
     /// Has a message sent as soon as there is credit.
     pub(super) fn say(&mut self, end: usize, channel: u16, message: &[u8]) {
+        self.say_all(end, channel, [message.to_vec()]);
+    }
+
+    /// The same of several at once: short ones share packets where that was agreed.
+    pub(super) fn say_all(
+        &mut self,
+        end: usize,
+        channel: u16,
+        messages: impl IntoIterator<Item = Vec<u8>>,
+    ) {
         let outgoing = self.ends[end].outgoing.entry(channel).or_default();
-        outgoing.queue.push_back(message.to_vec());
+        outgoing.queue.extend(messages);
         self.send(end);
         self.flush(end);
     }
@@ -247,7 +257,10 @@ impl Pair {
             if !open.is_some_and(|dump| dump.is_open) {
                 return true;
             }
-            while self.send_piece(end, channel, outgoing) {}
+            while self
+                .send_batch(end, channel, outgoing)
+                .unwrap_or_else(|| self.send_piece(end, channel, outgoing))
+            {}
             let is_empty = outgoing.queue.is_empty() && outgoing.current.is_none();
             if outgoing.closes && is_empty {
                 self.ends[end].connection.close_channel(channel).unwrap();
@@ -256,6 +269,33 @@ impl Pair {
             true
         });
         self.ends[end].outgoing = outgoing;
+    }
+
+    /// Sends short messages at the front of what waits in one packet; `None`: there are no two.
+    fn send_batch(&mut self, end: usize, channel: u16, outgoing: &mut Outgoing) -> Option<bool> {
+        let this = &mut self.ends[end];
+        if !this.connection.may_batch() || outgoing.current.is_some() {
+            return None;
+        }
+        let bytes_max = this.connection.batch_bytes_max();
+        let (mut batch, mut room) =
+            (Batch::new(), vec![0xee; HEADER_BYTES + bytes_max + TAILROOM_BYTES]);
+        for message in &outgoing.queue {
+            if !batch.takes(message.len(), bytes_max) {
+                break;
+            }
+            batch.put(&mut room, message);
+        }
+        if batch.messages() < 2 {
+            return None;
+        }
+        let sealed = this.connection.seal_batch(self.now, channel, &batch, &mut room);
+        let Ok(range) = sealed else { return Some(false) };
+        let key = (channel, this.incarnation(channel));
+        let sent = outgoing.queue.drain(..batch.messages());
+        this.sent.entry(key).or_default().extend(sent);
+        self.transmit(end, room[range].to_vec());
+        Some(true)
     }
 
     fn send_piece(&mut self, end: usize, channel: u16, outgoing: &mut Outgoing) -> bool {
@@ -398,8 +438,7 @@ impl Pair {
         let this = &mut self.ends[end];
         match this.connection.handle_packet(self.now, packet) {
             Ok(Received::Data(data)) => {
-                let bytes = packet[data.range.clone()].to_vec();
-                self.data(end, &data, &bytes);
+                self.data(end, &data, packet);
             }
             Ok(Received::Torn { channel }) => {
                 this.partial.remove(&channel).expect("it had begun");
@@ -410,16 +449,23 @@ impl Pair {
         self.flush(end);
     }
 
-    fn data(&mut self, end: usize, data: &Data, bytes: &[u8]) {
+    fn data(&mut self, end: usize, data: &Data, packet: &[u8]) {
         let this = &mut self.ends[end];
         let key = (data.channel, this.incarnation(data.channel));
         let partial = this.partial.entry(data.channel).or_default();
         if data.first {
             partial.clear();
         }
-        partial.extend(bytes);
-        if data.last {
-            let message = this.partial.remove(&data.channel).unwrap();
+        if data.count > 1 {
+            let messages = data.messages(packet).map(|at| packet[at].to_vec());
+            this.inbox.entry(key).or_default().extend(messages);
+            this.partial.remove(&data.channel);
+        } else {
+            partial.extend(&packet[data.range.clone()]);
+        }
+        if data.last
+            && let Some(message) = this.partial.remove(&data.channel)
+        {
             assert_eq!(message.len(), data.message_bytes as usize);
             this.inbox.entry(key).or_default().push(message);
         }

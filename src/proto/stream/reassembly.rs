@@ -1,6 +1,7 @@
 //! Whether the pieces of a channel's messages come in order and whole. No byte is kept here: whoever
 //! gets the pieces puts them together.
 
+use super::batch::List;
 use super::fragment::Fragment;
 
 /// Where a piece stands in its message.
@@ -21,6 +22,8 @@ pub enum Part {
     Whole(u32),
     /// A piece of one.
     Piece(Fragment),
+    /// Several whole ones.
+    Batch(List),
 }
 
 /// What became of a part.
@@ -53,15 +56,26 @@ impl Part {
         match self {
             Self::Whole(size) => size,
             Self::Piece(fragment) => fragment.frag_size,
+            Self::Batch(list) => list.bytes,
         }
     }
 
-    /// Bytes of the message.
+    /// Bytes of the message; of several those of all.
     #[inline]
     pub const fn message_bytes(self) -> u32 {
         match self {
             Self::Whole(size) => size,
             Self::Piece(fragment) => fragment.full_size,
+            Self::Batch(list) => list.bytes,
+        }
+    }
+
+    /// How many messages it is; a piece of one counts as it.
+    #[inline]
+    pub const fn count(self) -> u8 {
+        match self {
+            Self::Whole(_) | Self::Piece(_) => 1,
+            Self::Batch(list) => list.messages,
         }
     }
 }
@@ -73,8 +87,9 @@ impl Reassembly {
     pub fn take(&mut self, part: Part, compressed: bool, missing: bool) -> Step {
         let before = self.message.take();
         match part {
-            Part::Whole(size) => {
-                let place = Place { first: true, last: true, message_bytes: size };
+            Part::Whole(_) | Part::Batch(_) => {
+                let message_bytes = part.message_bytes();
+                let place = Place { first: true, last: true, message_bytes };
                 Step { place: Some(place), torn: before.is_some() }
             }
             Part::Piece(fragment) => {

@@ -190,6 +190,10 @@ impl SlotSet {
         self.words[usize::from(slot) / 64] &= !(1 << (slot % 64));
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
     /// Takes one out: of the word that the look begins in the lowest, then of the others.
     pub(super) fn pop(&mut self) -> Option<Slot> {
         for _ in 0..self.words.len() {

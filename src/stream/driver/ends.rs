@@ -25,7 +25,7 @@ impl Driver {
 
     /// Says goodbye once all has been sent, or it takes too long.
     pub(super) fn look_at_closing(&mut self, now: Instant) {
-        let is_sent = self.lanes.values().all(|lane| !lane.has_messages());
+        let is_sent = self.desk.is_sent();
         let Some(closing) = &mut self.closing else { return };
         if !closing.said && (is_sent || now >= closing.until || !self.connection.is_open()) {
             closing.said = true;

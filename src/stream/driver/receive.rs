@@ -1,9 +1,10 @@
 //! From the link to the program.
 
-use super::{Driver, News};
+use super::Driver;
 use crate::limits::STREAM_READ_TURN_BYTES;
 use crate::proto::stream::{Data, Fault, Received};
-use crate::stream::lane::{Arrived, Lane, Notice};
+use crate::stream::desk::{Desk, Shown};
+use crate::stream::lane::{Arrived, Part};
 use crate::stream::reader::Filled;
 use crate::stream::state::Key;
 use crate::time::Instant;
@@ -34,7 +35,7 @@ impl Driver {
 
     fn handle_packets(&mut self, now: Instant) {
         while self.connection.may_receive() && !self.connection.is_over() {
-            let Self { reader, connection, lanes, keys, .. } = self;
+            let Self { reader, connection, arrived, desk: Desk { lanes, keys, .. }, .. } = self;
             let (received, packet) = match reader.next() {
                 Ok(Some(packet)) => (connection.handle_packet(now, packet), packet),
                 Ok(None) => return,
@@ -47,8 +48,15 @@ impl Driver {
             match received {
                 Ok(Received::Data(data)) => {
                     let Some(&key) = keys.get(&data.channel) else { continue };
-                    let message = lanes.get_mut(&key).and_then(|lane| add(lane, &data, packet));
-                    self.on_data(now, key, message);
+                    let Data { first, last, compressed, .. } = data;
+                    let mut messages = data.messages(packet);
+                    while let Some(at) = messages.next() {
+                        // The packet is consumed with the last of them.
+                        let packets = u32::from(messages.len() == 0);
+                        let part = Part { bytes: &packet[at], first, last, compressed, packets };
+                        arrived.extend(lanes.get_mut(&key).and_then(|lane| lane.add(&part)));
+                    }
+                    self.on_data(now, key);
                 }
                 Ok(Received::Torn { channel }) => {
                     let lane = keys.get(&channel).and_then(|key| lanes.get_mut(key));
@@ -61,74 +69,30 @@ impl Driver {
         }
     }
 
-    /// A piece has come on a channel, and with it perhaps the end of a message.
-    fn on_data(&mut self, now: Instant, key: Key, message: Option<Arrived>) {
+    /// A packet has come on a channel, and with it perhaps the end of a message, or of several.
+    fn on_data(&mut self, now: Instant, key: Key) {
         self.active_at = now;
-        if !matches!(self.news.last(), Some(News::Active)) {
-            self.news.push(News::Active);
-        }
+        self.desk.note_active();
         self.credit(now, key);
-        if let Some(message) = message {
-            self.deliver(now, key, message);
-        }
+        let mut arrived = std::mem::take(&mut self.arrived);
+        arrived.drain(..).for_each(|message| self.deliver(now, key, message));
+        self.arrived = arrived;
     }
 
     /// Gives the peer credit for what is done with, and notes where some waits for the program.
     pub(super) fn credit(&mut self, now: Instant, key: Key) {
-        let Some(lane) = self.lanes.get_mut(&key) else { return };
-        let consumed = lane.take_consumed();
-        if consumed > 0 {
-            self.connection.consume(now, lane.number, consumed);
-        }
-        let withheld = lane.partial.packets > 0;
-        if std::mem::replace(&mut lane.is_withheld, withheld) != withheld {
-            self.news.push(News::Withheld { key, withheld });
+        if let Some((number, packets)) = self.desk.take_credit(key) {
+            self.connection.consume(now, number, packets);
         }
     }
 
     /// A message is whole.
     fn deliver(&mut self, now: Instant, key: Key, message: Arrived) {
-        let Some(lane) = self.lanes.get(&key) else { return };
-        let message = match lane.callbacks.on_packet_in {
-            None => message,
-            Some(_) => match self.show(now, key, message) {
-                Some(rest) => rest,
-                None => return,
-            },
-        };
-        self.lanes.entry(key).and_modify(|lane| lane.unread += 1);
-        self.news.push(News::Message { key, message });
-        self.notices.push((key, Notice::Readable));
-    }
-
-    /// Shows a message to a callback; what that leaves of it.
-    fn show(&mut self, now: Instant, key: Key, message: Arrived) -> Option<Arrived> {
-        let packets = message.packets;
-        let Some(mut bytes) = message.open(self.config.message_bytes_max as usize) else {
-            self.end_for(Fault::Compression);
-            return None;
-        };
-        let lane = self.lanes.get_mut(&key)?;
-        let call = lane.callbacks.on_packet_in.as_mut()?;
-        let done = call(&bytes).min(bytes.len());
-        bytes.drain(..done);
-        if bytes.is_empty() {
-            self.connection.consume(now, lane.number, packets);
-            return None;
+        match self.desk.show(key, message, self.config.message_bytes_max as usize) {
+            Shown::Rest(message) => self.desk.deliver(key, message),
+            Shown::Done { number, packets } => self.connection.consume(now, number, packets),
+            Shown::Broken => self.end_for(Fault::Compression),
+            Shown::Nobody => {}
         }
-        Some(Arrived { bytes, compressed: false, packets })
     }
-}
-
-/// Adds a piece to what a channel has; the message, once it is whole and somebody wants it.
-fn add(lane: &mut Lane, data: &Data, packet: &[u8]) -> Option<Arrived> {
-    if lane.is_dropped {
-        lane.to_consume += 1 + lane.partial.tear();
-        return None;
-    }
-    if data.first {
-        // One that had begun before it never ends.
-        lane.to_consume += lane.partial.tear();
-    }
-    lane.partial.add(data, packet)
 }

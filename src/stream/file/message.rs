@@ -13,6 +13,9 @@
 
 use super::FileError;
 
+/// Bytes of a CHUNK before those of the file.
+pub(super) const CHUNK_HEAD_BYTES: usize = 9;
+
 /// What a file is, as its sender says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Description {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::message::{Description, Message};
+use super::message::{CHUNK_HEAD_BYTES, Description, Message};
 use super::{FileError, OnProgress, Progress, REPEAT, TIMEOUT};
 use crate::limits::{
     STREAM_FILE_CHUNK_BYTES, STREAM_FILE_DATAGRAM_BYTES, STREAM_FILE_DATAGRAM_WINDOW_BYTES,
@@ -79,6 +79,7 @@ impl<'a> Sender<'a> {
             true => (STREAM_FILE_DATAGRAM_BYTES, STREAM_FILE_DATAGRAM_WINDOW_BYTES),
             false => (STREAM_FILE_CHUNK_BYTES, STREAM_FILE_WINDOW_BYTES),
         };
+        let chunk = chunk.min(channel.message_bytes_max().saturating_sub(CHUNK_HEAD_BYTES)).max(1);
         let now = Instant::now();
         Self {
             channel,

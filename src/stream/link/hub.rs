@@ -41,7 +41,7 @@ impl Hub {
             waiting.push_back(datagram.to_vec());
         }
         drop(waiting);
-        inbox.stream.bell.ring();
+        inbox.stream.alarm.ring();
         true
     }
 

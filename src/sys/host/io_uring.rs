@@ -40,6 +40,17 @@ pub enum Refusal {
     Unknown,
 }
 
+impl IoUring {
+    /// Whether it is forbidden, or not there at all: no passing want, and no fault of ours.
+    pub fn is_forbidden(&self) -> bool {
+        let errno = match self {
+            Self::Works { .. } => return false,
+            Self::Refused { errno, .. } => errno,
+        };
+        matches!(errno, Errno::EPERM | Errno::EACCES | Errno::ENOSYS)
+    }
+}
+
 impl Host {
     /// Sets up and drops a small ring, as the dataplane would.
     pub fn io_uring(&self) -> IoUring {

@@ -183,3 +183,56 @@ fn an_abstract_name_has_no_file_and_one_server() {
     drop(listener);
     UnixListener::bind(Path::new(&name), 0).unwrap();
 }
+
+#[test]
+fn one_that_takes_a_place_is_found_from_then_on_and_the_others_end_leaves_its_file() {
+    for name in ["a.sock", &"l".repeat(90)] {
+        let directory = directory();
+        let path = directory.path().join(name);
+        let old = UnixListener::bind(&path, 0o600).unwrap();
+        let staged = UnixListener::stage(&path, 0o640).unwrap();
+        assert!(old.is_still_there() && reaches(&old), "nobody finds the next one yet");
+        let before = UnixStream::connect(&path).unwrap();
+        let next = staged.take_place().unwrap();
+        assert!(!old.is_still_there() && next.is_still_there() && reaches(&next));
+        assert!(old.accept().is_ok(), "who came before is the old one's");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        drop((old, before));
+        assert!(next.is_still_there());
+        drop(next);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left");
+    }
+}
+
+#[test]
+fn one_that_does_not_take_the_place_leaves_nothing() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let old = UnixListener::bind(&path, 0o600).unwrap();
+    // What was left by one that was stopped there is replaced.
+    std::mem::forget(UnixListener::stage(&path, 0o600).unwrap());
+    drop(UnixListener::stage(&path, 0o600).unwrap());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    assert!(reaches(&old));
+    let why = UnixListener::stage(Path::new("@name"), 0).unwrap_err().to_string();
+    assert!(why.contains("abstract name"), "{why}");
+}
+
+#[test]
+fn a_socket_that_two_have_keeps_its_file_until_the_one_ends_whose_it_is() {
+    let directory = directory();
+    let path = directory.path().join("a.sock");
+    let old = UnixListener::bind(&path, 0o600).unwrap();
+    let fd = old.as_fd().try_clone_to_owned().unwrap();
+    let next = UnixListener::of_fd(fd, path.clone(), old.file_id());
+    assert!(next.is_still_there());
+    let other = old.as_fd().try_clone_to_owned().unwrap();
+    drop(UnixListener::of_fd(other, path.clone(), old.file_id()));
+    assert!(old.is_still_there(), "one that comes to nothing takes nothing along");
+    old.leave_file();
+    drop(old);
+    assert!(next.is_still_there() && reaches(&next));
+    next.keep_file();
+    drop(next);
+    assert!(!path.exists());
+}

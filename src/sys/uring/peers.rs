@@ -1,13 +1,11 @@
 //! Where the kernel writes the addresses of accepted connections: fixed places that stay for as long
 //! as it may write.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use crate::error::Result;
 use crate::sys::mapping::{Mapping, Request};
-
-/// Bytes of a `sockaddr_in6`, the longest address that a TCP peer has.
-const ADDRESS_BYTES: usize = size_of::<libc::sockaddr_in6>();
+use crate::sys::stream_socket::{ADDRESS_BYTES, read_address};
 
 /// One place: an address and its length, both written by the kernel (accept(2)).
 #[repr(C)]
@@ -53,13 +51,7 @@ impl Peers {
         // SAFETY: the place lies in our mapping and any bytes are one; a kernel that were still
         // writing could only give us the address of another peer.
         let bytes = unsafe { self.place(place).read_volatile() }.address;
-        // The family is the first half-word of every address; the IP address starts at byte 4 of a
-        // sockaddr_in and at byte 8 of a sockaddr_in6.
-        match i32::from(u16::from_ne_bytes([bytes[0], bytes[1]])) {
-            libc::AF_INET => Some(Ipv4Addr::from(*bytes[4..].first_chunk::<4>()?).into()),
-            libc::AF_INET6 => Some(Ipv6Addr::from(*bytes[8..].first_chunk::<16>()?).into()),
-            _ => None,
-        }
+        read_address(&bytes)
     }
 
     /// Leaves the places to a kernel that has not let go of them.

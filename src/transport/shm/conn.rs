@@ -1,6 +1,6 @@
 //! What an lcore keeps of one connection of a process at a port.
 
-use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BUFS_MAX, TX_PUSHED_BYTES_MAX};
+use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES};
 use crate::mem::BufList;
 
 /// Where a connection stands.
@@ -109,12 +109,7 @@ impl Conn {
         self.tx_bytes > TX_HIGH_BYTES.into() || self.tx_bufs > TX_HIGH_BUFS
     }
 
-    /// Whether so much waits that nobody but those who answer it may queue more.
-    pub fn is_full(&self) -> bool {
-        self.tx_bytes > TX_PUSHED_BYTES_MAX.into() || self.tx_bufs > TX_PUSHED_BUFS_MAX
-    }
-
-    /// Whether little enough waits to receive again.
+    /// Whether little enough waits to receive again, and to be written to by those who do not answer it.
     #[inline]
     pub fn is_light(&self) -> bool {
         self.tx_bytes <= u64::from(TX_HIGH_BYTES / 2) && self.tx_bufs <= TX_HIGH_BUFS / 2

@@ -51,7 +51,7 @@ impl Shm {
     pub(super) fn flush_all(&mut self, io: &mut Io) {
         self.full = false;
         self.refuse(io);
-        let before = io.counters.get(Counter::TxBufs);
+        let before = io.counters.own(Counter::TxBufs);
         for _ in 0..self.dirty.len() {
             if self.full {
                 break;
@@ -61,7 +61,7 @@ impl Shm {
             self.flush_one(io, slot);
         }
         self.catch_up(io);
-        let sent = io.counters.get(Counter::TxBufs) != before;
+        let sent = io.counters.own(Counter::TxBufs) != before;
         io.count(Counter::Sends, sent.into());
     }
 

@@ -82,8 +82,8 @@ impl Shm {
 
     /// Another listener's connection may be the one that goes: nobody tells.
     pub(super) fn retry_accept(&mut self, io: &mut Io) {
-        if !self.waiting.is_empty() && !self.accept_timed {
-            self.accept_timed = self.schedule(io, super::op::ACCEPT_TIMER, ACCEPT_RETRY_NS);
+        if !self.waiting.is_empty() && self.accept_timer.is_none() {
+            self.accept_timer = self.schedule(io, super::op::ACCEPT_TIMER, ACCEPT_RETRY_NS);
         }
     }
 

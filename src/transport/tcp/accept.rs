@@ -8,11 +8,14 @@ use super::conn::{Flag, Phase};
 use super::{Tcp, op};
 use crate::counters::Counter;
 use crate::error::{Error, Result};
-use crate::limits::{ACCEPT_RETRY_NS, ACCEPTS_IN_FLIGHT, ADOPTED_MAX, RX_QUEUE_HIGH};
+use crate::limits::{
+    ACCEPT_RETRY_NS, ACCEPTS_IN_FLIGHT, ADOPTED_MAX, RX_QUEUE_HIGH, STALL_SWEEP_NS,
+};
 use crate::mem::{Buf, ConnId, kind};
 use crate::sys::socket;
 use crate::sys::uring::Cqe;
-use crate::transport::{Io, TimerEvent, Token};
+use crate::time::TimerId;
+use crate::transport::{Engine, Io, TimerEvent, Token};
 
 /// The sockets that were handed over to any lcore of this process, by inode, to refuse a second
 /// adoption. Touched when such a connection begins and ends, never in between.
@@ -22,10 +25,12 @@ fn adopted() -> MutexGuard<'static, BTreeSet<u64>> {
     ADOPTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Tcp {
+impl<E: Engine> Tcp<E> {
     pub(super) fn arm_accept(&mut self, io: &mut Io) {
-        let all = if self.peers.is_some() { u8::MAX } else { 1 };
-        if self.accepting == all || self.accept_held {
+        let sockets = 1 + self.more.len();
+        let all =
+            if self.peers.is_some() { u8::MAX } else { u8::MAX >> (ACCEPTS_IN_FLIGHT - sockets) };
+        if self.accepting == all || self.accept_held || self.waits {
             return;
         }
         let Some(listener) = &self.listener else { return };
@@ -34,18 +39,25 @@ impl Tcp {
             return self.retry_accept(io);
         }
         // No more than there is room for, or the surplus would be cancelled again and again.
-        let room = io.connections_max - io.connections;
+        let room = match self.peers {
+            Some(_) => io.connections_max - io.connections,
+            None => u32::MAX,
+        };
         for place in 0..ACCEPTS_IN_FLIGHT {
+            let listener = match place % sockets {
+                0 => listener,
+                next => &self.more[next - 1],
+            };
             if all & !self.accepting & 1 << place == 0 || self.accepting.count_ones() >= room {
                 continue;
             }
             self.accepting |= 1 << place;
             let token = self.accept_token(op::ACCEPT, place);
-            let ring = io.uring().ring();
+            let (engine, listener) = (E::of(io), listener.as_fd());
             match self.peers {
-                None if !self.allowed.is_empty() => ring.poll_readable(listener.as_fd(), token),
-                None => ring.accept_multi(listener.as_fd(), token),
-                Some(_) => ring.accept(listener.as_fd(), self.address_place(place), token),
+                None if !self.allowed.is_empty() => engine.poll_readable(listener, token),
+                None => engine.accept_multi(listener, token),
+                Some(_) => engine.accept(listener, self.address_place(place), token),
             }
         }
     }
@@ -60,7 +72,7 @@ impl Tcp {
         Token::new(op, self.index, place as u32, 0).user_data()
     }
 
-    /// Where on the ring the address of an accept lies.
+    /// Where the address of an accept lies.
     fn address_place(&self, place: usize) -> usize {
         usize::from(self.index) * ACCEPTS_IN_FLIGHT + place
     }
@@ -102,23 +114,27 @@ impl Tcp {
         }
     }
 
-    pub(super) fn schedule(&self, io: &mut Io, op: u8, conn: ConnId, delay_ns: u64) {
+    pub(super) fn schedule_sweep(&mut self, io: &mut Io) {
+        self.sweep = Some(self.schedule(io, op::SWEEP_TIMER, self.sweep_id, STALL_SWEEP_NS));
+    }
+
+    fn schedule(&self, io: &mut Io, op: u8, conn: ConnId, delay_ns: u64) -> TimerId {
         let event = TimerEvent { listener: self.index, op, conn };
         let timer = io.timers.schedule(io.now, delay_ns, event);
-        assert!(timer.is_some(), "there are timers for each listener beside its connections");
+        timer.expect("there are timers for each listener beside its connections")
     }
 
     pub(super) fn cancel_accept(&mut self, io: &mut Io) {
         for place in (0..ACCEPTS_IN_FLIGHT).filter(|place| self.accepting & 1 << place != 0) {
             let target = self.accept_token(op::ACCEPT, place);
-            io.uring().ring().cancel(target, self.accept_token(op::CANCEL, place));
+            E::of(io).cancel(target, self.accept_token(op::CANCEL, place));
         }
     }
 
     fn accepted(&mut self, io: &mut Io, place: usize, slot: u32) {
         // Read before anything can arm an accept on the same place.
         let place = self.address_place(place);
-        let address = self.peers.as_ref().and_then(|_| io.uring().ring().peer(place));
+        let address = self.peers.as_ref().and_then(|_| E::of(io).peer(place));
         self.take_slot(io, slot);
         if let Some(peers) = &mut self.peers
             && let Some(address) = address
@@ -159,7 +175,7 @@ impl Tcp {
     }
 
     /// Takes over a connected socket: its descriptor is installed in a reserved slot.
-    pub(super) fn adopt_socket(&mut self, io: &mut Io, fd: &OwnedFd) -> Result<ConnId> {
+    pub(super) fn adopt_socket(&mut self, io: &mut Io, fd: OwnedFd) -> Result<ConnId> {
         let refuse = |why: String, remedy: &str| Error::new("adopt a socket", why, remedy);
         if self.listener.is_none() {
             return Err(refuse("its listener stops".into(), "hand it to one that accepts"));
@@ -175,7 +191,7 @@ impl Tcp {
             io.adoptable.push(slot);
             return Err(refuse("it is adopted already".into(), "hand each socket over once"));
         }
-        if let Err(why) = io.uring().ring().install_file(slot, fd.as_fd()) {
+        if let Err(why) = E::of(io).install(slot, fd) {
             adopted().remove(&inode);
             io.adoptable.push(slot);
             return Err(refuse(why.to_string(), "see `ringway doctor`"));
@@ -195,7 +211,7 @@ impl Tcp {
     }
 }
 
-impl Drop for Tcp {
+impl<E: Engine> Drop for Tcp<E> {
     fn drop(&mut self) {
         // None, unless the lcore panicked.
         for inode in self.inodes.values() {

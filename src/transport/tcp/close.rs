@@ -5,9 +5,9 @@ use super::{Tcp, op};
 use crate::counters::Counter;
 use crate::limits::{ADOPTED_MAX, LINGER_NS};
 use crate::mem::{Buf, kind};
-use crate::transport::{Io, TimerEvent};
+use crate::transport::{Engine, Io, TimerEvent};
 
-impl Tcp {
+impl<E: Engine> Tcp<E> {
     /// All is sent: says so to the peer and waits for it to close, so that what it still sends does
     /// not turn into a reset that destroys our last reply (RFC 9112 §9.6).
     pub(super) fn linger(&mut self, io: &mut Io, slot: u32) {
@@ -15,7 +15,7 @@ impl Tcp {
             TimerEvent { listener: self.index, op: op::LINGER_TIMER, conn: self.id(io, slot) };
         let timer = io.timers.schedule(io.now, LINGER_NS, event);
         let token = self.token(op::SHUTDOWN, slot);
-        io.uring().ring().shutdown_write(slot, token);
+        E::of(io).shutdown_write(slot, token);
         let conn = self.conn(slot);
         conn.ops += 1;
         conn.phase = Phase::Lingering;
@@ -58,7 +58,7 @@ impl Tcp {
         }
         if sending {
             let (target, token) = (self.token(op::SEND, slot), self.token(op::CANCEL, slot));
-            io.uring().ring().cancel(target, token);
+            E::of(io).cancel(target, token);
         } else {
             self.drop_unsent(io, slot);
         }
@@ -75,7 +75,7 @@ impl Tcp {
 
     pub(super) fn close_descriptor(&mut self, io: &mut Io, slot: u32) {
         let token = self.token(op::CLOSE, slot);
-        io.uring().ring().close(slot, token);
+        E::of(io).close(slot, token);
         self.conn(slot).phase = Phase::Closed;
     }
 

@@ -1,6 +1,6 @@
 //! What a lcore keeps of one TCP connection on the data path: one cache line.
 
-use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES, TX_PUSHED_BUFS_MAX, TX_PUSHED_BYTES_MAX};
+use crate::limits::{TX_HIGH_BUFS, TX_HIGH_BYTES};
 use crate::mem::BufList;
 use crate::time::TimerId;
 
@@ -125,13 +125,7 @@ impl Conn {
         self.tx_bytes > TX_HIGH_BYTES.into() || self.tx_bufs > TX_HIGH_BUFS
     }
 
-    /// Whether so much waits that nobody but those who answer it may queue more.
-    #[inline]
-    pub fn is_full(&self) -> bool {
-        self.tx_bytes > TX_PUSHED_BYTES_MAX.into() || self.tx_bufs > TX_PUSHED_BUFS_MAX
-    }
-
-    /// Whether little enough waits to receive again.
+    /// Whether little enough waits to receive again, and to be written to by those who do not answer it.
     #[inline]
     pub fn is_light(&self) -> bool {
         self.tx_bytes <= u64::from(TX_HIGH_BYTES / 2) && self.tx_bufs <= TX_HIGH_BUFS / 2

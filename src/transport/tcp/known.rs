@@ -1,5 +1,5 @@
 //! Accepting where only some users may connect: who a peer is can be asked of an ordinary
-//! descriptor alone, so its connection is taken into one, looked at, and handed to the ring.
+//! descriptor alone, so its connection is taken into one, looked at, and made a connection's.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -7,9 +7,9 @@ use super::Tcp;
 use crate::counters::Counter;
 use crate::limits::ACCEPTS_IN_FLIGHT;
 use crate::sys::socket::StreamListener;
-use crate::transport::Io;
+use crate::transport::{Engine, Io};
 
-impl Tcp {
+impl<E: Engine> Tcp<E> {
     /// Takes some of the connections that wait; the others are still there when it is asked again.
     pub(super) fn accept_known(&mut self, io: &mut Io) {
         for _ in 0..ACCEPTS_IN_FLIGHT {
@@ -18,7 +18,7 @@ impl Tcp {
                 return;
             }
             match listener.accept() {
-                Ok(socket) => self.admit(io, &OwnedFd::from(socket)),
+                Ok(socket) => self.admit(io, socket.into()),
                 Err(why) => {
                     let errno = why.raw_os_error().unwrap_or(libc::EIO);
                     return self.on_accept_failure(io, errno);
@@ -29,13 +29,13 @@ impl Tcp {
 
     /// Serves the connection if its peer may connect. Else it is closed by being dropped, and nobody
     /// has heard of it.
-    fn admit(&mut self, io: &mut Io, socket: &OwnedFd) {
+    fn admit(&mut self, io: &mut Io, socket: OwnedFd) {
         // One that cannot be asked any more has gone, or is nobody we know.
         if !self.allowed.admits(socket.as_fd()).unwrap_or(false) {
             return io.count(Counter::PeersRefused, 1);
         }
         let slot = io.adoptable.pop().expect("its limit was looked at");
-        match io.uring().ring().install_file(slot, socket.as_fd()) {
+        match E::of(io).install(slot, socket) {
             Ok(()) => {
                 self.take_slot(io, slot);
                 self.opened(io, slot);

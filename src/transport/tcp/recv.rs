@@ -6,14 +6,14 @@ use crate::counters::{Counter, Reason};
 use crate::limits::{RX_FULL_MAX, RX_QUEUE_HIGH, RX_SPARSE_MAX};
 use crate::mem::{Buf, kind};
 use crate::sys::uring::Cqe;
-use crate::transport::Io;
+use crate::transport::{Engine, Io};
 
-impl Tcp {
+impl<E: Engine> Tcp<E> {
     pub(super) fn arm_recv(&mut self, io: &mut Io, slot: u32) {
         let token = self.token(op::RECV, slot);
         let conn = self.conn(slot);
         let large = conn.has(Flag::Large);
-        io.uring().recv_multi(slot, large, token);
+        E::of(io).recv_multi(slot, large, token);
         conn.set(Flag::Receiving);
         conn.ops += 1;
     }
@@ -54,7 +54,7 @@ impl Tcp {
         let id = self.id(io, slot);
         let wanted = self.conns[slot as usize].phase == Phase::Open;
         let (rx, mut bufs) = (&mut self.rx, 0);
-        io.uring().take_received(cqe, |mut buf| {
+        E::of(io).take_received(cqe, |mut buf| {
             bufs += 1;
             if wanted {
                 buf.set_conn(id);
@@ -108,7 +108,7 @@ impl Tcp {
     /// stay in the core's cache, while it does not.
     #[inline]
     pub(super) fn fit_slots(&mut self, io: &mut Io, slot: u32, received_bytes: usize) {
-        let small_bytes = io.uring().rx_slot_bytes(false);
+        let small_bytes = E::of(io).rx_slot_bytes(false);
         let conn = self.conn(slot);
         let large = conn.has(Flag::Large);
         if large == (received_bytes >= small_bytes) {
@@ -175,7 +175,7 @@ impl Tcp {
 
     pub(super) fn cancel_recv(&mut self, io: &mut Io, slot: u32) {
         let (target, token) = (self.token(op::RECV, slot), self.token(op::CANCEL, slot));
-        io.uring().ring().cancel(target, token);
+        E::of(io).cancel(target, token);
     }
 
     /// Receives again, if nothing speaks against it.
@@ -184,6 +184,7 @@ impl Tcp {
         let idle = !conn.has(Flag::Receiving) && !conn.has(Flag::Eof);
         let wanted = matches!(conn.phase, Phase::Open | Phase::Lingering);
         if idle && wanted && !conn.is_paused() {
+            io.count(Counter::RxRearmed, 1);
             self.arm_recv(io, slot);
         }
     }
@@ -202,9 +203,8 @@ impl Tcp {
         if self.starved.is_empty() {
             return;
         }
-        io.uring().replenish();
         // No more than there are slots, oldest first: the others would starve again at once.
-        let revived = self.starved.len().min(io.uring().rx_lent());
+        let revived = self.starved.len().min(E::of(io).rx_room());
         for index in 0..revived {
             let slot = self.starved[index];
             self.conn(slot).clear(Flag::Starved);

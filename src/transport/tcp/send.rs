@@ -3,12 +3,12 @@
 use super::conn::{Flag, Phase};
 use super::{Tcp, op};
 use crate::counters::{Counter, Reason};
-use crate::limits::{GATHER_MAX, STALL_SWEEP_NS, STALL_SWEEPS_EMPTY_MAX};
+use crate::limits::{GATHER_MAX, STALL_SWEEPS_EMPTY_MAX};
 use crate::mem::{Buf, kind};
 use crate::sys::uring::Cqe;
-use crate::transport::{Io, Notice};
+use crate::transport::{Engine, Io, Notice};
 
-impl Tcp {
+impl<E: Engine> Tcp<E> {
     /// Queues `buf`; gives it back when the store is full.
     #[inline]
     pub(super) fn queue(&mut self, io: &mut Io, slot: u32, buf: Buf) -> Result<(), Buf> {
@@ -52,7 +52,7 @@ impl Tcp {
         let mut count = 0;
         let bufs = self.tx.iter(&conn.tx).take_while(|buf| !buf.is_empty()).take(GATHER_MAX);
         let bufs = bufs.inspect(|_| count += 1);
-        if io.uring().send(slot, bufs, token) == 0 {
+        if !E::of(io).send(slot, bufs, token) {
             return self.mark_dirty(slot);
         }
         conn.sending = count;
@@ -180,6 +180,6 @@ impl Tcp {
             }
         }
         self.make_sure(io);
-        self.schedule(io, op::SWEEP_TIMER, self.sweep_id, STALL_SWEEP_NS);
+        self.schedule_sweep(io);
     }
 }

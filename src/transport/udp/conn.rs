@@ -1,40 +1,7 @@
 //! What an lcore keeps of one peer that sends it datagrams: one cache line, and its addresses beside.
 
-use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
-
 use crate::limits::{TX_PUSHED_BUFS_MAX, TX_PUSHED_BYTES_MAX};
 use crate::mem::BufList;
-
-/// Who a peer is: whoever sends from this address to that one of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ends {
-    /// The peer's.
-    pub remote: SocketAddr,
-    /// Ours, where the socket has more than one: answers come from it.
-    pub local: Option<IpAddr>,
-}
-
-/// In as few words as hold it: it is done for each run of datagrams.
-impl Hash for Ends {
-    #[inline]
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        match &self.remote {
-            SocketAddr::V4(v4) => {
-                state.write_u64(u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port()));
-            }
-            SocketAddr::V6(v6) => {
-                state.write_u128(v6.ip().to_bits());
-                state.write_u64(u64::from(v6.scope_id()) << 16 | u64::from(v6.port()));
-            }
-        }
-        match &self.local {
-            Some(IpAddr::V4(v4)) => state.write_u32(v4.to_bits()),
-            Some(IpAddr::V6(v6)) => state.write_u128(v6.to_bits()),
-            None => {}
-        }
-    }
-}
 
 /// One peer.
 #[derive(Debug)]
@@ -64,6 +31,10 @@ pub struct Conn {
     pub close_wanted: bool,
     /// In the list of peers that the next flush visits.
     pub dirty: bool,
+    /// It was sent something.
+    pub answered: bool,
+    /// Something came of it after that.
+    pub proved: bool,
 }
 
 const _: () = assert!(size_of::<Conn>() == 64, "the hot state of a peer is one cache line");
@@ -83,6 +54,8 @@ impl Conn {
         held: false,
         close_wanted: false,
         dirty: false,
+        answered: false,
+        proved: false,
     };
 
     /// Begins a peer in a free slot, which keeps its place in the list.

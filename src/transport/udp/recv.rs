@@ -2,38 +2,44 @@
 
 use std::os::fd::AsFd;
 
-use super::conn::Ends;
-use super::{Arrival, Udp, op};
+use super::places::Ends;
+use super::{Arrival, SOCKETS_MAX, Udp, op};
 use crate::counters::{Counter, Reason};
 use crate::limits::{PEER_HELD_DATAGRAMS, RX_DATAGRAMS_HIGH, RX_TRAINS_HIGH, TX_PUSHED_BUFS_MAX};
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::sys::datagram::{self, Received};
 use crate::sys::uring::Cqe;
-use crate::transport::{Io, Token};
+use crate::transport::{Engine, Io, Token};
 
 const _: () = assert!(PEER_HELD_DATAGRAMS as u32 <= TX_PUSHED_BUFS_MAX);
 
-impl Udp {
-    fn recv_token(&self, op: u8) -> u64 {
-        Token::new(op, self.index, 0, self.id.generation()).user_data()
+impl<E: Engine> Udp<E> {
+    fn recv_token(&self, op: u8, socket: u32) -> u64 {
+        Token::new(op, self.index, socket, self.id.generation()).user_data()
     }
 
     /// Gets the listener a turn, to tell what happened outside of one: the completion of a cancel brings it.
     pub(super) fn nudge(&self, io: &mut Io) {
-        let (nothing, token) = (self.recv_token(op::NONE), self.recv_token(op::CANCEL));
-        io.uring().ring().cancel(nothing, token);
+        let (nothing, token) = (self.recv_token(op::NONE, 0), self.recv_token(op::CANCEL, 0));
+        E::of(io).cancel(nothing, token);
     }
 
     /// Whether anybody is to be heard, and there is room for what is said.
     fn is_to_receive(&self) -> bool {
-        let wanted = (self.accepting || self.open > 0) && !self.resting;
+        let wanted = (self.accepting || self.open > 0) && !self.resting && !self.deaf;
         wanted && self.waiting < RX_DATAGRAMS_HIGH && self.rx.len() < RX_TRAINS_HIGH
     }
 
     /// Whether a receive that should be in flight is not.
     #[inline]
     pub(super) fn lacks_receive(&self) -> bool {
-        !self.receiving && self.is_to_receive()
+        self.receiving != self.all() && self.is_to_receive()
+    }
+
+    /// A bit for each socket.
+    #[inline]
+    fn all(&self) -> u8 {
+        u8::MAX >> (SOCKETS_MAX - 1 - self.more.len())
     }
 
     /// Receives, or stops, as things stand. It follows from what is the case alone, whatever ended the last
@@ -42,41 +48,53 @@ impl Udp {
         if self.open == 0 && !self.accepting {
             self.give_up_room(io);
         }
-        let wanted = self.is_to_receive();
-        if wanted && !self.receiving {
-            self.arm(io);
-        } else if !wanted && self.receiving && !self.cancelled {
-            self.cancelled = true;
-            io.count(Counter::RxPaused, u64::from(self.accepting || self.open > 0));
-            let (target, token) = (self.recv_token(op::RECV), self.recv_token(op::CANCEL));
-            io.uring().ring().cancel(target, token);
+        if self.lacks_receive() {
+            return self.arm(io);
+        }
+        if self.is_to_receive() {
+            return;
+        }
+        let cancels = self.receiving & !self.cancelled;
+        if cancels == 0 {
+            return;
+        }
+        self.cancelled |= cancels;
+        io.count(Counter::RxPaused, u64::from(self.accepting || self.open > 0));
+        for socket in (0..SOCKETS_MAX as u32).filter(|socket| cancels & 1 << socket != 0) {
+            let target = self.recv_token(op::RECV, socket);
+            E::of(io).cancel(target, self.recv_token(op::CANCEL, socket));
         }
     }
 
     fn arm(&mut self, io: &mut Io) {
-        io.uring().replenish();
-        if io.uring().trains_lent() == 0 {
+        if E::of(io).trains_room() == 0 {
             // Nothing to receive into: again in the next turn.
             return;
         }
-        let token = self.recv_token(op::RECV);
-        io.uring().recv_datagrams(self.socket.as_fd(), token);
-        self.receiving = true;
+        for (number, socket) in self.sockets().enumerate() {
+            if self.receiving & 1 << number == 0 {
+                let token = self.recv_token(op::RECV, number as u32);
+                io.count(Counter::RxRearmed, 1);
+                E::of(io).recv_datagrams(socket.as_fd(), token);
+            }
+        }
+        self.receiving = self.all();
     }
 
-    pub(super) fn on_recv(&mut self, io: &mut Io, cqe: &Cqe) {
+    pub(super) fn on_recv(&mut self, io: &mut Io, socket: u32, cqe: &Cqe) {
         if !cqe.more() {
             // Any end: no slots (ENOBUFS), an empty datagram, a cancel. The next turn begins anew.
-            (self.receiving, self.cancelled) = (false, false);
+            self.receiving &= !(1 << socket);
+            self.cancelled &= !(1 << socket);
             io.count(Counter::RxStarved, u64::from(cqe.result == -libc::ENOBUFS));
         }
-        let Some(mut buf) = io.uring().take_datagrams(cqe) else { return };
+        let Some(mut buf) = E::of(io).take_datagrams(cqe) else { return };
         let Some(received) = datagram::parse(&buf) else {
             return io.counters.drop_one(Reason::Protocol);
         };
         buf.truncate(received.payload.end);
         buf.advance(received.payload.start.min(buf.len()));
-        self.note_losses(io, &received);
+        self.note_losses(io, socket, &received);
         if received.is_cut {
             return io.counters.drop_one(Reason::Truncated);
         }
@@ -88,19 +106,24 @@ impl Udp {
     }
 
     /// Datagrams that the kernel had no room for.
-    fn note_losses(&mut self, io: &mut Io, received: &Received) {
+    fn note_losses(&mut self, io: &mut Io, socket: u32, received: &Received) {
         if let Some(lost) = received.lost {
-            io.count(Counter::RxLost, lost.wrapping_sub(self.lost_seen).into());
-            self.lost_seen = lost;
+            let seen = &mut self.lost_seen[socket as usize];
+            io.count(Counter::RxLost, lost.wrapping_sub(*seen).into());
+            *seen = lost;
         }
     }
 
+    #[inline]
     fn arrive(&mut self, io: &mut Io, mut buf: Buf, received: &Received) {
         let ends = Ends { remote: received.source, local: received.local };
         let Some(place) = self.place_of(io, &ends) else { return };
         self.conns[place].heard_s = super::seconds(io.now);
-        let segment = received.segment_bytes.map_or(buf.len(), usize::from);
-        let datagrams = buf.len().div_ceil(segment);
+        self.prove(place);
+        let (segment, datagrams) = match received.segment_bytes.map(usize::from) {
+            Some(segment) => (segment, buf.len().div_ceil(segment)),
+            None => (buf.len(), 1),
+        };
         io.count(Counter::RxBufs, datagrams as u64);
         io.count(Counter::RxBytes, buf.len() as u64);
         buf.set_conn(self.id_of(io, place));
@@ -112,43 +135,67 @@ impl Udp {
     /// The place of a peer, which is made where it is new; `None`, and counted: there is none for it.
     fn place_of(&mut self, io: &mut Io, ends: &Ends) -> Option<usize> {
         // Datagrams come in runs.
-        if let Some((last, place)) = &self.last
-            && last == ends
-        {
-            return Some(*place);
+        if self.places.ends(self.last) == Some(ends) {
+            return Some(self.last);
         }
         let place = match self.places.get(ends) {
-            Some(place) => *place as usize,
+            Some(place) => place,
             None => self.open(io, ends)?,
         };
-        self.last = Some((*ends, place));
+        self.last = place;
         Some(place)
     }
 
+    /// A place for a newcomer; `None`, and counted: there is none for it.
+    #[cold]
     fn open(&mut self, io: &mut Io, ends: &Ends) -> Option<usize> {
-        let full = io.connections >= io.connections_max;
-        let slot = if full || !self.accepting { None } else { io.datagram_slots.pop() };
+        let address = ends.remote.ip();
+        if self.peers.as_ref().is_some_and(|peers| peers.is_full(address)) {
+            io.count(Counter::AddressFull, 1);
+            io.counters.drop_one(Reason::PeerRefused);
+            return None;
+        }
+        // Once another process hears them, what this one has taken is nobody else's to answer.
+        let welcome = self.accepting || self.deaf;
+        let slot = if welcome { self.free_slot(io) } else { None };
         let Some(slot) = slot else {
             io.counters.drop_one(Reason::PeerRefused);
             return None;
         };
         let place = (slot - self.slots.start) as usize;
-        if let Some(peers) = &mut self.peers
-            && !peers.admit(place as u32, ends.remote.ip())
-        {
-            io.datagram_slots.push(slot);
-            io.count(Counter::AddressFull, 1);
-            io.counters.drop_one(Reason::PeerRefused);
-            return None;
+        if let Some(peers) = &mut self.peers {
+            let admitted = peers.admit(place as u32, address);
+            debug_assert!(admitted, "its address has not as many as it may");
         }
         self.conns[place].begin(io.next_generation(), super::seconds(io.now));
-        self.ends[place] = Some(*ends);
-        self.places.insert(*ends, place as u32);
+        self.places.insert(place, ends);
+        self.unproved.add(place);
         self.open += 1;
         io.connections += 1;
         io.count(Counter::Accepted, 1);
         self.tell(io, place, kind::OPEN);
         Some(place)
+    }
+
+    /// A slot that is free, or else that of the peer which has gone longest without showing that it hears us.
+    fn free_slot(&mut self, io: &mut Io) -> Option<u32> {
+        let is_full = io.connections >= io.connections_max || io.datagram_slots.is_empty();
+        if is_full && let Some(place) = self.unproved.oldest() {
+            io.count(Counter::PeersDisplaced, 1);
+            self.end(io, place);
+        }
+        // Connections of other listeners may have all there is.
+        if io.connections < io.connections_max { io.datagram_slots.pop() } else { None }
+    }
+
+    /// What comes of a peer after it was sent something shows that it hears us, and it keeps its place.
+    #[inline]
+    fn prove(&mut self, place: usize) {
+        let conn = &mut self.conns[place];
+        if conn.answered && !conn.proved {
+            conn.proved = true;
+            self.unproved.take_out(place);
+        }
     }
 
     /// Says something of a peer, in order with what came from it.

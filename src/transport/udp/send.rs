@@ -11,7 +11,7 @@ use super::{Post, Udp, op};
 use crate::counters::{Counter, Reason};
 use crate::limits::{TRAIN_BYTES_MAX, TRAIN_DATAGRAMS_MAX};
 use crate::mem::{Buf, kind};
-use crate::transport::{Io, Notice, Token};
+use crate::transport::{Engine, Io, Notice, Token};
 
 /// Bytes of the headers before a datagram's, over IPv4 and IPv6: what a length of 16 bits leaves.
 const HEADERS_V4: usize = 20 + 8;
@@ -24,7 +24,7 @@ struct Run {
     segment: usize,
 }
 
-impl Udp {
+impl<E: Engine> Udp<E> {
     /// Queues `buf`; gives it back when the store is full.
     #[inline]
     pub(super) fn queue(&mut self, io: &mut Io, place: usize, buf: Buf) -> Result<(), Buf> {
@@ -69,25 +69,53 @@ impl Udp {
     fn gather(&mut self) {
         self.outbox.clear();
         self.posts.clear();
-        for &place in &self.dirty {
-            let conn = &self.conns[place as usize];
-            let Some(ends) = &self.ends[place as usize] else { continue };
-            let mut bufs = self.tx.iter(&conn.tx).take_while(|buf| !buf.is_empty()).peekable();
-            let most =
-                TRAIN_BYTES_MAX - if ends.remote.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-            let segment_max = if self.sends_trains { usize::from(conn.segment_max) } else { 0 };
-            while bufs.peek().is_some() {
-                if !self.outbox.has_room() {
-                    return;
-                }
-                let rest = bufs.clone();
-                let run = next_run(&mut bufs, segment_max, most);
-                let segment = (run.bufs > 1).then_some(run.segment as u16);
-                self.outbox.push(&ends.remote, ends.local, segment, rest.take(run.bufs));
-                let (bufs, bytes) = (run.bufs as u32, run.bytes as u32);
-                self.posts.push(Post { place, bufs, bytes, segment });
+        for at in 0..self.dirty.len() {
+            let place = self.dirty[at];
+            let has_room = match self.conns[place as usize].tx_bufs {
+                // What most have, where there are many.
+                1 => self.gather_one(place),
+                _ => self.gather_runs(place),
+            };
+            if !has_room {
+                return;
             }
         }
+    }
+
+    /// Adds the one buf that a queue has; whether there was room.
+    #[inline]
+    fn gather_one(&mut self, place: u32) -> bool {
+        let front = self.tx.front(&self.conns[place as usize].tx).filter(|buf| !buf.is_empty());
+        let (Some(buf), Some(ends)) = (front, self.places.ends(place as usize)) else {
+            return true;
+        };
+        if !self.outbox.has_room() {
+            return false;
+        }
+        self.outbox.push(&ends.remote, ends.local, None, std::iter::once(buf));
+        self.posts.push(Post { place, bufs: 1, bytes: buf.len() as u32, segment: None });
+        true
+    }
+
+    /// The same of a queue with any number of them.
+    fn gather_runs(&mut self, place: u32) -> bool {
+        let conn = &self.conns[place as usize];
+        let Some(ends) = self.places.ends(place as usize) else { return true };
+        let mut bufs = self.tx.iter(&conn.tx).take_while(|buf| !buf.is_empty()).peekable();
+        let most = TRAIN_BYTES_MAX - if ends.remote.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
+        let segment_max = if self.sends_trains { usize::from(conn.segment_max) } else { 0 };
+        while bufs.peek().is_some() {
+            if !self.outbox.has_room() {
+                return false;
+            }
+            let rest = bufs.clone();
+            let run = next_run(&mut bufs, segment_max, most);
+            let segment = (run.bufs > 1).then_some(run.segment as u16);
+            self.outbox.push(&ends.remote, ends.local, segment, rest.take(run.bufs));
+            let (bufs, bytes) = (run.bufs as u32, run.bytes as u32);
+            self.posts.push(Post { place, bufs, bytes, segment });
+        }
+        true
     }
 
     /// Hands the outbox to the system. What it does not take stays in its queue, or is dropped where it never
@@ -97,7 +125,7 @@ impl Udp {
         while next < self.posts.len() {
             match self.outbox.post(self.socket.as_fd(), next) {
                 Ok(taken) => {
-                    (next..next + taken).for_each(|index| self.posted(io, index));
+                    self.posted(io, next, taken);
                     next += taken;
                 }
                 Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
@@ -116,17 +144,23 @@ impl Udp {
         self.outbox.clear();
     }
 
-    /// A message is with the system.
-    #[inline]
-    fn posted(&mut self, io: &mut Io, index: usize) {
-        let Post { place, bufs, bytes, .. } = self.posts[index];
-        io.count(Counter::Sends, 1);
-        io.count(Counter::TxBufs, bufs.into());
-        io.count(Counter::TxBytes, bytes.into());
-        self.conns[place as usize].heard_s = super::seconds(io.now);
-        self.take_from_queue(place, bufs, bytes);
+    /// `count` messages from `first` on are with the system.
+    fn posted(&mut self, io: &mut Io, first: usize, count: usize) {
+        let now_s = super::seconds(io.now);
+        let (mut all_bufs, mut all_bytes) = (0, 0);
+        for index in first..first + count {
+            let Post { place, bufs, bytes, .. } = self.posts[index];
+            (all_bufs, all_bytes) = (all_bufs + u64::from(bufs), all_bytes + u64::from(bytes));
+            let conn = &mut self.conns[place as usize];
+            (conn.heard_s, conn.answered) = (now_s, true);
+            self.take_from_queue(place, bufs, bytes);
+        }
+        io.count(Counter::Sends, count as u64);
+        io.count(Counter::TxBufs, all_bufs);
+        io.count(Counter::TxBytes, all_bytes);
     }
 
+    #[inline]
     fn take_from_queue(&mut self, place: u32, bufs: u32, bytes: u32) {
         let conn = &mut self.conns[place as usize];
         conn.tx_bufs -= bufs;
@@ -172,7 +206,7 @@ impl Udp {
     fn wait_for_room(&mut self, io: &mut Io) {
         self.blocked = true;
         let token = Token::new(op::ROOM, self.index, 0, self.id.generation()).user_data();
-        io.uring().ring().poll_writable(self.socket.as_fd(), token);
+        E::of(io).poll_writable(self.socket.as_fd(), token);
     }
 
     pub(super) fn on_room(&mut self) {
@@ -183,7 +217,7 @@ impl Udp {
     pub(super) fn give_up_room(&self, io: &mut Io) {
         if self.blocked {
             let token = |op| Token::new(op, self.index, 0, self.id.generation()).user_data();
-            io.uring().ring().cancel(token(op::ROOM), token(op::CANCEL));
+            E::of(io).cancel(token(op::ROOM), token(op::CANCEL));
         }
     }
 

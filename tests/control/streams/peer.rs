@@ -54,9 +54,16 @@ impl Socket {
 
     /// What comes next; for datagrams one of them.
     fn receive(&mut self, room: &mut [u8]) -> usize {
-        match self {
-            Self::Bytes(socket) => socket.read(room).unwrap(),
-            Self::Datagrams(socket) => socket.recv(room).unwrap(),
+        loop {
+            let received = match self {
+                Self::Bytes(socket) => socket.read(room),
+                Self::Datagrams(socket) => socket.recv(room),
+            };
+            match received {
+                // A wait with a time limit ends so where the process was stopped for a moment.
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                received => return received.unwrap(),
+            }
         }
     }
 }

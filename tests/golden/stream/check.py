@@ -334,9 +334,9 @@ def decompress(message, most):
 # ---- The recorded session ------------------------------------------------------------------------
 
 DATA, CONTROL, KEEPALIVE, CLOSE, ERROR = range(1, 6)
-COMPRESSED, ENCRYPTED, FRAGMENTED, KEY_PHASE = 1, 2, 4, 8
-ENCRYPT, COMPRESS = 1, 2
-PACKET_MAX, MESSAGE_MAX, TEXT_MAX = 16384, 1 << 20, 256
+COMPRESSED, ENCRYPTED, FRAGMENTED, KEY_PHASE, BATCHED = 1, 2, 4, 8, 16
+ENCRYPT, COMPRESS, BATCH = 1, 2, 4
+PACKET_MAX, MESSAGE_MAX, TEXT_MAX, BATCH_MAX = 16384, 1 << 20, 256, 16
 OTHER = {"i": "r", "r": "i"}
 
 
@@ -394,8 +394,9 @@ class Session:
         size, kind, seq_id, ch, flags = struct.unpack("<IBIHB", header)
         require(size == len(payload) and size <= PACKET_MAX - 12, "size")
         require(DATA <= kind <= ERROR and (kind == DATA) == (ch != 0), "type and channel")
-        require(flags < 16, "flags")
-        require(kind == DATA or not flags & (COMPRESSED | FRAGMENTED), "flags of DATA")
+        require(flags < 32, "flags")
+        require(kind == DATA or not flags & (COMPRESSED | FRAGMENTED | BATCHED), "flags of DATA")
+        require(not flags & BATCHED or not flags & (COMPRESSED | FRAGMENTED), "flags of a batch")
         require(flags & ENCRYPTED or not flags & KEY_PHASE, "a phase of no key")
         if kind == DATA:
             require(ch in self.channels and not self.channels[ch].opening, "unknown channel")
@@ -478,6 +479,10 @@ class Session:
         require(end not in self.closed, "DATA behind CLOSE")
         require(number < way.limit, "past the credit")
         require(way.last is None or number < way.last, "DATA behind SHUT")
+        if flags & BATCHED:
+            require(self.features & BATCH and way.begun is None, "a batch")
+            said = [f"message {len(m)} bytes {sha256(m).hex()}" for m in self.batch(payload)]
+            return ", ".join([f"DATA batch of {len(said)}", *said])
         compressed = bool(flags & COMPRESSED)
         allowed = self.features & COMPRESS and self.channels[ch].may_compress
         require(not compressed or allowed, "may not be compressed")
@@ -506,6 +511,16 @@ class Session:
             message = decompress(message, MESSAGE_MAX)
         require(len(message) <= MESSAGE_MAX, "message")
         return f"{words}, message {len(message)} bytes {sha256(message).hex()}"
+
+    def batch(self, payload):
+        messages = []
+        while payload:
+            (length,) = struct.unpack("<H", payload[:2])
+            message, payload = payload[2 : 2 + length], payload[2 + length :]
+            require(len(message) == length <= MESSAGE_MAX, "a message past the end")
+            messages.append(message)
+        require(2 <= len(messages) <= BATCH_MAX, "too few messages, or too many")
+        return messages
 
     # Words about channels
 

@@ -129,7 +129,7 @@ fn send(queue: &mut Queue, conn: ConnId, bytes: usize) -> Option<usize> {
 }
 
 /// Prints what `times`, in order and in nanoseconds, are like.
-fn report(size: usize, times: &[u64]) {
+pub fn report(size: usize, times: &[u64]) {
     let at = |share: f64| times[((times.len() as f64 * share) as usize).min(times.len() - 1)];
     let us = |ns: u64| format!("{:.2}", ns as f64 / 1e3);
     say(&format!("{size} bytes there and back, {} times, in microseconds:", times.len()));

@@ -8,6 +8,9 @@ use super::Check;
 /// Below this, locking even modest pools fails.
 const MEMLOCK_WANTED_BYTES: u64 = 64 << 20;
 
+/// What an instance of a few lcores takes.
+const STATS_WANTED_BYTES: u64 = 4 << 20;
+
 const RESERVE: &str = "sudo hugepages/reserve.sh reserve --bytes 512M --free";
 
 pub fn hugepages(host: &Host) -> Check {
@@ -54,6 +57,28 @@ pub fn transparent_hugepages(host: &Host) -> Check {
         "without reserved hugepages the pools use 4 KiB pages",
         "echo advise | sudo tee /sys/kernel/mm/transparent_hugepage/shmem_enabled",
     )
+}
+
+/// Where statistics lie, for those who look from outside and after a crash.
+pub fn statistics(host: &Host) -> Check {
+    let name = "stats";
+    match host.shared_memory_free() {
+        Some(bytes) if bytes >= STATS_WANTED_BYTES => {
+            Check::ok(name, format!("{} MiB free in /dev/shm", bytes >> 20))
+        }
+        Some(bytes) => Check::warn(
+            name,
+            format!("{} KiB free in /dev/shm", bytes >> 10),
+            "`ringway top` sees nothing of an instance whose statistics find no room there",
+            "sudo mount -o remount,size=64M /dev/shm (docker: --shm-size=64m)",
+        ),
+        None => Check::warn(
+            name,
+            "no /dev/shm",
+            "`ringway top` sees nothing, while it runs or after a crash",
+            "sudo mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+        ),
+    }
 }
 
 pub fn memlock(host: &Host) -> Check {

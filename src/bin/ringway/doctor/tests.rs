@@ -13,7 +13,7 @@ fn an_old_kernel_fails_and_a_new_one_does_not() {
 }
 
 #[test]
-fn a_blocked_io_uring_fails_and_names_who_blocks_it() {
+fn a_forbidden_io_uring_leaves_epoll_and_names_who_forbids_it_w_1() {
     let (_root, host) = fake(&[("proc/sys/kernel/io_uring_disabled", "2")]);
     for (by, found, remedy) in [
         (Refusal::Sysctl, "kernel.io_uring_disabled = 2", "sysctl -w"),
@@ -22,9 +22,19 @@ fn a_blocked_io_uring_fails_and_names_who_blocks_it() {
     ] {
         let check =
             kernel::io_uring(&host, IoUring::Refused { errno: nix::errno::Errno::EPERM, by });
-        assert_eq!(check.status, Status::Fail);
+        assert_eq!(check.status, Status::Warn);
+        assert!(check.lost.contains("epoll"), "{check}");
         assert!(check.found.contains(found) && check.remedy.contains(remedy), "{check}");
     }
+}
+
+#[test]
+fn an_io_uring_that_fails_for_want_of_something_is_not_replaced() {
+    let (_root, host) = fake(&[]);
+    let (errno, by) = (nix::errno::Errno::ENOMEM, Refusal::Resources);
+    let check = kernel::io_uring(&host, IoUring::Refused { errno, by });
+    assert_eq!(check.status, Status::Fail);
+    assert!(check.remedy.contains("ulimit"), "{check}");
 }
 
 #[test]
@@ -48,6 +58,17 @@ fn transparent_hugepages_matter_only_without_reserved_ones() {
     assert_eq!(memory::transparent_hugepages(&host).status, Status::Warn);
     let (_root, host) = fake(&[(shmem, "always [advise] never")]);
     assert_eq!(memory::transparent_hugepages(&host).status, Status::Ok);
+}
+
+#[test]
+fn statistics_want_a_place_in_memory() {
+    let (_root, host) = fake(&[("dev/shm/there", "")]);
+    // The disk that it lies on stands for memory here.
+    assert_eq!(memory::statistics(&host).status, Status::Ok);
+    let (_root, host) = fake(&[("proc/none", "")]);
+    let check = memory::statistics(&host);
+    assert_eq!(check.status, Status::Warn);
+    assert!(check.remedy.contains("mount -t tmpfs"), "{check}");
 }
 
 #[test]

@@ -81,7 +81,11 @@ pub struct SendArgs {
 
 #[derive(clap::Args)]
 pub struct RecvArgs {
-    /// Where to listen: tcp:HOST:PORT, udp:HOST:PORT or unix:PATH; port 0 picks one
+    /// Where to listen: tcp:HOST:PORT, udp:HOST:PORT or unix:PATH, where port 0 picks one; or port:NAME
+    ///
+    /// At a port, the streams are those of a dataplane's listener, which has protocol = "stream" and
+    /// handler = "port:NAME": it is the node that peers see, and its settings say who may connect and what is
+    /// encrypted and compressed.
     #[arg(long, value_name = "ADDR")]
     pub listen: Address,
 
@@ -230,6 +234,7 @@ Examples:
   ringway stream recv --listen tcp:0.0.0.0:7000 --known nodes.txt
   ringway stream recv --listen tcp:[::]:7000 --first-use pins.txt --dir incoming
   ringway stream recv --listen unix:/tmp/s --trust-anyone --once | sort
+  ringway stream recv --listen port:files --trust-anyone --dir incoming     what a running instance greets
 
 Exit codes:
   0  with --once: the stream was closed in order

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use ringway::stream::file::Store;
-use ringway::stream::{Channel, Code, Error, Listener, Stream, channel_type};
+use ringway::stream::{Address, Channel, Code, Error, Listener, Stream, channel_type};
 
 use super::args::RecvArgs;
 use super::node::{Node, describe};
@@ -27,7 +27,12 @@ pub fn recv(args: &RecvArgs) -> Result<(), Error> {
     let desk = Arc::new(Desk { echo: args.echo, store });
     let (identity, policy) = (node.identity.clone(), node.policy.clone());
     let listener = Listener::with(&args.listen, identity, policy, node.options.clone())?;
-    note(format_args!("listening at {} as node {}", listener.address(), listener.node()));
+    match listener.address() {
+        at @ Address::Port(_) => {
+            note(format_args!("listening at {at} as the node of its dataplane"))
+        }
+        at => note(format_args!("listening at {at} as node {}", listener.node())),
+    }
     let mut threads: Vec<JoinHandle<()>> = Vec::new();
     loop {
         let stream = match listener.accept() {

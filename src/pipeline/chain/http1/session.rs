@@ -356,7 +356,7 @@ impl Session {
 
     fn body_ended(&mut self, cx: &Cx, conn: ConnId, output: &mut Burst) {
         self.lifecycle.body_ended();
-        if cx.draining && self.lifecycle.is_idle() {
+        if cx.draining && !cx.spares_idle && self.lifecycle.is_idle() {
             // Its head promised that the connection goes on; it does not.
             self.lifecycle.ignore();
             push(output, Buf::linger(conn));

@@ -1,77 +1,30 @@
 //! From messages to bufs of packets: compressed where that pays, cut into pieces, framed and sealed. A message
-//! that has room around it, in a slot of its own, goes out from where it lies; small ones are put together.
+//! that has room around it, in a slot of its own, goes out from where it lies; small ones are put together, and
+//! those of one channel into one packet where that was agreed. Nothing waits for others to come: what is open is
+//! sealed before anything else is said, and at the end of a burst.
 
 use super::messages::{
-    GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, PACKED, SHUT_CHANNEL, TRANSMIT, alloc,
-    make_headroom,
+    CONSUMED, GOODBYE, MESSAGE, MessageMeta, OPEN_CHANNEL, PACKED, REKEY, SHUT_CHANNEL, TRANSMIT,
+    alloc, make_headroom,
 };
 use super::session::Session;
 use super::{Stream, push};
 use crate::counters::{Counter, Reason};
-use crate::limits::{SMALL_SLOT_BYTES, STREAM_PACK_BYTES_MAX};
+use crate::limits::{
+    SMALL_SLOT_BYTES, STREAM_BACKLOG_BUFS_MAX, STREAM_COMPRESS_BYTES_MIN, STREAM_PACK_BYTES_MAX,
+};
 use crate::mem::{Buf, Burst, ConnId, Share, SlotCounts, kind};
 use crate::pipeline::Cx;
+use crate::pipeline::chain::pack::Pack;
 use crate::proto::stream::compress::{Tables, room_bytes};
 use crate::proto::stream::{
-    Code, HEADER_BYTES, HEADROOM_BYTES, Piece, TAILROOM_BYTES, TRANSMIT_BYTES_MAX,
+    Batch, Code, HEADER_BYTES, HEADROOM_BYTES, LENGTH_BYTES, Piece, TAILROOM_BYTES,
+    TRANSMIT_BYTES_MAX,
 };
 use crate::time::Clock;
 
 /// Room in the output that a piece needs: what is packed before it, and itself.
 const ROOM_PIECE: usize = 2;
-
-/// Packets of one connection that are put together in a slot.
-#[derive(Default)]
-pub(super) struct Pack {
-    filling: Option<Buf>,
-    /// An empty slot for when the pool has none, or what holds them could wait for ever behind a word that
-    /// needs one.
-    spare: Option<Buf>,
-}
-
-impl Pack {
-    /// Has a slot in hand, if there is one.
-    pub fn prepare(&mut self, cx: &Cx) {
-        if self.spare.is_none() {
-            self.spare = cx.pool.alloc(SMALL_SLOT_BYTES as usize);
-        }
-    }
-
-    /// Gives it back.
-    pub fn rest(&mut self) {
-        self.spare = None;
-    }
-
-    /// A buf for `bytes` more of a connection: the one that is being filled, or a fresh one. `None`: the
-    /// pool has no slot.
-    fn reserve(
-        &mut self,
-        cx: &Cx,
-        conn: ConnId,
-        bytes: usize,
-        output: &mut Burst,
-    ) -> Option<&mut Buf> {
-        let fits = |pack: &Buf| pack.conn() == conn && pack.tailroom() >= bytes;
-        if !self.filling.as_ref().is_some_and(fits) {
-            self.flush(output);
-            let fresh = cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn);
-            let mut fresh =
-                fresh.or_else(|| self.spare.take_if(|spare| spare.tailroom() >= bytes))?;
-            fresh.set_conn(conn);
-            self.filling = Some(fresh);
-        }
-        self.filling.as_mut()
-    }
-
-    /// Sends what was put together.
-    pub fn flush(&mut self, output: &mut Burst) {
-        if let Some(pack) = self.filling.take()
-            && !pack.is_empty()
-        {
-            push(output, pack);
-        }
-    }
-}
 
 /// Why a message is not out.
 enum Unsent {
@@ -81,10 +34,20 @@ enum Unsent {
     Stalled(Buf),
 }
 
+/// Short messages of a channel that will share a packet. They lie behind what the pack has, and have the credit of
+/// the first.
+pub(super) struct OpenBatch {
+    conn: ConnId,
+    channel: u16,
+    batch: Batch,
+}
+
 /// What sending takes beside the session.
 struct Out<'a> {
     cx: &'a Cx,
     pack: &'a mut Pack,
+    /// Of the session, if there is one.
+    open: &'a mut Option<OpenBatch>,
     tables: &'a mut Tables,
     clock: &'a Clock,
     output: &'a mut Burst,
@@ -95,6 +58,12 @@ impl Stream {
     /// Takes what the handler says; gives back what has to come again.
     pub(super) fn send(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = buf.conn();
+        if matches!(buf.kind(), CONSUMED | OPEN_CHANNEL) {
+            self.set_budget(conn);
+        }
+        if self.open.as_ref().is_some_and(|open| open.conn != conn) {
+            self.settle(cx, output);
+        }
         let Some(session) = self.sessions.get_mut(conn) else {
             cx.drop_buf(buf, Reason::StaleConnection);
             return Ok(());
@@ -111,21 +80,33 @@ impl Stream {
             }
             OPEN_CHANNEL => {
                 let (channel_type, may_compress) = (buf.meta() as u8, buf.meta() >> 8 & 1 == 1);
-                if session.connection.open_channel(cx.now, channel_type, may_compress).is_err() {
-                    cx.drop_buf(buf, Reason::AfterClose);
+                if session.opening.len() >= STREAM_BACKLOG_BUFS_MAX as usize {
+                    return self.cut_off(cx, buf, output);
                 }
+                let opened = session.connection.open_channel(cx.now, channel_type, may_compress);
+                session.opening.push_back(opened.unwrap_or(0));
+                self.count_channels(conn);
+                self.note_news(conn);
+            }
+            SHUT_CHANNEL | kind::FLUSH if session.lanes.waits(buf.meta() as u16) => {
+                let channel = buf.meta() as u16;
+                let kept = session.lanes.push(&mut self.waiting, channel, buf);
+                return kept.or_else(|buf| self.cut_off(cx, buf, output));
             }
             SHUT_CHANNEL => {
-                let channel = buf.meta() as u16;
-                if session.lanes.waits(channel) {
-                    let kept = session.lanes.push(&mut self.waiting, channel, buf);
-                    return kept.or_else(|buf| self.cut_off(cx, buf, output));
+                self.settle(cx, output);
+                if let Some(session) = self.sessions.get_mut(conn) {
+                    let _ = session.connection.close_channel(buf.meta() as u16);
                 }
-                let _ = session.connection.close_channel(channel);
             }
+            CONSUMED if session.connection.has_channel(buf.meta() as u16) => {
+                session.consume(cx.now, buf.meta() as u16, buf.meta() >> 16);
+            }
+            CONSUMED => {}
+            REKEY => session.connection.rekey_all(),
             GOODBYE => session.goodbye = Some((Code::from_wire(buf.meta() as u16), "")),
             _ => {
-                self.pack.flush(output);
+                self.flush(cx, output);
                 push(output, buf);
                 return Ok(());
             }
@@ -151,8 +132,9 @@ impl Stream {
             let fitting = fit_to_wait(cx, share, self.waiting.slots(), buf);
             fitting.and_then(|buf| session.lanes.push(&mut self.waiting, channel, buf))
         } else {
-            let (pack, tables, clock) = (&mut self.pack, &mut self.tables, &self.settings.clock);
-            let mut out = Out { cx, pack, tables, clock, output, is_datagram };
+            let (pack, open) = (&mut self.pack, &mut self.open);
+            let (tables, clock) = (&mut self.tables, &self.settings.clock);
+            let mut out = Out { cx, pack, open, tables, clock, output, is_datagram };
             match out.put(session, channel, buf) {
                 Ok(()) => return Ok(()),
                 Err(Unsent::Stalled(buf))
@@ -161,6 +143,7 @@ impl Stream {
                     return Err(buf);
                 }
                 Err(Unsent::NoCredit(buf)) => {
+                    session.set_alarm(cx.now, &mut self.alarms);
                     let fitting = fit_to_wait(cx, share, self.waiting.slots(), buf);
                     fitting
                         .and_then(|buf| session.lanes.push_front(&mut self.waiting, channel, buf))
@@ -186,6 +169,7 @@ impl Stream {
         if output.room() < ROOM_PIECE {
             return Err(buf);
         }
+        self.settle(cx, output);
         if let Some(session) = self.sessions.get_mut(conn)
             && !std::mem::replace(&mut session.closed, true)
         {
@@ -197,6 +181,22 @@ impl Stream {
         Ok(())
     }
 
+    /// Makes a packet of the messages that are open, if there are any.
+    fn settle(&mut self, cx: &Cx, output: &mut Burst) {
+        let is_datagram = self.is_datagram();
+        let Some(open) = &self.open else { return };
+        let session = self.sessions.get_mut(open.conn).expect("it ends between bursts alone");
+        let (pack, open) = (&mut self.pack, &mut self.open);
+        let (tables, clock) = (&mut self.tables, &self.settings.clock);
+        Out { cx, pack, open, tables, clock, output, is_datagram }.settle(session);
+    }
+
+    /// Sends what was put together.
+    pub(super) fn flush(&mut self, cx: &Cx, output: &mut Burst) {
+        self.settle(cx, output);
+        self.pack.flush(output);
+    }
+
     /// Sends what waits of a session, and what its connection has to say by itself. `Err`: there is no room,
     /// or no slot, for all of it now.
     pub(super) fn transmit(&mut self, cx: &Cx, conn: ConnId, output: &mut Burst) -> Result<(), ()> {
@@ -205,11 +205,14 @@ impl Stream {
             return Ok(());
         };
         for channel in session.ended.drain(..) {
-            let drop = |buf| cx.drop_buf(buf, Reason::AfterClose);
-            session.lanes.end(&mut self.waiting, channel, drop);
+            session.lanes.end(&mut self.waiting, channel, |buf| match buf.kind() {
+                kind::FLUSH => session.flushed.push(buf.meta()),
+                _ => cx.drop_buf(buf, Reason::AfterClose),
+            });
         }
-        let (pack, tables, clock) = (&mut self.pack, &mut self.tables, &self.settings.clock);
-        let mut out = Out { cx, pack, tables, clock, output, is_datagram };
+        let (pack, open) = (&mut self.pack, &mut self.open);
+        let (tables, clock) = (&mut self.tables, &self.settings.clock);
+        let mut out = Out { cx, pack, open, tables, clock, output, is_datagram };
         let mut from = Some(0);
         while let Some(channel) = from.and_then(|from| session.lanes.next_waiting(from)) {
             from = channel.checked_add(1);
@@ -234,17 +237,20 @@ impl Stream {
         if session.lanes.waiting() == 0
             && let Some((code, text)) = session.goodbye.take()
         {
+            out.settle(session);
             session.connection.close(cx.now, code, text);
         }
-        out.answer(session, conn)?;
-        out.say_retry(session, conn)?;
-        let said = out.say(session, conn);
+        out.answer(session)?;
+        out.say_retry(session)?;
+        let said = out.say(session);
         let is_over = said.is_ok() && (session.connection.is_over() || session.refused);
         if is_over {
             session.closed = true;
-            self.pack.flush(output);
+            self.flush(cx, output);
             push(output, Buf::linger(conn));
         } else {
+            // Whatever came before ends here, so that this is where its times are known.
+            session.set_alarm(cx.now, &mut self.alarms);
             // The last word on a channel ends it.
             self.note_events(conn);
         }
@@ -280,10 +286,25 @@ fn fit_to_wait(cx: &Cx, share: Share, held: &SlotCounts, buf: Buf) -> Result<Buf
 impl Out<'_> {
     /// Sends a message, or what a lane keeps behind some.
     fn put(&mut self, session: &mut Session, channel: u16, buf: Buf) -> Result<(), Unsent> {
-        if buf.kind() == SHUT_CHANNEL {
-            let _ = session.connection.close_channel(channel);
+        match buf.kind() {
+            SHUT_CHANNEL => {
+                self.settle(session);
+                let _ = session.connection.close_channel(channel);
+                return Ok(());
+            }
+            kind::FLUSH if self.output.room() < ROOM_PIECE => return Err(Unsent::Stalled(buf)),
+            kind::FLUSH => {
+                self.settle(session);
+                self.pack.flush(self.output);
+                push(self.output, buf);
+                return Ok(());
+            }
+            _ => {}
+        }
+        if self.join(session, channel, &buf) {
             return Ok(());
         }
+        self.settle(session);
         if session.connection.may_send(self.cx.now, channel) == 0 {
             if !session.connection.is_writable(channel) {
                 if let Some(lane) = session.lanes.get_mut(channel) {
@@ -343,7 +364,12 @@ impl Out<'_> {
         let has_room =
             buf.headroom() >= HEADER_BYTES && buf.tailroom() >= TAILROOM_BYTES && buf.is_unique();
         if !has_room || len <= STREAM_PACK_BYTES_MAX {
-            let copied = self.copy_piece(session, channel, piece, &buf, compressed);
+            let begins = !compressed && session.connection.may_batch();
+            let copied = if begins && len <= STREAM_PACK_BYTES_MAX {
+                self.begin(session, channel, &buf)
+            } else {
+                self.copy_piece(session, channel, piece, &buf, compressed)
+            };
             if copied.is_ok() {
                 return Ok(());
             }
@@ -407,10 +433,8 @@ impl Out<'_> {
         let conn = session.conn;
         let pack = self.pack.reserve(self.cx, conn, room, self.output).ok_or(())?;
         pack.fill(|spare| {
-            let payload = head..head + bytes.len();
-            spare[payload.clone()].copy_from_slice(bytes);
             let packet =
-                session.connection.seal(self.cx.now, channel, piece, compressed, spare, payload);
+                session.connection.seal_copy(self.cx.now, channel, piece, compressed, spare, bytes);
             let packet = packet.expect("there is credit");
             debug_assert!(packet.start == 0, "nothing lies between packets");
             session.note_out(self.cx.now, &spare[packet.clone()]);
@@ -423,13 +447,66 @@ impl Out<'_> {
         Ok(())
     }
 
+    /// Begins a batch with a message for which there is credit. `Err`: there is no slot.
+    fn begin(&mut self, session: &Session, channel: u16, message: &[u8]) -> Result<(), ()> {
+        let (mut batch, conn) = (Batch::new(), session.conn);
+        let room = HEADER_BYTES + LENGTH_BYTES + message.len() + TAILROOM_BYTES;
+        let pack = self.pack.reserve(self.cx, conn, room, self.output).ok_or(())?;
+        batch.put(pack.spare_mut().expect("it has one owner"), message);
+        *self.open = Some(OpenBatch { conn, channel, batch });
+        self.cx.counters.add(Counter::CopiedBytes, message.len() as u64);
+        Ok(())
+    }
+
+    /// Puts a message behind those of its channel that are open; `false`: it goes another way.
+    fn join(&mut self, session: &Session, channel: u16, message: &Buf) -> bool {
+        let Some(open) = self.open else { return false };
+        let stays =
+            message.len() < STREAM_COMPRESS_BYTES_MIN || !session.connection.compresses(channel);
+        let is_plain = stays && message.meta() & PACKED == 0;
+        if open.channel != channel || !is_plain {
+            return false;
+        }
+        let Some(spare) = self.pack.filling().and_then(Buf::spare_mut) else { return false };
+        let bytes_max = session.connection.batch_bytes_max();
+        let room = spare.len() - HEADER_BYTES - TAILROOM_BYTES;
+        if !open.batch.takes(message.len(), bytes_max.min(room)) {
+            return false;
+        }
+        open.batch.put(spare, message);
+        self.cx.counters.add(Counter::CopiedBytes, message.len() as u64);
+        true
+    }
+
+    /// Makes a packet of the messages that are open, if there are any: whatever else the session says comes behind
+    /// them, and they have the numbers before.
+    fn settle(&mut self, session: &mut Session) {
+        let Some(OpenBatch { channel, batch, .. }) = self.open.take() else { return };
+        let pack = self.pack.filling().expect("they lie in it");
+        pack.fill(|spare| {
+            let packet = session.connection.seal_batch(self.cx.now, channel, &batch, spare);
+            let packet = packet.expect("there is credit");
+            session.note_out(self.cx.now, &spare[packet.clone()]);
+            Some(packet.end)
+        });
+        if self.is_datagram {
+            self.pack.flush(self.output);
+        }
+    }
+
+    /// Room behind all that a session has said.
+    fn reserve(&mut self, session: &mut Session, bytes: usize) -> Option<&mut Buf> {
+        self.settle(session);
+        self.pack.reserve(self.cx, session.conn, bytes, self.output)
+    }
+
     /// Answers the request that the stream begins with.
-    fn answer(&mut self, session: &mut Session, conn: ConnId) -> Result<(), ()> {
+    fn answer(&mut self, session: &mut Session) -> Result<(), ()> {
         let Some(answer) = session.answer else { return Ok(()) };
         if self.output.room() < ROOM_PIECE {
             return Err(());
         }
-        let pack = self.pack.reserve(self.cx, conn, answer.len(), self.output).ok_or(())?;
+        let pack = self.reserve(session, answer.len()).ok_or(())?;
         let fits = pack.append(answer);
         assert!(fits, "it was reserved for it");
         session.answer = None;
@@ -437,12 +514,12 @@ impl Out<'_> {
     }
 
     /// Asks a peer over datagrams to show where it is.
-    fn say_retry(&mut self, session: &mut Session, conn: ConnId) -> Result<(), ()> {
+    fn say_retry(&mut self, session: &mut Session) -> Result<(), ()> {
         let Some(retry) = session.retry else { return Ok(()) };
         if self.output.room() < ROOM_PIECE {
             return Err(());
         }
-        let pack = self.pack.reserve(self.cx, conn, retry.len(), self.output).ok_or(())?;
+        let pack = self.reserve(session, retry.len()).ok_or(())?;
         let fits = pack.append(&retry);
         assert!(fits, "it was reserved for it");
         self.pack.flush(self.output);
@@ -451,25 +528,26 @@ impl Out<'_> {
     }
 
     /// Sends what the connection has to say by itself.
-    fn say(&mut self, session: &mut Session, conn: ConnId) -> Result<(), ()> {
-        loop {
+    fn say(&mut self, session: &mut Session) -> Result<(), ()> {
+        while session.connection.may_transmit() {
             if self.output.room() < ROOM_PIECE {
                 return Err(());
             }
-            let pack =
-                self.pack.reserve(self.cx, conn, TRANSMIT_BYTES_MAX, self.output).ok_or(())?;
-            let now = self.cx.now;
+            let exact = session.connection.is_ping_due();
+            let now = if exact { self.cx.exact_now() } else { self.cx.now };
+            let pack = self.reserve(session, TRANSMIT_BYTES_MAX).ok_or(())?;
             let said = pack.fill(|spare| {
                 let len = session.connection.poll_transmit(now, spare)?;
                 session.note_out(now, &spare[..len]);
                 Some(len)
             });
             if said.is_none() {
-                return Ok(());
+                break;
             }
             if self.is_datagram {
                 self.pack.flush(self.output);
             }
         }
+        Ok(())
     }
 }

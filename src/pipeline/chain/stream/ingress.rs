@@ -3,32 +3,39 @@
 
 use super::guard::Verdict;
 use super::messages::{
-    CLOSING, CONNECTED, ENDED, MESSAGE, MessageMeta, OPENED, REFUSED, SHUT, TORN, TRANSMIT,
-    WRITABLE, make_headroom,
+    Agreed, CLOSING, CONNECTED, ENDED, MESSAGE, MessageMeta, OPENED, OPENING, REFUSED, SHUT, TORN,
+    TRANSMIT, WRITABLE,
 };
 use super::session::Session;
+use super::unpack::{Hand, take_piece};
 use super::upgrade::{Asked, SWITCHING, look_at};
 use super::{ROOM_UP, Stream, push};
 use crate::counters::{Counter, Reason};
-use crate::limits::{LARGE_SLOT_BYTES, STREAM_UPGRADE_BYTES_MAX};
+use crate::limits::{
+    BURST_MAX, STREAM_BATCH_MESSAGES_MAX, STREAM_SAID_MAX, STREAM_UPGRADE_BYTES_MAX,
+    STREAM_WINDOW_PACKETS_MIN,
+};
 use crate::mem::{Batch, Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes};
-use crate::proto::stream::compress::{decompress, original_bytes};
 use crate::proto::stream::secure::identity::PublicKey;
-use crate::proto::stream::{
-    Data, Event, Fault, Framing, HEADROOM_BYTES, Received, TAILROOM_BYTES, deframe,
-};
+use crate::proto::stream::{Data, Event, Fault, Framing, Received, deframe, is_batch, is_probe};
 
 /// Items that a packet makes at most: a message, and what it brings about. Events that there is no room for wait
 /// in the connection.
 const ROOM_PACKET: usize = 2;
 
-/// Room for the [`TRANSMIT`]s around what a buf brings, and for the end of the connection behind it.
+/// The same of a batch: all of its messages, for it is opened once.
+const ROOM_BATCH: usize = STREAM_BATCH_MESSAGES_MAX + 1;
+
+/// Room for the [`TRANSMIT`]s around what a buf brings, and for a pause or the end of the connection behind it.
 const ROOM_AROUND: usize = 3;
 
-/// Bytes of a [`CONNECTED`]: a public key and a session's id.
-const CARD_BYTES: usize = 48;
+/// Room that is left, so that a handler which answers each message with one takes all of them at once: what it
+/// left would share its slot with the rest of the buf, which would have to be copied to be opened.
+const ROOM_LEFT: usize = STREAM_SAID_MAX - 1;
+
+const _: () = assert!(ROOM_AROUND + ROOM_LEFT + ROOM_BATCH <= BURST_MAX);
 
 /// What a packet was, until its buf is cut.
 enum Item {
@@ -36,7 +43,7 @@ enum Item {
     Slice {
         start: usize,
         end: usize,
-        meta: MessageMeta,
+        meta: u32,
     },
     /// One that was decompressed.
     Message(Buf),
@@ -54,39 +61,27 @@ enum Stop {
     Over,
 }
 
-/// Slots that are in hand before a packet is decrypted, which can be done but once.
-#[derive(Default)]
-struct Hand {
-    /// For a [`CONNECTED`].
-    card: Option<Buf>,
-    /// For what a compressed message becomes.
-    spare: Option<Buf>,
-}
-
-impl Hand {
-    /// Whether there is what the next packet of `session` may need.
-    fn is_filled(&mut self, cx: &Cx, session: &Session, conn: ConnId) -> bool {
-        if session.connection.peer().is_none() && self.card.is_none() {
-            self.card = cx.alloc(CARD_BYTES, conn);
-            return self.card.is_some();
-        }
-        if session.connection.may_compress() && self.spare.is_none() {
-            self.spare = cx.alloc(cx.pool.slot_bytes_max().min(LARGE_SLOT_BYTES as usize), conn);
-            return self.spare.is_some();
-        }
-        true
-    }
-
-    /// An empty buf for `bytes`.
-    fn take(&mut self, cx: &Cx, conn: ConnId, bytes: usize) -> Option<Buf> {
-        cx.alloc(bytes, conn)
-            .or_else(|| self.spare.take().filter(|spare| spare.tailroom() >= bytes))
-    }
-}
-
 impl Stream {
-    /// Takes what came on a connection; gives back what has to come again.
+    /// Takes what came on a connection, or keeps it while that waits for a slot; gives back what has to come again.
     pub(super) fn receive(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
+        let conn = buf.conn();
+        if !self.held.is_empty()
+            && self
+                .sessions
+                .get_mut(conn)
+                .is_some_and(|session| !session.closed && session.is_held())
+        {
+            return self.park(cx, buf, output);
+        }
+        self.set_budget(conn);
+        let left = self.take(cx, buf, output);
+        self.count_channels(conn);
+        self.hold(cx, conn, output);
+        left
+    }
+
+    /// Takes what came on a connection; gives back what has to come again.
+    pub(super) fn take(&mut self, cx: &mut Cx, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
         let conn = buf.conn();
         let is_datagram = self.is_datagram();
         let Some(session) =
@@ -133,11 +128,15 @@ impl Stream {
                 Err(NoRoom::ForNow) => return Err(buf),
                 Err(NoRoom::ForGood) => return give_up(cx, session, buf, output),
             }
+            if session.stuck.is_some() {
+                return self.park_rest(cx, buf, output);
+            }
             if output.room() < ROOM_UP {
                 return if buf.is_empty() { Ok(()) } else { Err(buf) };
             }
         }
         match take_packets(cx, session, greeting, is_datagram, buf, output)? {
+            Some(rest) if session.stuck.is_some() => return self.park_rest(cx, rest, output),
             Some(rest) if self.stashes.has_room() => session.stash = self.stashes.put(cx, rest),
             Some(rest) => return give_up(cx, session, rest, output),
             None => {}
@@ -198,6 +197,9 @@ impl Stream {
         match marker.kind() {
             kind::OPEN => self.open(cx, conn),
             kind::CLOSED => self.close(cx, conn),
+            kind::EOF if self.sessions.get_mut(conn).is_some_and(|session| session.is_held()) => {
+                return self.park(cx, marker, output);
+            }
             // Without the peer's words nothing goes on.
             kind::EOF => {
                 push(output, Buf::marker(conn, kind::CLOSE));
@@ -218,10 +220,21 @@ impl Stream {
             let Some(conn) = self.news.pop_front() else { return };
             let Some(session) = self.sessions.get_mut(conn) else { continue };
             session.has_news = false;
+            // Before what becomes of them.
+            while output.room() >= ROOM_UP
+                && let Some(channel) = session.opening.pop_front()
+            {
+                push(output, about(conn, OPENING, channel.into()));
+            }
             while output.room() >= ROOM_UP
                 && let Some(event) = session.connection.poll_event()
             {
                 tell(cx, session, conn, event, &mut Hand::default(), output);
+            }
+            while output.room() >= ROOM_UP
+                && let Some(asked) = session.flushed.pop()
+            {
+                push(output, about(conn, kind::FLUSHED, asked));
             }
             while output.room() >= ROOM_UP
                 && let Some(channel) = session.freed.pop()
@@ -280,7 +293,7 @@ fn take_packets(
     let Some(mut buf) = writable(cx, buf)? else { return Ok(None) };
     let (mut items, mut hand) = (Batch::<Item>::new(), Hand::default());
     let (mut at, mut stop, mut opens) = (0, Stop::Rest, false);
-    let room = output.room() - ROOM_AROUND;
+    let room = (output.room() - ROOM_AROUND).saturating_sub(ROOM_LEFT);
     while at < buf.len() {
         let end =
             match if is_datagram { Ok(Framing::Whole(buf.len())) } else { deframe(&buf[at..]) } {
@@ -292,12 +305,13 @@ fn take_packets(
         // What came about before goes first.
         opens |= take_events(session, &mut items, room);
         let ready = session.connection.may_receive() && hand.is_filled(cx, session, conn);
-        if !ready || room - items.len() < ROOM_PACKET {
+        let needed = if is_batch(&buf[at..end]) { ROOM_BATCH } else { ROOM_PACKET };
+        if !ready || room - items.len() < needed {
             stop = Stop::Full;
             break;
         }
         let bytes = buf.bytes_mut().expect("it was made sure of");
-        let taken = take_packet(cx, session, conn, &mut bytes[at..end], at, &mut hand, &mut items);
+        let taken = take_packet(cx, session, &mut bytes[at..end], at, &mut hand, &mut items);
         opens |= take_events(session, &mut items, room);
         at = end;
         if taken.is_err() {
@@ -305,6 +319,10 @@ fn take_packets(
         }
         if session.connection.is_over() {
             stop = Stop::Over;
+            break;
+        }
+        if let Some(missing) = hand.missing.take() {
+            session.stuck = Some(missing.keep(cx.now, session, &buf));
             break;
         }
     }
@@ -348,22 +366,21 @@ fn writable(cx: &Cx, buf: Buf) -> Result<Option<Buf>, Buf> {
 fn take_packet(
     cx: &mut Cx,
     session: &mut Session,
-    conn: ConnId,
     packet: &mut [u8],
     at: usize,
     hand: &mut Hand,
     items: &mut Batch<Item>,
 ) -> Result<(), Fault> {
     let mut taken = Ok(());
-    let received = session.connection.handle_packet(cx.now, packet);
+    // A round trip may be shorter than the time between two readings of the clock.
+    let now = if is_probe(packet) { cx.exact_now() } else { cx.now };
+    let received = session.connection.handle_packet(now, packet);
     if let Some(trace) = &mut session.trace {
         trace.note_in(cx.now, packet, &received);
     }
     match received {
         Ok(Received::Data(data)) => {
-            if let Some(item) = message(cx, session, conn, packet, at, data, hand) {
-                keep(items, item);
-            }
+            take_data(cx, session, packet, at, data, hand, items);
         }
         Ok(Received::Torn { channel }) => {
             if let Some(lane) = session.lanes.get_mut(channel) {
@@ -394,73 +411,34 @@ fn keep(items: &mut Batch<Item>, item: Item) {
     assert!(kept.is_ok(), "room was checked");
 }
 
-/// What of a message is handed on; `None`: nothing yet, or it was no message.
-fn message(
+/// Keeps what of a packet's messages is to be handed on.
+fn take_data(
     cx: &mut Cx,
     session: &mut Session,
-    conn: ConnId,
     packet: &[u8],
     at: usize,
     data: Data,
     hand: &mut Hand,
-) -> Option<Item> {
-    let Data { channel, range, first, last, compressed, message_bytes } = data;
-    session.consume(cx.now, channel);
-    if !compressed {
+    items: &mut Batch<Item>,
+) {
+    // What is handed on is a packet, and its handler may want to say when it is done with it.
+    let is_handed_on = !data.compressed || data.last;
+    if !(session.handler_consumes && is_handed_on) {
+        session.consume(cx.now, data.channel, 1);
+    }
+    if data.compressed {
+        if let Some(message) = take_piece(cx, session, packet, at, data, hand) {
+            keep(items, Item::Message(message));
+        }
+        return;
+    }
+    let meta = MessageMeta { channel: data.channel, first: data.first, last: data.last }.to_meta();
+    let mut messages = data.messages(packet);
+    while let Some(range) = messages.next() {
+        let goes_on = if messages.len() > 0 { MessageMeta::GOES_ON } else { 0 };
         let (start, end) = (at + range.start, at + range.end);
-        return Some(Item::Slice { start, end, meta: MessageMeta { channel, first, last } });
+        keep(items, Item::Slice { start, end, meta: meta | goes_on });
     }
-    let piece = &packet[range];
-    if first && last {
-        return unpack(cx, session, conn, channel, piece, hand);
-    }
-    if first {
-        let (all, share) = &session.assemblies;
-        // Who begins many and ends none holds the slots that others need to go on.
-        let crowded = share.is_exceeded(&cx.pool, &all.slots());
-        let slot = if crowded { None } else { hand.take(cx, conn, message_bytes as usize) };
-        session.lanes.of(channel).assembly = slot.map(|slot| all.begin(slot));
-    }
-    let assembly = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.as_mut());
-    if !assembly.is_some_and(|assembly| assembly.buf.append(piece)) {
-        session.connection.fail(Fault::MessageTooLarge);
-        return None;
-    }
-    cx.counters.add(Counter::HeadBytesCopied, piece.len() as u64);
-    if !last {
-        return None;
-    }
-    let whole = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.take())?;
-    unpack(cx, session, conn, channel, &whole.buf, hand)
-}
-
-/// Decompresses a message.
-fn unpack(
-    cx: &mut Cx,
-    session: &mut Session,
-    conn: ConnId,
-    channel: u16,
-    payload: &[u8],
-    hand: &mut Hand,
-) -> Option<Item> {
-    let cap = cx.pool.slot_bytes_max();
-    let out = original_bytes(payload, cap).ok().and_then(|bytes| hand.take(cx, conn, bytes));
-    let Some(mut out) = out else {
-        session.connection.fail(Fault::Compression);
-        return None;
-    };
-    if out.tailroom()
-        >= HEADROOM_BYTES + original_bytes(payload, cap).unwrap_or(cap) + TAILROOM_BYTES
-    {
-        // It may go out again from where it lies, which takes no slot.
-        make_headroom(&mut out);
-    }
-    if out.fill(|room| decompress(payload, cap, room).ok()).is_none() {
-        session.connection.fail(Fault::Compression);
-        return None;
-    }
-    out.set_kind(MESSAGE, MessageMeta::whole(channel).to_meta());
-    Some(Item::Message(out))
 }
 
 /// Cuts a buf into what was found in it, and hands all of that on in order.
@@ -476,7 +454,7 @@ fn hand_on(
         match item {
             Item::Slice { start, end, meta } => {
                 let mut message = buf.slice(start, end);
-                message.set_kind(MESSAGE, meta.to_meta());
+                message.set_kind(MESSAGE, meta);
                 hand_message(cx, message, output);
             }
             Item::Message(message) => hand_message(cx, message, output),
@@ -486,7 +464,7 @@ fn hand_on(
     }
 }
 
-fn hand_message(cx: &mut Cx, mut message: Buf, output: &mut Burst) {
+pub(super) fn hand_message(cx: &mut Cx, mut message: Buf, output: &mut Burst) {
     message.set_message(cx.extensions.begin_message());
     cx.counters.add(Counter::Messages, 1);
     push(output, message);
@@ -515,9 +493,17 @@ fn tell(
             let Some(mut card) = hand.card.take() else { return };
             let key = session.connection.peer().map(PublicKey::as_bytes).expect("it is connected");
             let id = session.connection.session_id().expect("it is connected");
-            let fits = card.append(key) && card.append(id);
+            // It may come to be as small.
+            let window = session.connection.window_packets().min(STREAM_WINDOW_PACKETS_MIN);
+            let window = window.to_le_bytes();
+            let fits = card.append(key) && card.append(id) && card.append(&window);
             assert!(fits, "it was allocated for them");
-            card.set_kind(CONNECTED, 0);
+            let agreed = Agreed {
+                encrypted: session.connection.is_encrypted(),
+                compressed: session.connection.may_compress(),
+                datagrams: session.connection.is_datagram(),
+            };
+            card.set_kind(CONNECTED, agreed.to_meta());
             card
         }
         Event::ChannelOpened { channel, channel_type, .. } => {
@@ -546,7 +532,7 @@ fn tell(
 }
 
 /// Has the connection say what it has to say, by way of the handler.
-fn ask_to_transmit(session: &mut Session, conn: ConnId, output: &mut Burst) {
+pub(super) fn ask_to_transmit(session: &mut Session, conn: ConnId, output: &mut Burst) {
     if !std::mem::replace(&mut session.transmitting, true) {
         push(output, Buf::marker(conn, TRANSMIT));
     }
@@ -554,7 +540,12 @@ fn ask_to_transmit(session: &mut Session, conn: ConnId, output: &mut Burst) {
 
 /// There is no room for the rest of a packet, and will not be.
 #[cold]
-fn give_up(cx: &Cx, session: &mut Session, buf: Buf, output: &mut Burst) -> Result<(), Buf> {
+pub(super) fn give_up(
+    cx: &Cx,
+    session: &mut Session,
+    buf: Buf,
+    output: &mut Burst,
+) -> Result<(), Buf> {
     session.closed = true;
     push(output, Buf::linger(buf.conn()));
     cx.drop_buf(buf, Reason::Protocol);

@@ -129,21 +129,28 @@ impl Lanes {
         Some(message)
     }
 
-    /// Notes a packet that the peer gets credit for later.
-    pub fn owe(&mut self, channel: u16) {
-        self.of(channel).owed += 1;
+    /// Whether compressed messages wait for their rest.
+    pub fn assembles(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.assembly.is_some())
+    }
+
+    /// Notes packets that the peer gets credit for later.
+    pub fn owe(&mut self, channel: u16, packets: u32) {
+        let lane = self.of(channel);
+        lane.owed = lane.owed.saturating_add(packets);
         self.owing = true;
     }
 
-    /// Gives all credit that is owed.
-    pub fn pay(&mut self, mut give: impl FnMut(u16, u32)) {
+    /// Gives the credit that is owed on channels of which fewer than `high` bufs wait.
+    pub fn pay(&mut self, high: u32, mut give: impl FnMut(u16, u32)) {
         if !std::mem::take(&mut self.owing) {
             return;
         }
         for lane in &mut self.lanes {
-            match std::mem::take(&mut lane.owed) {
-                0 => {}
-                owed => give(lane.channel, owed),
+            if lane.owed > 0 && lane.bufs >= high {
+                self.owing = true;
+            } else if lane.owed > 0 {
+                give(lane.channel, std::mem::take(&mut lane.owed));
             }
         }
     }
@@ -231,12 +238,12 @@ mod tests {
     fn credit_that_is_owed_is_given_once() {
         let mut lanes = Lanes::default();
         for channel in [3, 3, 1] {
-            lanes.owe(channel);
+            lanes.owe(channel, 1);
         }
         assert_eq!(lanes.of_channel(3), (0, 2));
         let mut given = Vec::new();
-        lanes.pay(|channel, packets| given.push((channel, packets)));
-        lanes.pay(|channel, packets| given.push((channel, packets)));
+        lanes.pay(1, |channel, packets| given.push((channel, packets)));
+        lanes.pay(1, |channel, packets| given.push((channel, packets)));
         assert_eq!(given, [(1, 1), (3, 2)]);
     }
 }

@@ -7,7 +7,9 @@ use crate::proto::stream::{HEADROOM_BYTES, TAILROOM_BYTES};
 /// Both ways: a message, or, up, a piece of one. Meta: [`MessageMeta`]. Down it is a whole message in one buf;
 /// [`alloc`] makes one that need not be copied.
 pub const MESSAGE: u8 = kind::PROTOCOL;
-/// Up: the session has begun. Its bytes are the public key of the peer's node, and the session's id.
+/// Up: the session has begun. Its bytes are the public key of the peer's node, the session's id, and, little-endian,
+/// the packets that the peer may send on a channel before it gets more credit. Meta: what was agreed on, as
+/// [`Agreed`] has it.
 pub const CONNECTED: u8 = kind::PROTOCOL + 1;
 /// Up: a channel is open. Meta: the channel, and above it its type.
 pub const OPENED: u8 = kind::PROTOCOL + 2;
@@ -34,8 +36,18 @@ pub const SHUT_CHANNEL: u8 = kind::PROTOCOL + 11;
 /// Down: close the session once all before it is said. Meta: the code.
 pub const GOODBYE: u8 = kind::PROTOCOL + 12;
 
+/// Up: the channel that the oldest [`OPEN_CHANNEL`] not answered so is for. Meta: its number, by which [`OPENED`] or
+/// [`REFUSED`] name it later; 0: there will be none.
+pub const OPENING: u8 = kind::PROTOCOL + 13;
+/// Down, where the handler gives credit ([`Settings::handler_consumes`](super::Settings::handler_consumes)): so
+/// many packets, bufs of kind [`MESSAGE`] without [`GOES_ON`](MessageMeta::GOES_ON), were taken off a channel for good.
+/// Meta: the channel, and above it how many.
+pub const CONSUMED: u8 = kind::PROTOCOL + 14;
+/// Down: take new keys for all channels as soon as may be.
+pub const REKEY: u8 = kind::PROTOCOL + 15;
+
 /// In the meta of a [`MESSAGE`] that waits: it is compressed already.
-pub(super) const PACKED: u32 = 1 << 18;
+pub(super) const PACKED: u32 = 1 << 19;
 
 /// What a [`MESSAGE`] says beside its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,8 +61,12 @@ pub struct MessageMeta {
 }
 
 impl MessageMeta {
-    const FIRST: u32 = 1 << 16;
-    const LAST: u32 = 1 << 17;
+    /// The bit for `first`.
+    pub const FIRST: u32 = 1 << 16;
+    /// The bit for `last`.
+    pub const LAST: u32 = 1 << 17;
+    /// Beside them, up: the next one came in the same packet, and counts for it with whoever gives credit.
+    pub const GOES_ON: u32 = 1 << 18;
 
     /// A whole message of a channel.
     pub fn whole(channel: u16) -> Self {
@@ -59,7 +75,11 @@ impl MessageMeta {
 
     /// That of a buf of kind [`MESSAGE`].
     pub fn of(buf: &Buf) -> Self {
-        let meta = buf.meta();
+        Self::of_meta(buf.meta())
+    }
+
+    /// From one: any is legal.
+    pub fn of_meta(meta: u32) -> Self {
         let (first, last) = (meta & Self::FIRST != 0, meta & Self::LAST != 0);
         Self { channel: meta as u16, first, last }
     }
@@ -68,6 +88,30 @@ impl MessageMeta {
     pub fn to_meta(self) -> u32 {
         let flag = |wanted, bit| if wanted { bit } else { 0 };
         u32::from(self.channel) | flag(self.first, Self::FIRST) | flag(self.last, Self::LAST)
+    }
+}
+
+/// What the ends of a session have agreed on, in the meta of a [`CONNECTED`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Agreed {
+    /// Packets are encrypted.
+    pub encrypted: bool,
+    /// Messages may be compressed.
+    pub compressed: bool,
+    /// Packets are datagrams: some may be lost.
+    pub datagrams: bool,
+}
+
+impl Agreed {
+    /// As a buf's meta.
+    pub fn to_meta(self) -> u32 {
+        u32::from(self.encrypted) | u32::from(self.compressed) << 1 | u32::from(self.datagrams) << 2
+    }
+
+    /// From one: any is legal.
+    pub fn of_meta(meta: u32) -> Self {
+        let bit = |bit: u32| meta >> bit & 1 == 1;
+        Self { encrypted: bit(0), compressed: bit(1), datagrams: bit(2) }
     }
 }
 

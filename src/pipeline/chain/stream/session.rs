@@ -1,24 +1,46 @@
 //! One stream of the chain: its connection, and what of it waits.
 
+use std::collections::VecDeque;
+
 use super::guard::RETRY_PACKET_BYTES;
 use super::lanes::{Assemblies, Lanes};
 use super::trace::Trace;
+use super::unpack::Stuck;
 use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_BACKLOG_HIGH_BUFS};
-use crate::mem::{ConnId, Share};
+use crate::mem::{BufList, ConnId, Share};
 use crate::pipeline::chain::stash::StashId;
 use crate::proto::stream::{Code, Connection};
-use crate::time::Instant;
+use crate::time::{Instant, TimerId, TimerWheel};
+
+/// A timer of a session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Alarm {
+    id: TimerId,
+    at: Instant,
+}
 
 pub(super) struct Session {
     pub connection: Connection,
     pub conn: ConnId,
     pub created: Instant,
+    /// When it is looked at next, whatever happens before.
+    pub alarm: Option<Alarm>,
     /// Somebody looks: what passes is noted.
     pub trace: Option<Box<Trace>>,
+    /// Its peer gets credit when the handler says so.
+    pub handler_consumes: bool,
+    /// Channels that its handler has asked for, and not heard the number of; 0: there is none.
+    pub opening: VecDeque<u16>,
     /// A packet whose end has not come.
     pub stash: StashId,
     /// Its channels, as far as something of theirs waits here.
     pub lanes: Lanes,
+    /// A compressed message for which there was no slot.
+    pub stuck: Option<Stuck>,
+    /// What has come since.
+    pub parked: BufList,
+    /// Nothing more is received meanwhile.
+    pub paused: bool,
     /// It begins as HTTP, and the request has not come whole.
     pub awaits_upgrade: bool,
     /// It was no request for a stream: with the answer the connection ends.
@@ -39,8 +61,14 @@ pub(super) struct Session {
     pub transmitting: bool,
     /// The transport was told to close.
     pub closed: bool,
+    /// Messages of a channel that wait from which on the peer gets no credit on it.
+    pub backlog_high: u32,
+    /// Channels that it was counted with.
+    pub channels: usize,
     /// Channels that have ended, and of which something may wait.
     pub ended: Vec<u16>,
+    /// What was asked of channels that have ended, and is so now: the metas of `FLUSH`es.
+    pub flushed: Vec<u32>,
     /// Channels of which nothing waits any more, and whose handler has not heard so.
     pub freed: Vec<u16>,
     /// To be closed, for this reason and with this text, once nothing waits.
@@ -59,9 +87,15 @@ impl Session {
             connection,
             conn,
             created: now,
+            alarm: None,
             trace: None,
+            handler_consumes: false,
+            opening: VecDeque::new(),
             stash: StashId::NONE,
             lanes: Lanes::default(),
+            stuck: None,
+            parked: BufList::EMPTY,
+            paused: false,
             awaits_upgrade: false,
             refused: false,
             answer: None,
@@ -72,20 +106,53 @@ impl Session {
             has_news: false,
             transmitting: false,
             closed: false,
+            backlog_high: STREAM_BACKLOG_HIGH_BUFS,
+            channels: 0,
             ended: Vec::new(),
+            flushed: Vec::new(),
             freed: Vec::new(),
             goodbye: None,
         }
     }
 
-    /// Whether its handler is still to hear of something.
-    pub fn has_something_to_tell(&self) -> bool {
-        self.connection.has_events() || !self.freed.is_empty()
+    /// Has it looked at when its time comes. One that goes off too early is set anew then: what happens mostly
+    /// puts the time off.
+    #[inline]
+    pub fn set_alarm(&mut self, now: Instant, alarms: &mut TimerWheel<ConnId>) {
+        let Some(at) = self.connection.poll_timeout() else { return };
+        if self.alarm.is_none_or(|alarm| at < alarm.at) {
+            self.move_alarm(now, at, alarms);
+        }
     }
 
-    /// Whether so much waits for credit of the peer that it gets none itself meanwhile.
-    pub fn is_behind(&self) -> bool {
-        self.lanes.waiting() >= STREAM_BACKLOG_HIGH_BUFS
+    #[cold]
+    fn move_alarm(&mut self, now: Instant, at: Instant, alarms: &mut TimerWheel<ConnId>) {
+        self.stop_alarm(alarms);
+        // Never at once: who is looked at and does nothing would be looked at for ever.
+        let id = alarms.schedule(now, at.ns_since(now).max(1), self.conn);
+        self.alarm = id.map(|id| Alarm { id, at });
+        debug_assert!(self.alarm.is_some(), "there is one for each slot");
+    }
+
+    /// It needs none any more.
+    pub fn stop_alarm(&mut self, alarms: &mut TimerWheel<ConnId>) {
+        if let Some(alarm) = self.alarm.take() {
+            alarms.cancel(alarm.id);
+        }
+    }
+
+    /// Whether its handler is still to hear of something.
+    pub fn has_something_to_tell(&self) -> bool {
+        let asked = !self.opening.is_empty() || !self.flushed.is_empty();
+        self.connection.has_events() || !self.freed.is_empty() || asked
+    }
+
+    /// Whether so much of a channel waits for credit of the peer, or of all channels, that the peer gets none on it
+    /// meanwhile. One that it does not read holds up no other.
+    fn is_behind(&self, channel: u16) -> bool {
+        self.lanes.waiting() > 0
+            && (self.lanes.of_channel(channel).0 >= self.backlog_high
+                || self.lanes.waiting() >= STREAM_BACKLOG_BUFS_MAX / 2)
     }
 
     /// Whether no more may wait.
@@ -101,20 +168,21 @@ impl Session {
         }
     }
 
-    /// A packet of a channel was handed on: the peer gets credit for it, now, or when less waits.
-    pub fn consume(&mut self, now: Instant, channel: u16) {
-        if self.is_behind() {
-            self.lanes.owe(channel);
+    /// Packets of a channel are done with: the peer gets credit for them, now, or when less waits.
+    pub fn consume(&mut self, now: Instant, channel: u16, packets: u32) {
+        if self.is_behind(channel) {
+            self.lanes.owe(channel, packets);
         } else {
-            self.connection.consume(now, channel, 1);
+            self.connection.consume(now, channel, packets);
         }
     }
 
-    /// Gives the credit that was kept back, if little enough waits.
+    /// Gives the credit that was kept back, where little enough waits.
     pub fn pay(&mut self, now: Instant) {
-        if !self.is_behind() {
+        if self.lanes.waiting() < STREAM_BACKLOG_BUFS_MAX / 2 {
             let connection = &mut self.connection;
-            self.lanes.pay(|channel, packets| connection.consume(now, channel, packets));
+            let give = |channel, packets| connection.consume(now, channel, packets);
+            self.lanes.pay(self.backlog_high, give);
         }
     }
 }

@@ -5,19 +5,25 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::handler::stream::{Echo, Streams};
-use crate::limits::{STREAM_BACKLOG_BUFS_MAX, STREAM_KEEPALIVE_NS, STREAM_WINDOW_PACKETS};
+use crate::counters::Counter;
+use crate::handler::stream::{Echo, Service, Streams};
+use crate::limits::{
+    SMALL_SLOT_BYTES, STREAM_BACKLOG_BUFS_MAX, STREAM_KEEPALIVE_NS, STREAM_WINDOW_PACKETS,
+};
 use crate::pipeline::Pipeline;
 use crate::proto::stream::compress::{Compressor, room_bytes};
-use crate::proto::stream::secure::handshake::{COMPRESS, ENCRYPT};
+use crate::proto::stream::secure::handshake::{BATCH, COMPRESS, ENCRYPT};
 use crate::proto::stream::secure::trust::KnownNodes;
 use crate::proto::stream::{
-    Connection, Event, Framing, HEADROOM_BYTES, Mode, Piece, Received, Role, TAILROOM_BYTES,
+    Batch, Connection, Event, Framing, HEADROOM_BYTES, Mode, Piece, Received, Role, TAILROOM_BYTES,
     TRANSMIT_BYTES_MAX, channel_type, deframe,
 };
 use crate::testing::{End, Harness, SLOTS};
 
+mod batch;
+mod blocks;
 mod rude;
+mod times;
 
 /// Largest packet: all slots of the harness are small.
 const PACKET: usize = 1024;
@@ -45,20 +51,26 @@ fn settings(config: Config) -> Settings {
         identity: identity(1),
         trust: trusts(2),
         entropy: Box::new(move || {
-            n += 1;
+            n = n % 100 + 1;
             (Secrets { nonce: [n; 32], ephemeral: [n + 1; 32] }, [n; 16])
         }),
         clock: Clock::start(),
         cookie_secret: [9; 32],
         upgrade: false,
+        handler_consumes: false,
+        window_budget: u32::MAX,
         stashes: StashBounds { all: 16, large: 0 },
         share: Share::one_in(8, [256, 0, 0, 0]),
     }
 }
 
 fn harness(config: Config) -> Harness<Streams<Echo>> {
-    let chain = Stream::new(SLOTS, settings(config));
-    Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(Echo::default())))
+    harness_of(settings(config), Echo::default())
+}
+
+fn harness_of<S: Service>(settings: Settings, service: S) -> Harness<Streams<S>> {
+    let chain = Stream::new(SLOTS, settings);
+    Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(service)))
 }
 
 /// A peer, and what it has heard.
@@ -70,6 +82,8 @@ struct Peer {
     /// Messages by channel, pieces put together.
     heard: Vec<(u16, Vec<u8>)>,
     pieces: Vec<u8>,
+    /// Messages in each packet of them.
+    packets: Vec<usize>,
     events: Vec<Event>,
     /// Its packets reach the chain in pieces of at most so many bytes.
     cut: usize,
@@ -78,14 +92,14 @@ struct Peer {
 }
 
 impl Peer {
-    fn connect(harness: &mut Harness<Streams<Echo>>, config: Config, cut: usize) -> Self {
+    fn connect<S: Service>(harness: &mut Harness<Streams<S>>, config: Config, cut: usize) -> Self {
         let mut peer = Self::new(harness, config, cut);
         peer.pump(harness);
         peer
     }
 
     /// One that has said nothing yet.
-    fn new(harness: &mut Harness<Streams<Echo>>, config: Config, cut: usize) -> Self {
+    fn new<S: Service>(harness: &mut Harness<Streams<S>>, config: Config, cut: usize) -> Self {
         let secrets = Secrets { nonce: [77; 32], ephemeral: [78; 32] };
         let (now, me) = (harness.cx.now, identity(2));
         let connection = Connection::new(now, Role::Initiator, config, &me, trusts(1), secrets);
@@ -96,6 +110,7 @@ impl Peer {
             part: Vec::new(),
             heard: Vec::new(),
             pieces: Vec::new(),
+            packets: Vec::new(),
             events: Vec::new(),
             cut,
             consumes: true,
@@ -103,7 +118,7 @@ impl Peer {
     }
 
     /// Lets both talk until neither has more to say.
-    fn pump(&mut self, harness: &mut Harness<Streams<Echo>>) {
+    fn pump<S: Service>(&mut self, harness: &mut Harness<Streams<S>>) {
         loop {
             let mut said = Vec::new();
             let mut out = [0; TRANSMIT_BYTES_MAX];
@@ -120,24 +135,26 @@ impl Peer {
         }
     }
 
-    fn say(&mut self, harness: &mut Harness<Streams<Echo>>, bytes: &[u8]) {
+    fn say<S: Service>(&mut self, harness: &mut Harness<Streams<S>>, bytes: &[u8]) {
         if !bytes.is_empty() && harness.closed(self.conn).is_none() {
             harness.receive_cut(self.conn, bytes, self.cut);
         }
     }
 
-    fn hear(&mut self, harness: &Harness<Streams<Echo>>, bytes: &[u8]) {
+    fn hear<S: Service>(&mut self, harness: &Harness<Streams<S>>, bytes: &[u8]) {
         let now = harness.cx.now;
         self.part.extend(bytes);
         while let Ok(Framing::Whole(len)) = deframe(&self.part) {
             let mut packet: Vec<u8> = self.part.drain(..len).collect();
             match self.connection.handle_packet(now, &mut packet) {
                 Ok(Received::Data(data)) => {
-                    let piece = &packet[data.range];
-                    self.pieces.extend(piece);
-                    if data.last {
-                        self.keep(data.channel, data.compressed);
+                    for at in data.messages(&packet) {
+                        self.pieces.extend(&packet[at]);
+                        if data.last {
+                            self.keep(data.channel, data.compressed);
+                        }
                     }
+                    self.packets.push(data.count.into());
                     if self.consumes {
                         self.connection.consume(now, data.channel, 1);
                     }
@@ -154,15 +171,15 @@ impl Peer {
     fn keep(&mut self, channel: u16, compressed: bool) {
         let mut message = std::mem::take(&mut self.pieces);
         if compressed {
-            let mut plain = vec![0; 100_000];
-            let len = crate::proto::stream::compress::decompress(&message, 100_000, &mut plain);
+            let mut plain = vec![0; 1 << 20];
+            let len = crate::proto::stream::compress::decompress(&message, 1 << 20, &mut plain);
             plain.truncate(len.unwrap());
             message = plain;
         }
         self.heard.push((channel, message));
     }
 
-    fn open(&mut self, harness: &mut Harness<Streams<Echo>>) -> u16 {
+    fn open<S: Service>(&mut self, harness: &mut Harness<Streams<S>>) -> u16 {
         let now = harness.cx.now;
         let channel = self.connection.open_channel(now, channel_type::SERVICE, true).unwrap();
         self.pump(harness);
@@ -170,10 +187,18 @@ impl Peer {
         channel
     }
 
+    /// A batch of messages.
+    fn batch(&mut self, now: Instant, channel: u16, messages: &[Vec<u8>]) -> Vec<u8> {
+        let (mut batch, mut room) = (Batch::new(), vec![0; 2 * PACKET]);
+        messages.iter().for_each(|message| batch.put(&mut room, message));
+        let sealed = self.connection.seal_batch(now, channel, &batch, &mut room);
+        room[sealed.unwrap()].to_vec()
+    }
+
     /// The packets of a message.
-    fn packets(
+    fn packets<S: Service>(
         &mut self,
-        harness: &Harness<Streams<Echo>>,
+        harness: &Harness<Streams<S>>,
         channel: u16,
         message: &[u8],
     ) -> Vec<u8> {
@@ -202,7 +227,12 @@ impl Peer {
         packets
     }
 
-    fn send(&mut self, harness: &mut Harness<Streams<Echo>>, channel: u16, message: &[u8]) {
+    fn send<S: Service>(
+        &mut self,
+        harness: &mut Harness<Streams<S>>,
+        channel: u16,
+        message: &[u8],
+    ) {
         let packets = self.packets(harness, channel, message);
         self.say(harness, &packets);
     }
@@ -219,7 +249,7 @@ proptest! {
     fn messages_come_back_whole_and_in_order_however_they_are_cut(
         lengths in prop::collection::vec(prop_oneof![0usize..300, 0usize..1400], 1..60),
         cut in 1usize..3000,
-        features in 0u32..4,
+        features in 0u32..8,
         text in any::<bool>(),
     ) {
         let config = config(Mode::Stream, features);
@@ -263,6 +293,24 @@ fn over_datagrams_each_packet_is_one_buf() {
 }
 
 #[test]
+fn what_is_left_of_a_buf_that_makes_more_messages_than_a_burst_holds_is_not_copied() {
+    const MESSAGES: usize = 100;
+    let config = Config { window_packets: 256, ..config(Mode::Stream, 0) };
+    let mut harness = harness(config);
+    let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+    let channel = peer.open(&mut harness);
+    let packets: Vec<_> =
+        (0..MESSAGES).flat_map(|n| peer.packets(&harness, channel, &message(n, 8))).collect();
+    assert!(packets.len() <= SMALL_SLOT_BYTES as usize, "they come in one slot");
+    peer.say(&mut harness, &packets);
+    peer.pump(&mut harness);
+    assert_eq!(peer.heard.len(), MESSAGES);
+    let copied = harness.cx.counters.get(Counter::CopiedBytes);
+    assert_eq!(copied, 8 * MESSAGES as u64, "each message once, behind others on its way out");
+    harness.finish();
+}
+
+#[test]
 fn a_packet_with_any_byte_changed_ends_the_stream_and_is_never_handed_on() {
     let config = config(Mode::Stream, ENCRYPT);
     let mut changed = 0;
@@ -301,27 +349,40 @@ fn what_is_no_handshake_is_told_why_and_closed() {
 #[test]
 fn a_node_that_is_not_known_is_refused() {
     let config = config(Mode::Stream, ENCRYPT);
-    let chain = Stream::new(SLOTS, Settings { trust: trusts(9), ..settings(config) });
-    let mut harness =
-        Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(Echo::default())));
-    let secrets = Secrets { nonce: [77; 32], ephemeral: [78; 32] };
-    let (now, me) = (harness.cx.now, identity(2));
-    let connection = Connection::new(now, Role::Initiator, config, &me, trusts(1), secrets);
-    let conn = harness.open();
-    let mut peer = Peer {
-        connection,
-        conn,
-        part: Vec::new(),
-        heard: Vec::new(),
-        pieces: Vec::new(),
-        events: Vec::new(),
-        cut: 4096,
-        consumes: true,
-    };
-    peer.pump(&mut harness);
+    let settings = Settings { trust: trusts(9), ..settings(config) };
+    let mut harness = harness_of(settings, Echo::default());
+    let peer = Peer::connect(&mut harness, config, 4096);
     assert!(!peer.connection.is_open());
-    assert_eq!(harness.closed(conn), Some(End::Linger));
+    assert_eq!(harness.closed(peer.conn), Some(End::Linger));
     harness.finish();
+}
+
+#[test]
+fn channels_share_what_may_be_under_way_and_each_has_some_d_21() {
+    let mut settings = settings(config(Mode::Stream, ENCRYPT));
+    settings.window_budget = 40;
+    let config = settings.config;
+    let mut harness = harness_of(settings, Echo::default());
+    let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+    let credit: Vec<u64> = (0..6)
+        .map(|_| {
+            let channel = peer.open(&mut harness);
+            peer.connection.channel(channel).unwrap().send_credit
+        })
+        .collect();
+    assert_eq!(credit, [40, 20, 13, 10, 8, 8]);
+    // Who has had more than its part gets less, once it has used it.
+    let first = peer.connection.channels().map(|dump| dump.channel).min().unwrap();
+    for n in 0..200 {
+        peer.send(&mut harness, first, &message(n, 10));
+        peer.pump(&mut harness);
+    }
+    assert!(peer.connection.channel(first).unwrap().send_credit <= 8);
+    harness.reset(peer.conn);
+    harness.run();
+    let mut next = Peer::connect(&mut harness, config, usize::MAX);
+    let channel = next.open(&mut harness);
+    assert_eq!(next.connection.channel(channel).unwrap().send_credit, 40, "they are gone");
 }
 
 #[test]
@@ -440,9 +501,8 @@ fn of_many_strangers_over_datagrams_only_who_is_where_it_says_gets_in() {
 fn a_stream_may_begin_as_http_and_goes_on_with_what_came_behind_the_request_d_19() {
     let config = config(Mode::Stream, ENCRYPT);
     for cut in [1, 7, 100, 2000] {
-        let chain = Stream::new(SLOTS, Settings { upgrade: true, ..settings(config) });
-        let mut harness =
-            Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(Echo::default())));
+        let settings = Settings { upgrade: true, ..settings(config) };
+        let mut harness = harness_of(settings, Echo::default());
         let mut peer = Peer::new(&mut harness, config, cut);
         let request = "GET /?session=0102030405060708090a0b0c0d0e0f10 HTTP/1.1\r\nHost: a\r\n\
                        Connection: upgrade\r\nUpgrade: ringway-stream\r\n\r\n";

@@ -1,6 +1,7 @@
 //! Channels as the application opens, feeds and closes them (D-4, D-21).
 
 use super::{Connection, Event};
+use crate::limits::STREAM_WINDOW_PACKETS_MIN;
 use crate::proto::stream::channel::{Beginning, Channel, Shut};
 use crate::proto::stream::config::Mode;
 use crate::proto::stream::credit::Window;
@@ -53,12 +54,43 @@ impl Connection {
 
     /// The application has done with so many packets of a channel, and the peer may send others.
     pub fn consume(&mut self, now: Instant, channel: u16, packets: u32) {
+        let target = self.window_target(self.table.len());
         if let Some((slot, channel)) = self.table.get_mut(channel) {
+            channel.window.aim(target);
             channel.window.consume(packets);
             if channel.window.is_due() {
                 self.update_credit(now, slot);
             }
         }
+    }
+
+    /// Whether there is a channel of this number.
+    pub fn has_channel(&self, channel: u16) -> bool {
+        self.table.get(channel).is_some()
+    }
+
+    /// Says how many packets may be under way on all channels together, those of other sessions among them, of which
+    /// there are `others`: each has its part from the next credit on, and no fewer than
+    /// [`STREAM_WINDOW_PACKETS_MIN`]. What was allowed before stands.
+    #[inline]
+    pub fn set_window_budget(&mut self, packets: u32, others: usize) {
+        (self.window_budget, self.other_channels) = (packets, others);
+    }
+
+    /// Packets that may be under way on a channel now.
+    pub fn window_now(&self) -> u32 {
+        self.window_target(self.table.len()).min(self.config.window_packets)
+    }
+
+    /// Packets that may be under way on a channel where there are so many of ours.
+    fn window_target(&self, own: usize) -> u32 {
+        let channels = (self.other_channels + own).clamp(1, u32::MAX as usize) as u32;
+        (self.window_budget / channels).max(STREAM_WINDOW_PACKETS_MIN)
+    }
+
+    /// Channels that there are, whether or not both ends know of them.
+    pub fn channel_count(&self) -> usize {
+        self.table.len()
     }
 
     /// Takes a new key for what is sent on a channel (0: the stream's own) as soon as may be: with the next
@@ -70,6 +102,14 @@ impl Connection {
         };
         keys.ok_or(Refused::NotOpen)?.send.want();
         Ok(())
+    }
+
+    /// The same of all channels, and of the stream's own. What is not encrypted has no keys to take.
+    pub fn rekey_all(&mut self) {
+        let numbers: Vec<u16> = self.channels().map(|dump| dump.channel).collect();
+        for channel in numbers.into_iter().chain([0]) {
+            let _ = self.rekey(channel);
+        }
     }
 
     /// Whether a channel's number is one that we open.
@@ -105,10 +145,11 @@ impl Connection {
     }
 
     pub(super) fn add_channel(&mut self, now: Instant, beginning: Beginning) -> Slot {
+        let target = self.window_target(self.table.len() + 1);
         // Or whoever has used up its rate would open a channel for each window more.
         let window = match self.pace.ready_at(now) > now {
             true => Window::closed(self.config.window_packets),
-            false => Window::new(self.config.window_packets),
+            false => Window::new(self.config.window_packets).aimed_at(target),
         };
         let pace = Pace::new(self.config.channel_rate, now);
         let slot = self.table.insert(Channel::new(beginning, window, pace));

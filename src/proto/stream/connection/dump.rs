@@ -31,7 +31,7 @@ impl Phase {
 }
 
 /// How a channel stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ChannelDump {
     /// Its number.
     pub channel: u16,

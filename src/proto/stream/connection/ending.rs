@@ -49,6 +49,11 @@ impl Ending {
         self.theirs.is_some()
     }
 
+    /// Whether something is to be said now.
+    pub(super) const fn is_due(&self) -> bool {
+        self.due
+    }
+
     pub(super) fn hear(&mut self, text: &str) {
         if self.text.is_empty() {
             text.clone_into(&mut self.text);

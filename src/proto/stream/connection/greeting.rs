@@ -105,6 +105,11 @@ impl Greeting {
         Ok(())
     }
 
+    /// Whether a part is to be sent.
+    pub(super) const fn is_due(&self) -> bool {
+        self.due.is_some()
+    }
+
     /// Writes the part that is due; `None` where none is, or more would go to a stranger than came.
     pub(super) fn write(&mut self, now: Instant, mode: Mode, out: &mut [u8]) -> Option<usize> {
         let payload: &[u8] = match (self.due?, &self.party) {

@@ -1,6 +1,7 @@
 //! What becomes of a packet that has come. Nothing of it counts before it is known to be the peer's.
 
 use super::{Connection, State};
+use crate::proto::stream::batch::List;
 use crate::proto::stream::epoch::{Opened, ReceiveKey};
 use crate::proto::stream::event::{Data, Dropped, Received};
 use crate::proto::stream::fragment::{FRAGMENT_BYTES, Fragment};
@@ -127,6 +128,9 @@ impl Connection {
         if header.flags.has(Flags::COMPRESSED) && !(self.compressed && channel.may_compress) {
             return Err(Fault::Compression);
         }
+        if header.flags.has(Flags::BATCHED) && !self.batched {
+            return Err(Fault::Batch);
+        }
         part(header.flags, body, self.config.message_bytes_max)
     }
 
@@ -161,12 +165,12 @@ impl Connection {
         if is_due {
             self.update_credit(now, slot);
         }
-        self.place(header, opened.len, step)
+        self.place(header, opened.len, part.count(), step)
     }
 
     /// What a piece is to the application.
     #[inline]
-    fn place(&self, header: Header, len: usize, step: Step) -> Result<Received, Fault> {
+    fn place(&self, header: Header, len: usize, count: u8, step: Step) -> Result<Received, Fault> {
         let channel = header.ch_id;
         let place = match step.place {
             // Where nothing is lost, the peer has made a mistake.
@@ -181,6 +185,7 @@ impl Connection {
         Ok(Received::Data(Data {
             channel,
             range: start..HEADER_BYTES + len,
+            count,
             first: place.first,
             last: place.last,
             compressed: header.flags.has(Flags::COMPRESSED),
@@ -349,6 +354,9 @@ fn is_greeting(header: Header, body: &[u8]) -> bool {
 /// What a payload is, and whether it is allowed to be.
 #[inline]
 fn part(flags: Flags, body: &[u8], message_bytes_max: u32) -> Result<Part, Fault> {
+    if flags.has(Flags::BATCHED) {
+        return List::decode(body, message_bytes_max).map(Part::Batch);
+    }
     let (part, data, first) = if flags.has(Flags::FRAGMENTED) {
         let (head, data) = body.split_first_chunk().ok_or(Fault::PayloadLength)?;
         let fragment = Fragment::decode(head, data.len())?;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::Connection;
 use crate::limits::STREAM_BLOCKED_REPEAT_NS;
+use crate::proto::stream::batch::{Batch, LENGTH_BYTES};
 use crate::proto::stream::channel::Channel;
 use crate::proto::stream::event::Refused;
 use crate::proto::stream::fragment::{FRAGMENT_BYTES, Fragment, Piece, Pieces};
@@ -17,6 +18,54 @@ pub const HEADROOM_BYTES: usize = HEADER_BYTES + FRAGMENT_BYTES;
 
 /// Room that it needs behind it.
 pub const TAILROOM_BYTES: usize = TAG_BYTES;
+
+/// What the bytes of a piece are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As the application has them.
+    Plain,
+    Compressed,
+    /// A list of messages, which have so many bytes.
+    List(usize),
+}
+
+impl Form {
+    const fn of(compressed: bool) -> Self {
+        if compressed { Self::Compressed } else { Self::Plain }
+    }
+
+    fn flags(self) -> Flags {
+        let compressed = Flags::NONE.with(Flags::COMPRESSED, self == Self::Compressed);
+        compressed.with(Flags::BATCHED, matches!(self, Self::List(_)))
+    }
+}
+
+/// Where the bytes of a piece are.
+enum Place<'a> {
+    /// Where they are to be sealed.
+    Here(Range<usize>),
+    Elsewhere(&'a [u8]),
+}
+
+impl Place<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Here(payload) => payload.len(),
+            Self::Elsewhere(bytes) => bytes.len(),
+        }
+    }
+
+    /// Where they are to be sealed: behind their headers.
+    fn target(&self, piece: Piece) -> Range<usize> {
+        match self {
+            Self::Here(payload) => payload.clone(),
+            Self::Elsewhere(bytes) => {
+                let head = if piece.is_whole() { HEADER_BYTES } else { HEADROOM_BYTES };
+                head..head + bytes.len()
+            }
+        }
+    }
+}
 
 impl Connection {
     /// Cuts a message of so many bytes, compressed already where it is, into pieces that each fit a
@@ -72,6 +121,70 @@ impl Connection {
         room: &mut [u8],
         payload: Range<usize>,
     ) -> Result<Range<usize>, Refused> {
+        self.seal_from(now, channel, piece, Form::of(compressed), room, Place::Here(payload))
+    }
+
+    /// Bytes that the list of a [batch](Self::seal_batch) may have: it is never cut.
+    #[inline]
+    pub fn batch_bytes_max(&self) -> usize {
+        let tag = if self.encrypted { TAG_BYTES } else { 0 };
+        self.config.packet_bytes - HEADER_BYTES - tag
+    }
+
+    /// Makes a packet of short messages that were [put](Batch::put) behind each other in `room`: it comes to the
+    /// front, and takes [`TAILROOM_BYTES`] behind them. It is one packet in everything that counts packets. One
+    /// message alone goes as it would have gone by itself.
+    ///
+    /// # Panics
+    /// When there is no message, no room, or it was not agreed; when the list has more than
+    /// [`batch_bytes_max`](Self::batch_bytes_max), or a message of the channel has begun and not ended.
+    #[inline]
+    pub fn seal_batch(
+        &mut self,
+        now: Instant,
+        channel: u16,
+        batch: &Batch,
+        room: &mut [u8],
+    ) -> Result<Range<usize>, Refused> {
+        assert!(self.batched && batch.messages() > 0, "{batch:?}");
+        let (mut form, mut bytes) = (Form::List(batch.message_bytes()), batch.bytes());
+        if batch.messages() == 1 {
+            let message = HEADER_BYTES + LENGTH_BYTES..HEADER_BYTES + bytes;
+            (form, bytes) = (Form::Plain, message.len());
+            room.copy_within(message, HEADER_BYTES);
+        }
+        let place = Place::Here(HEADER_BYTES..HEADER_BYTES + bytes);
+        self.seal_from(now, channel, Piece::whole(bytes as u32), form, room, place)
+    }
+
+    /// The same of a piece that lies elsewhere: the packet comes to the front of `room`. Where it is sealed, that
+    /// takes no pass over its bytes more than [`seal`](Self::seal).
+    ///
+    /// # Panics
+    /// As `seal` does.
+    #[inline]
+    pub fn seal_copy(
+        &mut self,
+        now: Instant,
+        channel: u16,
+        piece: Piece,
+        compressed: bool,
+        room: &mut [u8],
+        bytes: &[u8],
+    ) -> Result<Range<usize>, Refused> {
+        self.seal_from(now, channel, piece, Form::of(compressed), room, Place::Elsewhere(bytes))
+    }
+
+    #[inline]
+    fn seal_from(
+        &mut self,
+        now: Instant,
+        channel: u16,
+        piece: Piece,
+        form: Form,
+        room: &mut [u8],
+        place: Place<'_>,
+    ) -> Result<Range<usize>, Refused> {
         if !self.is_open() {
             return Err(Refused::NotConnected);
         }
@@ -83,14 +196,18 @@ impl Connection {
             self.block(now, slot);
             return Err(Refused::NoCredit);
         }
-        assert!(piece.len as usize == payload.len(), "{piece:?} at {payload:?}");
-        assert!(!compressed || self.compressed && channel.may_compress, "it was not agreed");
+        let len = place.len();
+        assert!(piece.len as usize == len, "{piece:?}, and {len} bytes");
+        let may_compress = self.compressed && channel.may_compress;
+        assert!(form != Form::Compressed || may_compress, "it was not agreed");
         debug_assert!(channel.keys.is_some() == self.encrypted, "nothing goes in the clear");
         channel.send_piece(piece);
-        channel.statistics.sent.add(payload.len());
-        self.statistics.sent.add(payload.len());
+        let message_bytes = if let Form::List(bytes) = form { bytes } else { len };
+        channel.statistics.sent.add(message_bytes);
+        self.statistics.sent.add(message_bytes);
         self.keepalive.on_sent(now);
-        let packet = frame(channel, piece, compressed, room, payload, self.config.rekey_packets);
+        let rekey_packets = self.config.rekey_packets;
+        let packet = frame(channel, piece, form, room, place, rekey_packets);
         assert!(packet.len() <= self.config.packet_bytes, "{piece:?} does not fit a packet");
         Ok(packet)
     }
@@ -121,13 +238,14 @@ impl Connection {
 fn frame(
     channel: &mut Channel,
     piece: Piece,
-    compressed: bool,
+    form: Form,
     room: &mut [u8],
-    payload: Range<usize>,
+    place: Place<'_>,
     rekey_packets: u64,
 ) -> Range<usize> {
     let number = channel.send.take();
-    let mut flags = Flags::NONE.with(Flags::COMPRESSED, compressed);
+    let mut flags = form.flags();
+    let payload = place.target(piece);
     let (mut start, mut end) = (payload.start, payload.end);
     if !piece.is_whole() {
         let Piece { offset, len: frag_size, message: full_size } = piece;
@@ -144,9 +262,16 @@ fn frame(
     let (size, seq_id) = ((end - start) as u32, number as u32);
     let header = Header { size, packet_type: PacketType::Data, seq_id, ch_id: channel.id, flags };
     let head = header.encode();
-    if let Some(keys) = &channel.keys {
-        let tag = keys.send.seal(number, &head, &mut room[start..payload.end]);
-        room[payload.end..end].copy_from_slice(&tag);
+    match (&channel.keys, place) {
+        (Some(keys), Place::Elsewhere(bytes)) => {
+            keys.send.seal_copy(number, &head, &mut room[start..end], payload.start - start, bytes);
+        }
+        (Some(keys), Place::Here(_)) => {
+            let tag = keys.send.seal(number, &head, &mut room[start..payload.end]);
+            room[payload.end..end].copy_from_slice(&tag);
+        }
+        (None, Place::Elsewhere(bytes)) => room[payload].copy_from_slice(bytes),
+        (None, Place::Here(_)) => {}
     }
     room[start - HEADER_BYTES..start].copy_from_slice(&head);
     start - HEADER_BYTES..end

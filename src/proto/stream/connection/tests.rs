@@ -1,7 +1,9 @@
 use super::*;
 use crate::proto::stream::pair::*;
+use crate::proto::stream::secure::handshake::BATCH;
 use crate::proto::stream::*;
 
+mod batch;
 mod bytes;
 mod credit;
 mod ending;
@@ -17,6 +19,12 @@ const MODES: [Mode; 2] = [Mode::Stream, Mode::Datagram];
 /// Every mode, sealed and in the clear.
 fn configs() -> [Config; 4] {
     [config(MODES[0]), config(MODES[1]), plain(MODES[0]), plain(MODES[1])]
+}
+
+/// The same without batches: each message is a packet.
+fn apart(mut config: Config) -> Config {
+    config.offer.offers &= !BATCH;
+    config
 }
 
 #[test]

@@ -35,6 +35,12 @@ impl Connection {
         }
     }
 
+    /// Whether one waits to be sent. The time that [`poll_transmit`](Self::poll_transmit) is then told is where the
+    /// round trip begins, and that of [`handle_packet`](Self::handle_packet) where it ends.
+    pub fn is_ping_due(&self) -> bool {
+        self.keepalive.is_due()
+    }
+
     fn on_time(&mut self, now: Instant) -> Result<(), Fault> {
         match &mut self.state {
             State::Over => return Ok(()),

@@ -44,6 +44,21 @@ impl Connection {
         Some(len)
     }
 
+    /// Whether [`poll_transmit`](Self::poll_transmit) may have something: without it there is no need to look for
+    /// room.
+    pub fn may_transmit(&self) -> bool {
+        let greets = match &self.state {
+            State::Greeting(greeting) | State::Open(Some(greeting)) => greeting.is_due(),
+            State::Open(None) | State::Over => false,
+        };
+        greets
+            || self.pong.is_some()
+            || !self.answers.is_empty()
+            || !self.pending.is_empty()
+            || self.keepalive.is_due()
+            || self.ending.is_due()
+    }
+
     /// A part of the handshake, if one is due.
     fn write_greeting(&mut self, now: Instant, body: &mut [u8]) -> Option<usize> {
         let mode = self.config.mode;

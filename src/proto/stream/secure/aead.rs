@@ -1,5 +1,5 @@
-//! The one door to AES-256-GCM (NIST SP 800-38D): packets are sealed and opened in place, with a key
-//! schedule that was set up when the epoch began.
+//! The one door to AES-256-GCM (NIST SP 800-38D): packets are sealed and opened in place, or sealed on their
+//! way to another place, with a key schedule that was set up when the epoch began.
 //!
 //! Two implementations stand behind it, and one of them is built: AWS-LC where the feature `fast-aead` is
 //! on, or else the portable aes-gcm. They are not both kept for a key, to pick one by a packet's length:
@@ -46,6 +46,13 @@ impl Sealer {
     /// Encrypts `bytes` in place and gives the tag of both them and `aad`.
     pub fn seal(&self, counter: u64, aad: &[u8], bytes: &mut [u8]) -> [u8; TAG_BYTES] {
         self.0.schedule.seal(&self.0.nonce(counter), aad, bytes)
+    }
+
+    /// Encrypts the first `head` bytes of `room` where they lie, and `bytes` to behind them, with the tag at the end:
+    /// `room` is exactly as long as all three. It takes no longer than in place.
+    pub fn seal_copy(&self, counter: u64, aad: &[u8], room: &mut [u8], head: usize, bytes: &[u8]) {
+        assert_eq!(room.len(), head + bytes.len() + TAG_BYTES);
+        self.0.schedule.seal_copy(&self.0.nonce(counter), aad, room, head, bytes);
     }
 }
 

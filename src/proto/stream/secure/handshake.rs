@@ -28,7 +28,11 @@ pub const ENCRYPT: u32 = 1;
 /// Messages may be compressed.
 pub const COMPRESS: u32 = 2;
 
-const FEATURE_NAMES: [(u32, &str); 2] = [(ENCRYPT, "encrypt"), (COMPRESS, "compress")];
+/// Short messages may share a packet.
+pub const BATCH: u32 = 4;
+
+const FEATURE_NAMES: [(u32, &str); 3] =
+    [(ENCRYPT, "encrypt"), (COMPRESS, "compress"), (BATCH, "batch")];
 
 /// What one end speaks, and what it does not do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -79,87 +79,65 @@ fn many_channels_that_end_at_once_are_told_in_the_room_there_is() {
     harness.finish();
 }
 
-#[test]
-fn a_compressed_message_that_had_to_wait_for_a_slot_is_still_known_for_one() {
-    for left in 1..12 {
-        let config = config(Mode::Stream, ENCRYPT | COMPRESS);
-        let mut harness = harness(config);
-        let mut peer = Peer::connect(&mut harness, config, usize::MAX);
-        let channel = peer.open(&mut harness);
-        let bodies: Vec<_> = (0..6).map(|n| vec![b'a' + n; 200]).collect();
-        let packets = bodies.iter().flat_map(|body| peer.packets(&harness, channel, body));
-        let packets: Vec<u8> = packets.collect();
-        let hoard = hoard(&harness, left);
-        peer.say(&mut harness, &packets);
-        drop(hoard);
-        peer.pump(&mut harness);
-        let heard: Vec<_> = peer.heard.iter().map(|(_, body)| body.clone()).collect();
-        assert_eq!(heard, bodies, "{left} slots");
-        harness.finish();
+/// Says compressed messages while the pool has so many slots left, which come again before the peer looks for
+/// its answers, if `recovers`; they all have to come back.
+fn echoes_compressed(messages: u8, left: usize, recovers: bool) {
+    let config = config(Mode::Stream, ENCRYPT | COMPRESS);
+    let mut harness = harness(config);
+    let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+    let channel = peer.open(&mut harness);
+    let bodies: Vec<_> = (0..messages).map(|n| vec![b'a' + n; 200]).collect();
+    let packets = bodies.iter().flat_map(|body| peer.packets(&harness, channel, body));
+    let packets: Vec<u8> = packets.collect();
+    let mut hoard = hoard(&harness, left);
+    peer.say(&mut harness, &packets);
+    if recovers {
+        hoard.clear();
     }
+    peer.pump(&mut harness);
+    let heard: Vec<_> = peer.heard.iter().map(|(_, body)| body.clone()).collect();
+    assert_eq!(heard.len(), bodies.len(), "{left} slots");
+    assert!(heard == bodies, "{left} slots");
+    drop(hoard);
+    harness.finish();
 }
 
-/// A peer of such a service.
+#[test]
+fn a_compressed_message_that_had_to_wait_for_a_slot_is_still_known_for_one() {
+    (1..12).for_each(|left| echoes_compressed(6, left, true));
+}
+
+/// Such a service, a peer of it, and what it has noted.
 struct Listener {
     harness: Harness<Streams<Eager>>,
-    connection: Connection,
-    conn: ConnId,
+    peer: Peer,
     ended: Arc<Mutex<Vec<u16>>>,
     writable: Arc<Mutex<Vec<u16>>>,
 }
 
 impl Listener {
     fn connect(config: Config, words: usize) -> Self {
-        let chain = Stream::new(SLOTS, settings(config));
         let eager = Eager { words, ended: Arc::default(), writable: Arc::default() };
         let (ended, writable) = (eager.ended.clone(), eager.writable.clone());
-        let mut harness =
-            Harness::build(|_| (Pipeline::Stream(Box::new(chain)), Streams::new(eager)));
-        let secrets = Secrets { nonce: [77; 32], ephemeral: [78; 32] };
-        let (now, me) = (harness.cx.now, identity(2));
-        let connection = Connection::new(now, Role::Initiator, config, &me, trusts(1), secrets);
-        let conn = harness.open();
-        let mut listener = Self { harness, connection, conn, ended, writable };
-        listener.talk();
-        listener
+        let mut harness = harness_of(settings(config), eager);
+        let peer = Peer::connect(&mut harness, config, usize::MAX);
+        Self { harness, peer, ended, writable }
     }
 
-    /// Lets both talk, and gives the messages that came.
-    fn talk(&mut self) -> Vec<Vec<u8>> {
-        let (now, mut messages) = (self.harness.cx.now, Vec::new());
-        loop {
-            let mut out = [0; TRANSMIT_BYTES_MAX];
-            while let Some(len) = self.connection.poll_transmit(now, &mut out) {
-                self.harness.receive(self.conn, &out[..len]);
-            }
-            let mut heard = self.harness.take_sent(self.conn);
-            if heard.is_empty() {
-                return messages;
-            }
-            while let Ok(Framing::Whole(len)) = deframe(&heard) {
-                let mut packet: Vec<u8> = heard.drain(..len).collect();
-                let received = self.connection.handle_packet(now, &mut packet).unwrap();
-                if let Received::Data(data) = received {
-                    messages.push(packet[data.range].to_vec());
-                    self.connection.consume(now, data.channel, 1);
-                }
-            }
-        }
-    }
-
-    fn open(&mut self) -> u16 {
-        let now = self.harness.cx.now;
-        self.connection.open_channel(now, channel_type::SERVICE, false).unwrap()
+    /// Opens a channel; the messages that come of it.
+    fn open(&mut self) -> (u16, Vec<Vec<u8>>) {
+        let channel = self.peer.open(&mut self.harness);
+        (channel, self.peer.heard.drain(..).map(|(_, message)| message).collect())
     }
 }
 
 #[test]
 fn a_channel_is_said_to_be_open_before_anything_is_said_on_it() {
     let mut listener = Listener::connect(config(Mode::Stream, ENCRYPT), 1);
-    let channel = listener.open();
-    assert_eq!(listener.talk(), [b"hello"]);
-    listener.connection.close_channel(channel).unwrap();
-    listener.talk();
+    let (channel, messages) = listener.open();
+    assert_eq!(messages, [b"hello"]);
+    listener.peer.connection.close_channel(channel).unwrap();
+    listener.peer.pump(&mut listener.harness);
     assert_eq!(*listener.ended.lock().unwrap(), [channel], "without another word of the peer's");
     listener.harness.finish();
 }
@@ -168,8 +146,8 @@ fn a_channel_is_said_to_be_open_before_anything_is_said_on_it() {
 fn a_service_hears_that_nothing_waits_any_more() {
     let config = Config { window_packets: 4, ..config(Mode::Stream, ENCRYPT) };
     let mut listener = Listener::connect(config, 5);
-    let channel = listener.open();
-    assert_eq!(listener.talk().len(), 5);
+    let (channel, messages) = listener.open();
+    assert_eq!(messages.len(), 5);
     assert_eq!(listener.writable.lock().unwrap().last(), Some(&channel));
     listener.harness.finish();
 }
@@ -277,23 +255,7 @@ fn long_messages_that_never_end_leave_slots_and_the_echo_to_others() {
 
 #[test]
 fn compressed_messages_come_back_through_a_pool_with_few_slots() {
-    for left in 4..16 {
-        let config = config(Mode::Stream, ENCRYPT | COMPRESS);
-        let mut harness = harness(config);
-        let mut peer = Peer::connect(&mut harness, config, usize::MAX);
-        let channel = peer.open(&mut harness);
-        let bodies: Vec<_> = (0..30).map(|n| vec![b'a' + n; 200]).collect();
-        let packets = bodies.iter().flat_map(|body| peer.packets(&harness, channel, body));
-        let packets: Vec<u8> = packets.collect();
-        let hoard = hoard(&harness, left);
-        peer.say(&mut harness, &packets);
-        peer.pump(&mut harness);
-        let heard: Vec<_> = peer.heard.iter().map(|(_, body)| body.clone()).collect();
-        assert_eq!(heard.len(), bodies.len(), "{left} slots");
-        assert!(heard == bodies, "{left} slots");
-        drop(hoard);
-        harness.finish();
-    }
+    (4..16).for_each(|left| echoes_compressed(30, left, false));
 }
 
 #[test]
@@ -319,5 +281,39 @@ fn who_is_gone_makes_room_although_others_wait_for_a_slot() {
     harness.starve(false);
     honest.pump(&mut harness);
     assert_eq!(honest.heard, [(to, vec![b'a'; 500])]);
+    harness.finish();
+}
+
+#[test]
+fn who_is_given_up_makes_room_although_its_end_waits_behind_others() {
+    let config = config(Mode::Stream, ENCRYPT | COMPRESS);
+    let mut harness = harness(config);
+    let miser = Config { window_packets: 1, ..config };
+    let mut miser = Peer::connect(&mut harness, miser, usize::MAX);
+    miser.consumes = false;
+    let mut honest = Peer::connect(&mut harness, config, usize::MAX);
+    let (from, to) = (miser.open(&mut harness), honest.open(&mut harness));
+    for n in 0..20 {
+        miser.send(&mut harness, from, &message(n, 900));
+    }
+    let period = std::time::Duration::from_nanos(STREAM_KEEPALIVE_NS);
+    for _ in 0..2 {
+        harness.advance(period);
+        honest.send(&mut harness, to, b"still here");
+        honest.pump(&mut harness);
+    }
+    let first = honest.packets(&harness, to, &[b'a'; 500]);
+    let rest: Vec<u8> = (0..60).flat_map(|_| honest.packets(&harness, to, b"-")).collect();
+    harness.starve(true);
+    honest.say(&mut harness, &first);
+    // More than a burst.
+    harness.receive_cut(honest.conn, &rest, 1 + rest.len() / 100);
+    assert!(harness.waiting() > 64);
+    let held = harness.cx.pool.missing();
+    harness.advance(period * 5 / 2);
+    assert_eq!(harness.closed(miser.conn), Some(End::Linger));
+    assert_eq!(harness.closed(honest.conn), None);
+    let now = harness.cx.pool.missing();
+    assert!(now <= held - 19, "{now} of {held} are still out");
     harness.finish();
 }

@@ -106,7 +106,7 @@ fn whoever_asks_on_and_on_without_sending_fills_no_more_than_a_window() {
 fn a_rate_paces_credit_of_a_channel_or_of_all() {
     for of_session in [false, true] {
         for mode in MODES {
-            let mut settings = config(mode);
+            let mut settings = apart(config(mode));
             settings.window_packets = 10;
             let rate = Rate { packets: 50, bytes: 0 };
             match of_session {
@@ -128,6 +128,21 @@ fn a_rate_paces_credit_of_a_channel_or_of_all() {
 }
 
 #[test]
+fn a_batch_is_one_packet_to_a_rate() {
+    for mode in MODES {
+        let channel_rate = Rate { packets: 10, bytes: 0 };
+        let settings = Config { window_packets: 10, channel_rate, ..config(mode) };
+        let (mut pair, channel) = Pair::with_channel(settings);
+        pair.say_all(0, channel, (0..2_000u32).map(|i| i.to_le_bytes().to_vec()));
+        pair.run_ms(5_000);
+        let dump = pair.ends[1].connection.channel(channel).unwrap();
+        let arrived = pair.ends[1].messages(channel).len();
+        assert_eq!(arrived as u64, 16 * dump.statistics.received.packets);
+        assert!((45..=80).contains(&dump.statistics.received.packets), "{mode:?}: {arrived}");
+    }
+}
+
+#[test]
 fn bytes_pace_as_packets_do() {
     let mut settings = config(Mode::Stream);
     settings.channel_rate = Rate { packets: 0, bytes: 10_000 };
@@ -142,7 +157,7 @@ fn bytes_pace_as_packets_do() {
 #[test]
 fn a_new_key_with_each_packet_is_no_way_past_a_rate() {
     for mode in MODES {
-        let mut settings = config(mode);
+        let mut settings = apart(config(mode));
         settings.channel_rate = Rate { packets: 10, bytes: 0 };
         let (mut pair, channel) = Pair::with_channel(settings);
         for round in 0..1_000u32 {
@@ -158,7 +173,7 @@ fn a_new_key_with_each_packet_is_no_way_past_a_rate() {
 
 /// A session whose second end holds the first to a rate.
 fn paced(mode: Mode) -> Pair {
-    let free = Config { window_packets: 10, ..config(mode) };
+    let free = Config { window_packets: 10, ..apart(config(mode)) };
     let session_rate = Rate { packets: 50, bytes: 0 };
     let mut pair = Pair::new([free, Config { session_rate, ..free }], GOOD, 0);
     pair.run_ms(100);

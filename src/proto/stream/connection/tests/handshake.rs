@@ -193,6 +193,18 @@ fn a_stream_given_up_before_it_is_connected_is_over_at_both_ends() {
 }
 
 #[test]
+fn a_hello_that_is_lost_is_said_again_when_its_time_comes() {
+    let mut pair = Pair::new([config(Mode::Datagram); 2], GOOD, 0);
+    let begin = pair.now;
+    pair.cut = true;
+    pair.run_ms(4_990);
+    let times = pair.ends[0].log.iter().map(|(at, _)| at.ns_since(begin) / MS);
+    assert_eq!(times.collect::<Vec<_>>(), [0, 250, 750, 1750, 3750]);
+    pair.run_ms(20);
+    assert!(pair.ends[0].cause().is_some());
+}
+
+#[test]
 fn an_initiator_that_is_sent_a_cookie_says_hello_again_with_it() {
     let mut pair = Pair::new([config(Mode::Datagram); 2], GOOD, 0);
     pair.flush(0);

@@ -15,6 +15,9 @@ fn message(end: usize, channel: u16, number: usize, len: usize) -> Vec<u8> {
 
 fn settings(mode: Mode, random: &mut Random) -> Config {
     let mut settings = if random.percent(70) { config(mode) } else { plain(mode) };
+    if random.percent(40) {
+        settings.offer.offers &= !BATCH;
+    }
     settings.packet_bytes = 512 + random.below(1000) as usize;
     settings.window_packets = 1 + random.below(20) as u32;
     settings.channels_max = 2 + random.below(6) as usize;
@@ -38,6 +41,19 @@ fn network(random: &mut Random) -> Network {
     }
 }
 
+/// Short messages at once, and now and then one that is not.
+fn say_many(pair: &mut Pair, numbers: &mut [usize; 2], end: usize, channel: u16) {
+    let count = 1 + pair.random.below(40) as usize;
+    let messages: Vec<_> = (numbers[end]..numbers[end] + count)
+        .map(|number| {
+            let most = if pair.random.percent(10) { 2000 } else { 100 };
+            message(end, channel, number, 5 + pair.random.below(most) as usize)
+        })
+        .collect();
+    numbers[end] += count;
+    pair.say_all(end, channel, messages);
+}
+
 /// One thing that an application does.
 fn act(pair: &mut Pair, numbers: &mut [usize; 2]) {
     let end = pair.random.below(2) as usize;
@@ -50,6 +66,9 @@ fn act(pair: &mut Pair, numbers: &mut [usize; 2]) {
         0..3 => _ = pair.ends[end].connection.open_channel(pair.now, 0x10, true),
         3..12 => {
             if let Some(channel) = pick(pair) {
+                if pair.random.percent(30) {
+                    return say_many(pair, numbers, end, channel);
+                }
                 // Those of one size could be joined wrongly.
                 let len = match pair.random.below(10) {
                     0 => 5 + pair.random.below(6000) as usize,

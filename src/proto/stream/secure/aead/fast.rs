@@ -26,6 +26,20 @@ impl Schedule {
         tag.as_ref().try_into().expect("a tag has 16 bytes")
     }
 
+    pub(super) fn seal_copy(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        aad: &[u8],
+        room: &mut [u8],
+        head: usize,
+        bytes: &[u8],
+    ) {
+        let (head, out) = room.split_at_mut(head);
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let sealed = self.0.seal_in_place_scatter(nonce, Aad::from(aad), head, bytes, out);
+        sealed.expect("no slice is as long as 64 GiB, and there is room for the tag");
+    }
+
     pub(super) fn open(
         &self,
         nonce: &[u8; NONCE_BYTES],

@@ -23,6 +23,20 @@ impl Schedule {
         sealed.expect("no slice is as long as 64 GiB").0
     }
 
+    /// A copy, and then in place: the crate takes a message in one piece only.
+    pub(super) fn seal_copy(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        aad: &[u8],
+        room: &mut [u8],
+        head: usize,
+        bytes: &[u8],
+    ) {
+        let (message, tag) = room.split_at_mut(head + bytes.len());
+        message[head..].copy_from_slice(bytes);
+        tag.copy_from_slice(&self.seal(nonce, aad, message));
+    }
+
     pub(super) fn open(
         &self,
         nonce: &[u8; NONCE_BYTES],

@@ -139,6 +139,13 @@ proptest! {
         let tag = ours.seal(&nonce, &aad, &mut one);
         prop_assert_eq!(tag, portable.seal(&nonce, &aad, &mut other));
         prop_assert!(one == other);
+        // On its way elsewhere it comes to the same.
+        let head = usize::from(seed).min(plain.len());
+        let begun = [&plain[..head], &vec![0; plain.len() - head + TAG_BYTES]].concat();
+        let (mut copied, mut by_portable) = (begun.clone(), begun);
+        ours.seal_copy(&nonce, &aad, &mut copied, head, &plain[head..]);
+        portable.seal_copy(&nonce, &aad, &mut by_portable, head, &plain[head..]);
+        prop_assert!(copied == [&one[..], &tag].concat() && by_portable == copied);
         // Each opens what the other sealed, and finds the same mistakes.
         let mut wrong = tag;
         wrong[usize::from(seed % 16)] ^= 1;

@@ -2,13 +2,13 @@
 
 use std::time::Instant;
 
+use super::lane::Arrived;
+use super::session::Session;
+use super::state::{ChannelState, Key, State};
 use crate::proto::stream::Code;
-use crate::stream::lane::Arrived;
-use crate::stream::session::Session;
-use crate::stream::state::{ChannelState, Key, State};
 
 /// What the program is to be told at the next exchange.
-pub(in crate::stream) enum News {
+pub(super) enum News {
     Opened {
         key: Key,
         number: u16,

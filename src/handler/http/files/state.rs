@@ -1,0 +1,110 @@
+//! What is known of a file, what its response says of it, and what a request makes of that.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
+use super::{Request, Site};
+use crate::proto::files::{
+    ByteRanges, Coding, Condition, EntityTag, Selection, Validators, condition, if_range, select,
+};
+use crate::proto::http1::{Method, http_date};
+
+/// A file as it was when it was opened.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::handler::http) struct FileState {
+    /// Bytes.
+    pub size: u64,
+    /// When it was last changed, in seconds since 1970.
+    pub modified: u64,
+    pub tag: EntityTag,
+    pub coding: Option<Coding>,
+    pub media_type: &'static str,
+}
+
+/// What tells whether two looks have seen the same file, and the same of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    /// Of the inode: it changes with renames and links, too.
+    changed: (i64, i64),
+}
+
+impl Identity {
+    pub fn of(file: &Metadata) -> Self {
+        Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+}
+
+impl FileState {
+    /// Of a file with this metadata.
+    pub fn of(file: &Metadata, coding: Option<Coding>, media_type: &'static str) -> Self {
+        let modified = u64::try_from(file.mtime()).unwrap_or(0);
+        let modified_ns = modified.wrapping_mul(1_000_000_000) + file.mtime_nsec() as u64;
+        let tag = EntityTag::of_file(file.ino(), file.len(), modified_ns);
+        Self { size: file.len(), modified, tag, coding, media_type }
+    }
+
+    /// The field lines that all responses about it have.
+    pub(super) fn lines(&self, site: &Site) -> Vec<u8> {
+        let mut lines = Vec::with_capacity(256);
+        let mut line = |name: &str, value: &[u8]| {
+            lines.extend([name.as_bytes(), b": ", value, b"\r\n"].iter().copied().flatten());
+        };
+        line("ETag", self.tag.as_bytes());
+        line("Last-Modified", &http_date(self.modified));
+        line("Accept-Ranges", b"bytes");
+        line("X-Content-Type-Options", b"nosniff");
+        if let Some(value) = &site.cache_control {
+            line("Cache-Control", value.as_bytes());
+        }
+        if site.precompressed {
+            line("Vary", b"Accept-Encoding");
+        }
+        if let Some(coding) = self.coding {
+            line("Content-Encoding", coding.name().as_bytes());
+        }
+        lines
+    }
+}
+
+/// What a request is told of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "it lies on the stack, for a call")]
+pub(super) enum Told {
+    Whole,
+    Ranges(ByteRanges),
+    NotModified,
+    /// 412.
+    Failed,
+    /// 416.
+    Unsatisfiable,
+}
+
+/// Looks at what the request says of conditions and ranges. `now`: seconds since 1970.
+pub(super) fn told(request: &Request<'_>, state: &FileState, now: u64) -> Told {
+    let fields = request.headers();
+    let current = Validators { tag: &state.tag, modified: state.modified };
+    match condition(&fields, true, Some(current), now) {
+        Condition::NotModified => return Told::NotModified,
+        Condition::Failed => return Told::Failed,
+        Condition::Met => {}
+    }
+    let range = request.header("range").filter(|_| request.method() == Method::Get);
+    match range {
+        Some(range) if if_range(&fields, current, now) => match select(range, state.size) {
+            Selection::Whole => Told::Whole,
+            Selection::Ranges(ranges) => Told::Ranges(ranges),
+            Selection::Unsatisfiable => Told::Unsatisfiable,
+        },
+        _ => Told::Whole,
+    }
+}

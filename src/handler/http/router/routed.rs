@@ -1,0 +1,529 @@
+//! A router at work.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+use super::super::ctx::Ctx;
+use super::super::fail;
+use super::super::middleware::{Middleware, Next};
+use super::super::request::Request;
+use super::super::response::{Pull, Ready, Reply, Response};
+use super::super::service::Service;
+use super::endpoint::Endpoint;
+use super::states::{Asked, States};
+use super::table::{Params, Table};
+use super::{Draft, Router};
+use crate::counters::{Counter, Reason};
+use crate::error::{Error, Result};
+use crate::limits::HTTP_BODY_BYTES_MAX;
+use crate::mem::{Buf, Burst, ConnId, kind};
+use crate::pipeline::Cx;
+use crate::pipeline::chain::websocket;
+use crate::proto::http1::Method;
+use crate::proto::websocket::CloseCode;
+use crate::time::Instant;
+
+/// The first of all routes: for paths that no other has.
+const NOWHERE: u32 = 0;
+
+/// A [`Router`] that is whole: the service that answers.
+pub struct Routed {
+    table: Table,
+    resources: Vec<Resource>,
+    routes: Vec<Route>,
+    states: States,
+    /// Routes whose services are polled.
+    polled: Vec<u32>,
+    /// Of the bodies that its services take, where they say so.
+    body_bytes_max: Option<u64>,
+    is_timed: bool,
+}
+
+/// What has one path.
+struct Resource {
+    methods: Vec<(Method, u32)>,
+    /// The route of all other methods.
+    others: u32,
+}
+
+struct Route {
+    endpoint: Endpoint,
+    layers: Box<[Rc<dyn Middleware>]>,
+    /// Those that look at responses, with their places among the layers, the innermost first.
+    responders: Box<[(usize, Rc<dyn Middleware>)]>,
+    /// Of its parameters.
+    names: Box<[Box<str>]>,
+}
+
+impl Router {
+    /// Puts it together. An error: two routes have one method and path, or a pattern makes no sense.
+    pub fn build(self) -> Result<Routed> {
+        let Self { routes: drafts, layers, fallback, .. } = self;
+        let mut routed = Routed {
+            table: Table::new(),
+            resources: Vec::new(),
+            routes: Vec::new(),
+            states: States::default(),
+            polled: Vec::new(),
+            body_bytes_max: None,
+            is_timed: false,
+        };
+        let fallback = fallback.unwrap_or_else(Endpoint::not_found);
+        routed.add_route(fallback, layers.iter().cloned().collect(), Vec::new());
+        for draft in drafts {
+            routed.add(draft, &layers)?;
+        }
+        for index in 0..routed.resources.len() {
+            routed.add_other_methods(index);
+        }
+        let mut all = routed.routes.iter().flat_map(|route| route.layers.iter());
+        routed.is_timed = all.any(|layer| layer.is_timed());
+        Ok(routed)
+    }
+}
+
+impl Routed {
+    fn add_route(
+        &mut self,
+        mut endpoint: Endpoint,
+        layers: Box<[Rc<dyn Middleware>]>,
+        names: Vec<Box<str>>,
+    ) -> u32 {
+        let all = layers.iter().cloned().enumerate().rev();
+        let responders = all.filter(|(_, layer)| layer.responds()).collect();
+        self.body_bytes_max = self.body_bytes_max.max(endpoint.service().body_bytes_max());
+        if endpoint.service().is_polled() {
+            self.polled.push(self.routes.len() as u32);
+        }
+        self.routes.push(Route { endpoint, layers, responders, names: names.into() });
+        self.routes.len() as u32 - 1
+    }
+
+    fn add(&mut self, draft: Draft, outer: &[Rc<dyn Middleware>]) -> Result<()> {
+        let fresh = self.resources.len() as u32;
+        let (resource, names) = self.table.add(&draft.pattern, fresh)?;
+        let layers = outer.iter().chain(&draft.layers).cloned().collect();
+        let route = self.add_route(draft.endpoint, layers, names);
+        if resource == fresh {
+            self.resources.push(Resource { methods: Vec::new(), others: NOWHERE });
+        }
+        let resource = &mut self.resources[resource as usize];
+        let is_taken = match draft.method {
+            Some(method) => {
+                let taken = resource.methods.iter().any(|(known, _)| *known == method);
+                resource.methods.push((method, route));
+                taken
+            }
+            None => std::mem::replace(&mut resource.others, route) != NOWHERE,
+        };
+        if !is_taken {
+            return Ok(());
+        }
+        let method = draft.method.map_or("any method".to_owned(), |m| format!("{m:?}"));
+        Err(Error::new(
+            format!("add a route for {method} at `{}`", draft.pattern),
+            "there is one",
+            "give each method of a path one handler",
+        ))
+    }
+
+    /// What is said to methods that a resource has not.
+    fn add_other_methods(&mut self, index: usize) {
+        let resource = &self.resources[index];
+        let Some((_, first)) = resource.methods.first().copied() else { return };
+        if resource.others != NOWHERE {
+            return;
+        }
+        let allow = allow(&resource.methods);
+        let route = &self.routes[first as usize];
+        let (layers, names) = (route.layers.clone(), route.names.to_vec());
+        let others = self.add_route(Endpoint::other_methods(allow), layers, names);
+        self.resources[index].others = others;
+    }
+
+    /// The route for a request, and where its parameters are in its path.
+    #[inline]
+    fn find(&self, method: Method, path: &[u8]) -> (u32, Params) {
+        let mut params = Params::NONE;
+        let Some(resource) = self.table.find(path, &mut params) else {
+            return (NOWHERE, Params::NONE);
+        };
+        let resource = &self.resources[resource as usize];
+        let of = |wanted| resource.methods.iter().find(|(known, _)| *known == wanted);
+        let found = match method {
+            Method::Head => of(Method::Head).or_else(|| of(Method::Get)),
+            method => of(method),
+        };
+        (found.map_or(resource.others, |(_, route)| *route), params)
+    }
+
+    /// The route that has to do with a connection now.
+    fn running(&mut self, conn: ConnId) -> Option<&mut dyn Service> {
+        let route = self.states.route(conn)?;
+        Some(self.routes[route as usize].endpoint.service())
+    }
+
+    /// A response that comes late goes out through the layers too.
+    fn answer_late(&mut self, cx: &mut Cx, asked: &mut Asked, body: &[u8], late: Late) -> Reply {
+        let request = Request::new(&asked.head);
+        let Route { endpoint, responders, names, .. } = &mut self.routes[asked.route as usize];
+        let mut ctx = Ctx {
+            cx,
+            path: request.path(),
+            request,
+            params: asked.params,
+            names,
+            body,
+            layers: &[],
+            entered: asked.entered,
+            endpoint: None,
+            deadline: asked.deadline,
+            id: asked.id,
+            began: asked.began,
+            pending: None,
+            has_begun: false,
+        };
+        let reply = match late {
+            Late::Reply(reply) => reply,
+            Late::Again => guard(&mut ctx, |ctx| endpoint.call(ctx)),
+            Late::Whole => guard(&mut ctx, |ctx| endpoint.whole(ctx)),
+        };
+        (asked.pending, asked.deadline) = (ctx.pending.take(), ctx.deadline);
+        let has_begun = matches!(&reply, Reply::Response(response) if response.is_service());
+        let reply = settle(&mut ctx, responders, reply);
+        if has_begun && !reply.begins() {
+            attempt(cx, |cx| endpoint.service().closed(cx, asked.conn));
+        }
+        self.states.note(asked.conn, asked.route, &reply);
+        reply
+    }
+
+    /// A request that its service could not take is asked again behind the layers, which it has passed.
+    #[cold]
+    fn ask_again(&mut self, cx: &mut Cx, mut asked: Box<Asked>) -> Reply {
+        let reply = self.answer_late(cx, &mut asked, &[], Late::Again);
+        if !matches!(reply, Reply::Response(_)) {
+            asked.waits = reply.waits();
+            self.states.keep(asked);
+        }
+        reply
+    }
+
+    /// What has become ready of what services owe; their responses go out through the layers too.
+    fn ready_of_services(&mut self, cx: &mut Cx) -> Option<Ready> {
+        for at in 0..self.polled.len() {
+            let endpoint = &mut self.routes[self.polled[at] as usize].endpoint;
+            let Some(ready) = attempt(cx, |cx| endpoint.service().ready(cx)).flatten() else {
+                continue;
+            };
+            let Ready::Response(conn, response) = ready else { return Some(ready) };
+            let Some(mut asked) = self.states.take_asked(conn) else {
+                return Some(Ready::Response(conn, response));
+            };
+            let late = Late::Reply(response.into());
+            if let Reply::Response(response) = self.answer_late(cx, &mut asked, &[], late) {
+                return Some(Ready::Response(conn, response));
+            }
+        }
+        None
+    }
+
+    /// The next part of a body that its route wants whole.
+    fn collect(&mut self, cx: &mut Cx, part: &Buf, last: bool, mut asked: Box<Asked>) -> Reply {
+        let before = asked.body.len();
+        // Where a service takes more than is usual, the chain lets more through.
+        let is_large = (before + part.len()) as u64 > HTTP_BODY_BYTES_MAX;
+        if is_large && self.body_bytes_max.is_some() {
+            self.states.take_collected(&mut asked);
+            let late = Late::Reply(Response::text(413, "the body is too large\n").into());
+            return self.answer_late(cx, &mut asked, &[], late);
+        }
+        if (!last || before > 0) && !self.states.collect(&mut asked, part) {
+            let late = Late::Reply(Response::text(503, "too many bodies at once\n").into());
+            return self.answer_late(cx, &mut asked, &[], late);
+        }
+        if !last {
+            self.states.keep(asked);
+            return Reply::Body;
+        }
+        let mut collected = self.states.take_collected(&mut asked);
+        let body = if collected.is_empty() { part.bytes() } else { &collected };
+        let reply = self.answer_late(cx, &mut asked, body, Late::Whole);
+        if reply.waits() {
+            // The last part comes again.
+            collected.truncate(before);
+            self.states.give_back(&mut asked, collected);
+        }
+        if reply.waits() || matches!(reply, Reply::Later) {
+            self.states.keep(asked);
+        }
+        reply
+    }
+}
+
+/// How a late response comes about.
+enum Late {
+    Reply(Reply),
+    Again,
+    Whole,
+}
+
+/// What a handler or layer said, through the layers on its way out.
+fn settle(ctx: &mut Ctx<'_>, responders: &[(usize, Rc<dyn Middleware>)], reply: Reply) -> Reply {
+    match reply {
+        Reply::Response(_) if responders.is_empty() => reply,
+        Reply::Response(response) => pass_out(ctx, responders, response),
+        // What is wrong with it, it says itself.
+        Reply::Failure(failure) => match guard(ctx, |ctx| fail(ctx.cx, failure).into()) {
+            Reply::Response(response) => pass_out(ctx, responders, response),
+            other => other,
+        },
+        other => other,
+    }
+}
+
+fn pass_out(
+    ctx: &mut Ctx<'_>,
+    responders: &[(usize, Rc<dyn Middleware>)],
+    mut response: Response,
+) -> Reply {
+    for (place, layer) in responders {
+        if *place >= ctx.entered {
+            continue;
+        }
+        if caught(|| layer.respond(ctx, &mut response)).is_none() {
+            ctx.cx.counters.add(Counter::HandlerPanics, 1);
+            response = Response::failed();
+        }
+    }
+    response.into()
+}
+
+/// Does something of the program's for a request; a panic becomes 500.
+#[inline]
+fn guard(ctx: &mut Ctx<'_>, call: impl FnOnce(&mut Ctx<'_>) -> Reply) -> Reply {
+    match caught(|| call(ctx)) {
+        Some(reply) => reply,
+        None => {
+            ctx.cx.counters.add(Counter::HandlerPanics, 1);
+            Response::failed().into()
+        }
+    }
+}
+
+/// The same for what has no request at hand: `None` is a panic.
+fn attempt<T>(cx: &mut Cx, call: impl FnOnce(&mut Cx) -> T) -> Option<T> {
+    let done = caught(|| call(cx));
+    if done.is_none() {
+        cx.counters.add(Counter::HandlerPanics, 1);
+    }
+    done
+}
+
+/// `None`: it panicked. What it panicked with may do so as well, when it is dropped.
+#[inline]
+fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(call)) {
+        Ok(value) => Some(value),
+        Err(panic) => {
+            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+                std::mem::forget(again);
+            }
+            None
+        }
+    }
+}
+
+/// The answer of a service that panicked, which is to forget what it has begun.
+#[cold]
+fn give_up(cx: &mut Cx, endpoint: &mut Endpoint, conn: ConnId) -> Reply {
+    attempt(cx, |cx| endpoint.service().closed(cx, conn));
+    Response::failed().into()
+}
+
+/// The `Allow` field of a resource with these methods.
+fn allow(methods: &[(Method, u32)]) -> String {
+    let has = |wanted| methods.iter().any(|(known, _)| *known == wanted);
+    let names = [
+        (Method::Get, "GET"),
+        (Method::Head, "HEAD"),
+        (Method::Post, "POST"),
+        (Method::Put, "PUT"),
+        (Method::Patch, "PATCH"),
+        (Method::Delete, "DELETE"),
+        (Method::Connect, "CONNECT"),
+        (Method::Trace, "TRACE"),
+        (Method::Options, "OPTIONS"),
+    ];
+    let is_allowed = |method| match method {
+        Method::Options => true,
+        Method::Head => has(Method::Head) || has(Method::Get),
+        method => has(method),
+    };
+    let allowed = names.into_iter().filter(|(method, _)| is_allowed(*method));
+    allowed.map(|(_, name)| name).collect::<Vec<_>>().join(", ")
+}
+
+impl Service for Routed {
+    #[inline]
+    fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
+        if let Some(asked) = self.states.turn(request.conn()) {
+            return self.ask_again(cx, asked);
+        }
+        let path = request.path();
+        let (index, params) = self.find(request.method(), path);
+        let Route { endpoint, layers, responders, names } = &mut self.routes[index as usize];
+        let mut ctx = Ctx {
+            cx,
+            request: *request,
+            path,
+            params,
+            names,
+            body: &[],
+            layers,
+            entered: 0,
+            endpoint: Some(endpoint),
+            deadline: None,
+            id: 0,
+            began: Instant::from_ns(0),
+            pending: None,
+            has_begun: false,
+        };
+        let mut reply = guard(&mut ctx, |ctx| Next(()).run(ctx));
+        match &reply {
+            Reply::Response(_) if responders.is_empty() => {}
+            Reply::Body | Reply::Later => self.states.begin(&mut ctx, index, false),
+            // Only a layer that has not let it pass is asked again itself.
+            Reply::Busy | Reply::Wait if ctx.endpoint.is_none() => {
+                self.states.begin(&mut ctx, index, true);
+            }
+            _ => reply = settle(&mut ctx, responders, reply),
+        }
+        if ctx.has_begun && !reply.begins() {
+            attempt(cx, |cx| endpoint.service().closed(cx, request.conn()));
+        }
+        self.states.note(request.conn(), index, &reply);
+        reply
+    }
+
+    fn body_bytes_max(&self) -> Option<u64> {
+        self.body_bytes_max
+    }
+
+    fn body(&mut self, cx: &mut Cx, conn: ConnId, part: &Buf, last: bool) -> Reply {
+        let Some(mut asked) = self.states.take_asked(conn) else {
+            // A response is out, and its service reads on.
+            let Some(endpoint) = self.running(conn) else { return Reply::Body };
+            return attempt(cx, |cx| endpoint.body(cx, conn, part, last)).unwrap_or(Reply::Body);
+        };
+        if asked.pending.is_some() {
+            // A layer has it answered elsewhere: its handler is not to see it.
+            self.states.keep(asked);
+            return Reply::Later;
+        }
+        let endpoint = &mut self.routes[asked.route as usize].endpoint;
+        if endpoint.takes_whole() {
+            return self.collect(cx, part, last, asked);
+        }
+        let reply = attempt(cx, |cx| endpoint.service().body(cx, conn, part, last))
+            .unwrap_or_else(|| give_up(cx, endpoint, conn));
+        if matches!(reply, Reply::Body | Reply::Later | Reply::Busy | Reply::Wait) {
+            self.states.keep(asked);
+            return reply;
+        }
+        self.answer_late(cx, &mut asked, &[], Late::Reply(reply))
+    }
+
+    fn trailer_lines(&mut self, cx: &mut Cx, conn: ConnId, lines: &Buf) -> bool {
+        let Some(endpoint) = self.running(conn) else { return true };
+        attempt(cx, |cx| endpoint.trailer_lines(cx, conn, lines)).unwrap_or(true)
+    }
+
+    fn woken(&mut self, cx: &mut Cx, conn: ConnId) -> Option<Response> {
+        let mut asked = self.states.take_asked(conn)?;
+        let endpoint = &mut self.routes[asked.route as usize].endpoint;
+        let reply = match &mut asked.pending {
+            Some(pending) => attempt(cx, |_| pending.poll()),
+            None => attempt(cx, |cx| endpoint.service().woken(cx, conn).map(Reply::from))
+                .or_else(|| Some(Some(give_up(cx, endpoint, conn)))),
+        };
+        let reply = match reply {
+            Some(None) => {
+                self.states.keep(asked);
+                return None;
+            }
+            Some(Some(reply @ (Reply::Response(_) | Reply::Failure(_)))) => reply,
+            // It panicked, or what cannot be asked again wants to be.
+            _ => Response::failed().into(),
+        };
+        match self.answer_late(cx, &mut asked, &[], Late::Reply(reply)) {
+            Reply::Response(response) => Some(response),
+            _ => unreachable!("a response stays one"),
+        }
+    }
+
+    fn pull(&mut self, cx: &mut Cx, conn: ConnId) -> Pull {
+        let Some(endpoint) = self.running(conn) else { return Pull::End };
+        attempt(cx, |cx| endpoint.pull(cx, conn)).unwrap_or(Pull::Lost)
+    }
+
+    fn upgraded(&mut self, cx: &mut Cx, bytes: Buf, output: &mut Burst) {
+        let conn = bytes.conn();
+        let Some(endpoint) = self.running(conn) else {
+            return cx.drop_buf(bytes, Reason::NotWanted);
+        };
+        if attempt(cx, |cx| endpoint.upgraded(cx, bytes, output)).is_some() {
+            return;
+        }
+        let mut word = Buf::marker(conn, kind::ABORT);
+        if self.states.is_websocket(conn) {
+            word.set_kind(websocket::CLOSE, CloseCode::INTERNAL.number().into());
+        }
+        // Where the handler has filled the burst, the last that it said before it panicked makes room.
+        if let Err(word) = output.push(word)
+            && let Some(last) = output.last_mut()
+        {
+            *last = word;
+        }
+    }
+
+    fn drain(&mut self, cx: &mut Cx, conn: ConnId, output: &mut Burst) {
+        let Some(endpoint) = self.running(conn) else { return };
+        if attempt(cx, |cx| endpoint.drain(cx, conn, output)).is_none() {
+            let _ = output.push(Buf::marker(conn, kind::ABORT));
+        }
+    }
+
+    fn closed(&mut self, cx: &mut Cx, conn: ConnId) {
+        if let Some(endpoint) = self.running(conn) {
+            attempt(cx, |cx| endpoint.closed(cx, conn));
+            self.states.end(conn);
+        }
+    }
+
+    fn ready(&mut self, cx: &mut Cx) -> Option<Ready> {
+        while let Some(mut asked) = self.states.take_late(cx.now) {
+            self.states.take_collected(&mut asked);
+            let conn = asked.conn;
+            let endpoint = &mut self.routes[asked.route as usize].endpoint;
+            attempt(cx, |cx| endpoint.service().closed(cx, conn));
+            cx.counters.add(Counter::Timeouts, 1);
+            let late = Late::Reply(Response::text(503, "it took too long\n").into());
+            if let Reply::Response(response) = self.answer_late(cx, &mut asked, &[], late) {
+                return Some(Ready::Response(conn, response));
+            }
+        }
+        if self.polled.is_empty() { None } else { self.ready_of_services(cx) }
+    }
+
+    fn flush(&mut self, cx: &mut Cx) {
+        for route in &self.polled {
+            let endpoint = &mut self.routes[*route as usize].endpoint;
+            attempt(cx, |cx| endpoint.service().flush(cx));
+        }
+    }
+
+    fn is_polled(&self) -> bool {
+        self.is_timed || !self.polled.is_empty()
+    }
+}
