@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)] // no test uses all of it
 
 mod alone;
+mod calls;
 mod client;
 mod running;
 mod seccomp;
@@ -11,6 +12,7 @@ mod watchdog;
 pub mod websocket;
 
 pub use alone::alone;
+pub use calls::uninterrupted;
 pub use client::{Client, Response, patience, pattern};
 pub use running::{Running, command, configuration, own};
 pub use seccomp::forbid_io_uring;

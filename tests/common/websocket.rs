@@ -12,7 +12,7 @@ use ringway::proto::websocket::{
 };
 use ringway::time::Instant;
 
-use super::patience;
+use super::{patience, uninterrupted};
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 const NONCE: [u8; 16] = [7; 16];
@@ -76,7 +76,7 @@ impl Peer {
             if let Some(response) = client.read_response(&NONCE, &answer)? {
                 break response;
             }
-            let len = stream.read(&mut room).unwrap();
+            let len = uninterrupted(|| stream.read(&mut room)).unwrap();
             assert!(len > 0, "no answer");
             answer.extend(&room[..len]);
         };
@@ -144,7 +144,7 @@ impl Peer {
             if let Some(heard) = self.heard.pop_front() {
                 return heard;
             }
-            let len = self.stream.read(&mut room).unwrap();
+            let len = uninterrupted(|| self.stream.read(&mut room)).unwrap();
             if len == 0 {
                 return Heard::End;
             }

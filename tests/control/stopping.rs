@@ -7,7 +7,7 @@ use std::thread;
 use nix::sys::signal::Signal;
 
 use crate::bed::{Instance, command};
-use crate::common::{patience, wait_until};
+use crate::common::{patience, uninterrupted, wait_until};
 
 #[test]
 fn a_16_stop_drains_and_returns_when_the_instance_is_gone() {
@@ -77,7 +77,7 @@ fn ask_until_the_end(address: SocketAddr) {
     while stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok() {
         got.clear();
         while !got.ends_with(BODY) {
-            match stream.read(&mut room) {
+            match uninterrupted(|| stream.read(&mut room)) {
                 Ok(count) if count > 0 => got.extend_from_slice(&room[..count]),
                 end => return assert!(got.is_empty(), "{end:?} behind {got:?}"),
             }

@@ -7,7 +7,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::command::{end, resident_kib, start, status, wait_until_all_are_gone};
 use ringway::limits::{HTTP_STASHES_SHARE, SMALL_SLOTS};
 
-use crate::common::{Client, pattern};
+use crate::common::{Client, pattern, uninterrupted};
 
 const CROWD: usize = 10_000;
 
@@ -56,7 +56,7 @@ fn serve_all(clients: &mut [Client], stride: usize, round: usize) {
         }
         // No more halves are in the server's hands than one chunk has, however slow it is.
         for &conn in many {
-            clients[conn].stream().peek(&mut [0]).expect("an answer");
+            uninterrupted(|| clients[conn].stream().peek(&mut [0])).expect("an answer");
         }
     }
     for &conn in order.iter().rev() {

@@ -9,7 +9,7 @@ use ringway::counters::Counter;
 use ringway::proto::websocket::Kind;
 
 use crate::common::websocket::{Heard, Peer};
-use crate::common::{Client, Server, Start, patience, pattern};
+use crate::common::{Client, Server, Start, patience, pattern, uninterrupted};
 
 fn epoll() -> Start {
     Start::new().io(IoBackend::Epoll)
@@ -137,7 +137,7 @@ fn datagrams_are_echoed_w_1() {
     for n in 1..200 {
         let datagram = pattern(n, n as usize * 7);
         peer.send(&datagram).unwrap();
-        let bytes = peer.recv(&mut heard).unwrap();
+        let bytes = uninterrupted(|| peer.recv(&mut heard)).unwrap();
         assert!(heard[..bytes] == datagram);
     }
     assert_eq!(server.count(Counter::RxBufs), 199);

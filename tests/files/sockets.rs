@@ -9,7 +9,7 @@ use ringway::dataplane::Protocol;
 use ringway::handler::http::{Files, Upload};
 
 use crate::bed::Place;
-use crate::common::{Server, Start, patience, pattern, wait_until};
+use crate::common::{Server, Start, patience, pattern, uninterrupted, wait_until};
 use crate::uploads::hex;
 
 /// Takes and sends the files of a place, which go on where they broke off.
@@ -40,7 +40,8 @@ fn ask(server: &Server, path: &str) -> TcpStream {
 fn read_all(mut stream: TcpStream, body_bytes: u64, mut came: impl FnMut(&[u8])) {
     let (mut room, mut got, mut in_head) = (vec![0; 1 << 20], 0, Vec::new());
     while got < body_bytes {
-        let more = stream.read(&mut room).unwrap_or_else(|why| panic!("{why} at {got}"));
+        let more =
+            uninterrupted(|| stream.read(&mut room)).unwrap_or_else(|why| panic!("{why} at {got}"));
         assert!(more > 0, "it ended at {got}");
         let mut bytes = &room[..more];
         if got == 0 {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use ringway::counters::Counter;
 
-use crate::common::{Client, Start, patience, wait_until};
+use crate::common::{Client, Start, patience, uninterrupted, wait_until};
 
 fn full_at(connections: u32) -> Start {
     let tables = format!("[dataplane]\nmax_connections = {connections}\n");
@@ -19,7 +19,9 @@ fn served_in_the_end(address: SocketAddr) {
         stream.set_read_timeout(patience()).unwrap();
         let mut answer = [0; 1];
         let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-        if stream.write_all(request).is_ok() && matches!(stream.read(&mut answer), Ok(1)) {
+        if stream.write_all(request).is_ok()
+            && matches!(uninterrupted(|| stream.read(&mut answer)), Ok(1))
+        {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(1));

@@ -10,7 +10,7 @@ use ringway::limits::{BLOCK_BYTES, LARGE_SLOT_BYTES};
 use ringway::mem::{ConnId, Trust, kind};
 use ringway::pipeline::chain::http1::HEAD;
 
-use crate::common::{Server, Start, pattern, wait_until};
+use crate::common::{Server, Start, pattern, uninterrupted, wait_until};
 use crate::peer::Stream;
 use crate::program::{Program, echo};
 
@@ -136,7 +136,7 @@ fn a_client_that_reads_slowly_gets_all_of_a_block_and_one_that_does_not_is_given
             slow.send("b");
             let (mut got, mut part) = (Vec::new(), vec![0; 256 * 1024]);
             while got.len() < BYTES {
-                let count = slow.stream().read(&mut part).unwrap();
+                let count = uninterrupted(|| slow.stream().read(&mut part)).unwrap();
                 got.extend_from_slice(&part[..count]);
                 thread::sleep(Duration::from_millis(20));
             }

@@ -213,7 +213,7 @@ fn the_trailer_fields_of_a_body_reach_the_program_before_its_last_part() {
 
 #[test]
 fn a_program_that_stops_in_the_middle_of_a_response_costs_its_connection_alone() {
-    let server = start("answer_timeout_ms = 3000");
+    let server = start("answer_timeout_ms = 5000");
     let mut program = Program::attach(&server, "app", Trust::Shared);
     let mut client = server.connect();
     client.send("GET /stops HTTP/1.1\r\nHost: a\r\n\r\nGET /behind HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -271,7 +271,7 @@ fn a_program_that_stops_in_the_middle_of_a_response_costs_its_connection_alone()
                 }
             }
             if let Some(head) = stream.as_ref().filter(|_| parts < 12) {
-                thread::sleep(Duration::from_millis(350));
+                thread::sleep(Duration::from_millis(500));
                 parts += 1;
                 let mut part = queue.alloc_for(head, 1).expect("a slot");
                 assert!(part.append(b"x"));

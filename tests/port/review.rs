@@ -11,7 +11,7 @@ use ringway::counters::Counter;
 use ringway::mem::{Trust, kind};
 use ringway::pipeline::chain::http1::{BODY, HEAD};
 
-use crate::common::{Client, Server, Start, pattern, wait_until};
+use crate::common::{Client, Server, Start, pattern, uninterrupted, wait_until};
 use crate::program::{Program, echo};
 
 /// The first listener has a port, the second has none.
@@ -195,7 +195,7 @@ fn a_program_hears_and_is_heard_of_every_connection_that_waited() {
         let served = scope.spawn(|| {
             for client in &clients {
                 client.stream().set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-                let closed = match (&mut client.stream()).read(&mut [0; 1]) {
+                let closed = match uninterrupted(|| client.stream().read(&mut [0; 1])) {
                     Ok(0) => true,
                     Err(e) => e.kind() == std::io::ErrorKind::ConnectionReset,
                     _ => false,
@@ -263,7 +263,7 @@ fn what_found_no_room_in_the_ring_is_sent_though_the_program_sleeps() {
                 .iter()
                 .filter(|client| {
                     client.stream().set_read_timeout(Some(Duration::from_secs(3))).unwrap();
-                    (&mut client.stream()).read(&mut [0; 12]).is_ok_and(|n| n > 0)
+                    uninterrupted(|| client.stream().read(&mut [0; 12])).is_ok_and(|n| n > 0)
                 })
                 .count()
         });

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use ringway::sync::{AtomicBool, AtomicU64};
 
-use crate::common::{patience, wait_until};
+use crate::common::{patience, uninterrupted, wait_until};
 
 /// What the clients have seen.
 #[derive(Default)]
@@ -87,7 +87,7 @@ fn one_connection(address: SocketAddr, seen: &Seen) -> std::io::Result<()> {
         stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
         let mut have = 0;
         let closes = loop {
-            let count = stream.read(&mut room[have..])?;
+            let count = uninterrupted(|| stream.read(&mut room[have..]))?;
             if count == 0 {
                 let why = format!("the end after {have} bytes of a response");
                 return Err(std::io::Error::other(why));

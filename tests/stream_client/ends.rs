@@ -12,7 +12,7 @@ use ringway::stream::{
 };
 
 use super::rig::{Pair, SCHEMES, TYPE, identity, listener, node, options};
-use crate::common::Watchdog;
+use crate::common::{Watchdog, uninterrupted};
 
 #[test]
 fn an_unknown_peer_is_refused_and_both_sides_say_who_d_12() {
@@ -203,7 +203,7 @@ fn relay_until_quiet(proxy: &std::net::UdpSocket, to: &str) {
     let (mut room, mut client) = ([0; 2000], None);
     let to: std::net::SocketAddr = to.parse().unwrap();
     for _ in 0..8 {
-        let (count, from) = proxy.recv_from(&mut room).unwrap();
+        let (count, from) = uninterrupted(|| proxy.recv_from(&mut room)).unwrap();
         if from != to {
             client = Some(from);
         }
@@ -246,7 +246,7 @@ fn flipped_bytes_are_noticed_and_end_the_stream_d_13() {
 /// Copies, and flips a bit of the byte at `at`.
 fn copy_flipping(mut from: TcpStream, mut to: TcpStream, at: usize) {
     let (mut room, mut passed) = ([0; 1000], 0);
-    while let Ok(count) = from.read(&mut room) {
+    while let Ok(count) = uninterrupted(|| from.read(&mut room)) {
         if count == 0 || passed == usize::MAX {
             break;
         }
@@ -288,7 +288,7 @@ fn datagrams_that_were_changed_are_dropped_and_counted_and_the_stream_goes_on_d_
 fn relay_flipping(proxy: &std::net::UdpSocket, to: &str) {
     let (mut room, mut client) = ([0; 2000], None);
     let to: std::net::SocketAddr = to.parse().unwrap();
-    while let Ok((count, from)) = proxy.recv_from(&mut room) {
+    while let Ok((count, from)) = uninterrupted(|| proxy.recv_from(&mut room)) {
         if from != to {
             client = Some(from);
         }

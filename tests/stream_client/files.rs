@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::rig::{Reach, SCHEMES, features, identity, listener, options};
-use crate::common::{Watchdog, pattern};
+use crate::common::{Watchdog, pattern, uninterrupted};
 
 /// A stream whose other end serves files.
 struct Files {
@@ -123,7 +123,7 @@ fn a_file_arrives_over_a_network_that_loses_datagrams() {
 fn lossy(proxy: &UdpSocket, to: &str) {
     let to: std::net::SocketAddr = to.parse().unwrap();
     let (mut room, mut client, mut count) = ([0; 2000], None, 0u32);
-    while let Ok((len, from)) = proxy.recv_from(&mut room) {
+    while let Ok((len, from)) = uninterrupted(|| proxy.recv_from(&mut room)) {
         if from != to {
             client = Some(from);
         }

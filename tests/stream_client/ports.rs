@@ -15,7 +15,7 @@ use ringway::stream::{Address, Anyone, ChannelOptions, Client, Listener, Options
 use tempfile::TempDir;
 
 use super::rig::{TYPE, identity, listener, node, options};
-use crate::common::{Server, Start, pattern};
+use crate::common::{Server, Start, pattern, uninterrupted};
 
 /// Passes the bytes of one connection at a port on to a socket, and back, until either ends. Says when it is
 /// attached.
@@ -54,7 +54,7 @@ fn pass_back(queue: &mut Queue, conn: ConnId, socket: &mut TcpStream) -> bool {
     let mut room = [0; 4096];
     while let Some(mut message) = queue.alloc(conn, 1) {
         let most = message.spare_mut().len().min(room.len());
-        match socket.read(&mut room[..most]) {
+        match uninterrupted(|| socket.read(&mut room[..most])) {
             Ok(0) => {
                 queue.send(Message::marker(conn, kind::CLOSE));
                 return false;

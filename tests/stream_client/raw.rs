@@ -13,7 +13,7 @@ use ringway::stream::{Address, Anyone, Cause, Channel, Code, Fault, Listener, St
 use ringway::time::Clock;
 
 use super::rig::{TYPE, identity, listener, options};
-use crate::common::{Watchdog, patience};
+use crate::common::{Watchdog, patience, uninterrupted};
 
 /// One end of a stream over a socket, without anything between it and its test.
 struct Raw {
@@ -54,7 +54,7 @@ impl Raw {
                 }
             }
             let mut room = [0; 4096];
-            let count = self.socket.read(&mut room).unwrap();
+            let count = uninterrupted(|| self.socket.read(&mut room)).unwrap();
             assert!(count > 0, "the other end closed without a word");
             self.came.extend_from_slice(&room[..count]);
             while let Ok(Framing::Whole(len)) = deframe(&self.came) {

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use ringway::stream::{Cause, ChannelOptions, Code, End, Error, Why};
 
 use crate::bed::{Bed, TYPE};
-use crate::common::pattern;
+use crate::common::{pattern, uninterrupted};
 
 #[test]
 fn a_node_that_is_not_known_is_told_so_d_12() {
@@ -40,7 +40,7 @@ fn garbage_costs_its_own_connection_and_nobody_elses() {
         let mut socket = TcpStream::connect(bed.tcp()).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         let _ = socket.write_all(&bytes);
-        let _ = socket.read(&mut [0; 100]);
+        let _ = uninterrupted(|| socket.read(&mut [0; 100]));
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
         let _ = datagrams.send_to(&bytes, to);
         channel.send(bytes.clone()).unwrap();
@@ -73,7 +73,7 @@ fn who_begins_a_packet_and_says_no_more_holds_up_nobody() {
     for mut socket in crowd {
         // Each ends when its time is over, or at once where no more may wait.
         socket.set_read_timeout(crate::common::patience()).unwrap();
-        while socket.read(&mut [0; 400]).is_ok_and(|bytes| bytes > 0) {}
+        while uninterrupted(|| socket.read(&mut [0; 400])).is_ok_and(|bytes| bytes > 0) {}
     }
     stream.close().unwrap();
     bed.instance.signal(Signal::SIGTERM);

@@ -7,7 +7,7 @@ use std::thread;
 
 use ringway::sync::{AtomicBool, AtomicU64};
 
-use crate::common::patience;
+use crate::common::{patience, uninterrupted};
 
 /// A port of its own, of those that are free.
 pub const ANY: &str = "127.0.0.1:0";
@@ -110,7 +110,7 @@ pub fn ask_once(stream: &mut TcpStream, manner: Manner) -> io::Result<bool> {
     let end = loop {
         match got.windows(4).position(|four: &[u8]| four == b"\r\n\r\n") {
             Some(at) => break at + 4,
-            None => match stream.read(&mut room)? {
+            None => match uninterrupted(|| stream.read(&mut room))? {
                 0 => {
                     let why = format!("the end after {:?}", String::from_utf8_lossy(&got));
                     return Err(io::Error::other(why));
@@ -124,7 +124,7 @@ pub fn ask_once(stream: &mut TcpStream, manner: Manner) -> io::Result<bool> {
     let length = head.split("content-length: ").nth(1).expect("a length").split('\r').next();
     let length: usize = length.unwrap().parse().unwrap();
     while got.len() < end + length {
-        match stream.read(&mut room)? {
+        match uninterrupted(|| stream.read(&mut room))? {
             0 => return Err(io::Error::other("the end within a body")),
             count => got.extend_from_slice(&room[..count]),
         }

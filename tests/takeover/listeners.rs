@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use crate::bed::{ANY, Load, http, toml};
-use crate::common::{Running, wait_until};
+use crate::common::{Running, uninterrupted, wait_until};
 
 pub fn echo(address: &str, transport: &str) -> String {
     format!(
@@ -74,7 +74,7 @@ pub fn asks(peer: &UdpSocket, number: u32) {
     let mut room = [0; 4];
     wait_until(|| {
         peer.send(&number.to_le_bytes()).unwrap();
-        matches!(peer.recv(&mut room), Ok(4)) && room == number.to_le_bytes()
+        matches!(uninterrupted(|| peer.recv(&mut room)), Ok(4)) && room == number.to_le_bytes()
     });
 }
 

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use crate::common::uninterrupted;
 use nix::libc;
 
 /// How long a peer waits before it takes an answer for lost: what it asks again after.
@@ -58,7 +59,7 @@ impl Peer {
     pub fn receive_from(&self) -> (Vec<u8>, SocketAddr) {
         self.socket.set_read_timeout(None).unwrap();
         let mut room = vec![0; 70_000];
-        let (bytes, from) = self.socket.recv_from(&mut room).unwrap();
+        let (bytes, from) = uninterrupted(|| self.socket.recv_from(&mut room)).unwrap();
         room.truncate(bytes);
         (room, from)
     }
@@ -80,7 +81,7 @@ impl Peer {
     /// Whether nothing has come.
     pub fn hears_nothing(&self) -> bool {
         self.socket.set_nonblocking(true).unwrap();
-        let outcome = self.socket.recv(&mut [0; 1]);
+        let outcome = uninterrupted(|| self.socket.recv(&mut [0; 1]));
         self.socket.set_nonblocking(false).unwrap();
         outcome.is_err_and(|why| why.kind() == ErrorKind::WouldBlock)
     }
@@ -97,7 +98,7 @@ impl Peer {
         loop {
             between();
             self.send(bytes.as_ref());
-            while let Ok(count) = self.socket.recv(&mut room) {
+            while let Ok(count) = uninterrupted(|| self.socket.recv(&mut room)) {
                 if &room[..count] == bytes.as_ref() {
                     return;
                 }

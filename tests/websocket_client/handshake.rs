@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringway::proto::websocket::handshake::ClientFault;
 use ringway::websocket::{Error, Message, Options};
 
-use crate::common::Start;
+use crate::common::{Start, uninterrupted};
 use crate::scripted::{ACCEPTED, NONCE, URL, open, opened_with, options, text};
 
 /// Why there is no WebSocket after this answer.
@@ -171,7 +171,7 @@ fn a_name_with_a_port_and_a_unix_socket_are_connected_to() {
     let answers = thread::spawn(move || {
         let mut peer = listener.accept().unwrap().0;
         let mut request = [0; 1024];
-        let bytes = peer.read(&mut request).unwrap();
+        let bytes = uninterrupted(|| peer.read(&mut request)).unwrap();
         assert!(request[..bytes].starts_with(b"GET /x HTTP/1.1\r\nHost: a\r\n"));
         let answer = [format!("{ACCEPTED}\r\n").as_bytes(), &text("by path")].concat();
         peer.write_all(&answer).unwrap();
