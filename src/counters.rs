@@ -199,11 +199,21 @@ pub enum Reason {
     SlowOldest,
     /// Written to a connection whose protocol has no place for it.
     NotAdmitted,
+    /// A packet of a stream that its peer had not sealed, or not as the next.
+    Forged,
+    /// One that had been here, or that came too late for what it was a part of.
+    Replayed,
+    /// One of a channel that is not open.
+    UnknownChannel,
+    /// One of a message that does not decompress.
+    Compression,
+    /// A packet or a message of a stream past its bound.
+    TooLarge,
 }
 
 impl Reason {
     /// All of them with their names in reports and JSON, in order of their index.
-    pub const ALL: [(Self, &'static str); 17] = [
+    pub const ALL: [(Self, &'static str); 22] = [
         (Self::StaleConnection, "stale_connection"),
         (Self::AfterClose, "after_close"),
         (Self::Unsent, "unsent"),
@@ -221,6 +231,11 @@ impl Reason {
         (Self::SlowNewest, "slow_newest"),
         (Self::SlowOldest, "slow_oldest"),
         (Self::NotAdmitted, "not_admitted"),
+        (Self::Forged, "forged"),
+        (Self::Replayed, "replayed"),
+        (Self::UnknownChannel, "unknown_channel"),
+        (Self::Compression, "compression"),
+        (Self::TooLarge, "too_large"),
     ];
 }
 

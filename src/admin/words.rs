@@ -85,6 +85,20 @@ const REASONS: &[(&str, &str)] = &[
         "Had waited longest for a peer that takes too little, and made room for newer.",
     ),
     ("not_admitted", "Written to a connection whose protocol had no place for it at that moment."),
+    (
+        "forged",
+        "A packet of a stream that its peer had not sealed: somebody on the way changes packets, or sends some.",
+    ),
+    (
+        "replayed",
+        "A packet of a stream that had been here or came too late: usual where datagrams are doubled or overtaken.",
+    ),
+    (
+        "unknown_channel",
+        "A packet of a channel that is not open: usual for a moment when one closes.",
+    ),
+    ("compression", "A message of a stream that does not decompress: look for a faulty peer."),
+    ("too_large", "A packet or a message of a stream past its bound: see max_message_bytes."),
 ];
 
 fn of(words: &[(&'static str, &'static str)], name: &str) -> Option<&'static str> {

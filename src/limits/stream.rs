@@ -278,6 +278,15 @@ pub const STREAM_FILE_REPEAT_NS: u64 = 250_000_000;
 /// How long nothing may move of a file before the transfer is given up, in nanoseconds.
 pub const STREAM_FILE_TIMEOUT_NS: u64 = 30_000_000_000;
 
+/// How long whoever gets a file waits for another transfer of it to end, in nanoseconds: over datagrams it takes
+/// two keepalives' worth of periods to know that the sender before was killed. The sender now waits longer.
+pub const STREAM_FILE_TAKEN_NS: u64 = 20_000_000_000;
+
+const _: () = assert!(
+    2 * STREAM_KEEPALIVES_MAX as u64 * STREAM_KEEPALIVE_NS < STREAM_FILE_TAKEN_NS
+        && STREAM_FILE_TAKEN_NS < STREAM_FILE_TIMEOUT_NS
+);
+
 /// Streams of a pool unless it is told otherwise, each with a thread.
 pub const STREAM_POOL_STREAMS_MAX: usize = 64;
 

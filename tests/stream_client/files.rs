@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::rig::{Reach, SCHEMES, features, identity, listener, options};
-use crate::common::{Watchdog, pattern, uninterrupted};
+use crate::common::{Watchdog, pattern, uninterrupted, wait_until};
 
 /// A stream whose other end serves files.
 struct Files {
@@ -171,6 +171,35 @@ fn a_transfer_that_was_interrupted_goes_on_where_it_was_both_ways() {
     let done = file::get(&files.client, "f", &here.path().join("g"), &mut |_| {}).unwrap();
     assert!(done.resumed >= 900_000, "{done:?}");
     assert!(fs::read(here.path().join("g")).unwrap() == content);
+}
+
+/// As where the sender before was killed, which over datagrams nobody tells.
+#[test]
+fn a_transfer_waits_for_the_one_before_of_the_same_file_to_end() {
+    let _watchdog = Watchdog::start();
+    let (there, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let before = fs::File::create(there.path().join("f.part")).unwrap();
+    before.lock().unwrap();
+    let reach = Reach::over("udp", here.path(), &options());
+    let client = reach.connect();
+    let server = reach.listener.accept().unwrap();
+    let (content, path) = (pattern(9, 100_000), here.path().join("file"));
+    fs::write(&path, &content).unwrap();
+    let store = Store::open(there.path()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| serve(&store, &server));
+        let puts = scope.spawn(|| file::put(&client, &path, "f", &mut |_| {}));
+        // It says once more what was taken, and not answered.
+        let offers = |stream: &Stream| {
+            let channels = stream.channels().unwrap();
+            channels.iter().map(|channel| channel.statistics.received.packets).max()
+        };
+        wait_until(|| puts.is_finished() || offers(&server) > Some(2));
+        drop(before);
+        assert_eq!(puts.join().unwrap().unwrap().done, 100_000);
+        client.close().unwrap();
+    });
+    assert!(fs::read(there.path().join("f")).unwrap() == content);
 }
 
 #[test]

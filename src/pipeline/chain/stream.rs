@@ -11,6 +11,7 @@ mod held;
 mod ingress;
 mod lanes;
 mod messages;
+mod reasons;
 mod session;
 mod trace;
 mod unpack;

@@ -19,6 +19,8 @@ pub enum FileError {
         /// Whether the disk is full.
         is_full: bool,
     },
+    /// Another transfer writes the same file.
+    Taken,
     /// A name that no file may have.
     Name(String),
     /// What came is not what the sender said it would be. It was thrown away.
@@ -43,6 +45,7 @@ impl FileError {
         match self {
             Self::Local { is_full: true, .. } => "its disk is full".to_owned(),
             Self::Local { what, why, .. } => format!("it cannot {what}: {why}"),
+            Self::Taken => "somebody else is writing the file".to_owned(),
             Self::Name(why) => format!("it does not take the name: {why}"),
             Self::Checksum => "what came has another checksum than was said".to_owned(),
             Self::Protocol => "it did not understand".to_owned(),
@@ -62,6 +65,9 @@ impl fmt::Display for FileError {
             Self::Local { what, why, .. } => {
                 write!(f, "cannot {what}: {why}; see to its path and its permissions")
             }
+            Self::Taken => f.write_str(
+                "another transfer is writing it; give the same command again when that has ended",
+            ),
             Self::Name(why) => write!(
                 f,
                 "its name is refused: {why}; use a relative path below the directory, without `..`"

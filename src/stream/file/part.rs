@@ -30,7 +30,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Opens the part of a file that is there, or begins a new one.
+    /// Opens the part of a file that is there, or begins a new one; [`FileError::Taken`] while another transfer
+    /// writes it.
     pub(super) fn open(
         directory: Directory,
         name: &str,
@@ -40,7 +41,10 @@ impl Part {
         let fail = |why| FileError::local(what, why);
         let (part, sum) = (format!("{name}{PART}"), format!("{name}{SUM}"));
         let file = directory.write(&part).map_err(fail)?;
-        lock(&file).map_err(fail)?;
+        file.try_lock().map_err(|why| match why {
+            TryLockError::WouldBlock => FileError::Taken,
+            TryLockError::Error(why) => fail(why),
+        })?;
         let record = record(&description);
         let mut this = Self {
             directory,
@@ -131,14 +135,6 @@ impl Part {
     }
 }
 
-/// Makes a part this transfer's alone.
-fn lock(file: &File) -> io::Result<()> {
-    file.try_lock().map_err(|why| match why {
-        TryLockError::WouldBlock => io::Error::other("somebody else is writing it"),
-        TryLockError::Error(why) => why,
-    })
-}
-
 /// What the file beside a part says.
 fn record(description: &Description) -> String {
     let hex: String = description.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -163,7 +159,7 @@ mod tests {
         };
         let mut part = open().unwrap();
         part.append(b"0123").unwrap();
-        assert!(open().is_err(), "it is being written");
+        assert!(matches!(open(), Err(FileError::Taken)), "it is being written");
         drop(part);
         let mut part = open().unwrap();
         assert_eq!((part.written(), part.is_whole()), (4, false));

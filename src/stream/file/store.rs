@@ -1,14 +1,19 @@
 //! A directory that peers put files into and get them from.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::message::Message;
+use super::message::{Description, Message};
 use super::part::Part;
 use super::sender::{Sender, Source, receive};
 use super::sink::Sink;
-use super::{FileError, OnProgress, Progress, TIMEOUT, finish, name};
+use super::{FileError, OnProgress, Progress, REPEAT, TIMEOUT, finish, name};
+use crate::limits::STREAM_FILE_TAKEN_NS;
 use crate::stream::{Channel, Stream};
 use crate::sys::directory::Directory;
+
+/// How long to wait for another transfer of a file to end.
+const TAKEN: Duration = Duration::from_nanos(STREAM_FILE_TAKEN_NS);
 
 /// A directory that peers put files into and get them from: below it, and nowhere else.
 #[derive(Debug, Clone)]
@@ -72,20 +77,36 @@ impl Store {
         &self,
         channel: &Channel,
         name: &str,
-        description: super::message::Description,
+        description: Description,
         on_progress: OnProgress<'_>,
     ) -> Result<Progress, FileError> {
-        let opened = self.root().and_then(|root| {
-            let (directory, file) = name::resolve(root, name, true)?;
-            Part::open(directory, file, description)
-        });
-        let part = told(channel, opened)?;
+        let part = told(channel, self.open_part(channel, name, description))?;
         channel.send(Message::Ready { offset: part.written() }.encode())?;
         let mut sink = Sink::new(channel, part);
         let progress = sink.run(on_progress, None)?;
         sink.stay();
         channel.close();
         Ok(progress)
+    }
+
+    /// Opens the part of a file. Where another transfer writes it, its sender may have been killed and not be missed
+    /// yet, which whoever gives the same command again is not to be refused for.
+    fn open_part(
+        &self,
+        channel: &Channel,
+        name: &str,
+        description: Description,
+    ) -> Result<Part, FileError> {
+        let deadline = Instant::now() + TAKEN;
+        loop {
+            let (directory, file) = name::resolve(self.root()?, name, true)?;
+            match Part::open(directory, file, description) {
+                Err(FileError::Taken) if Instant::now() < deadline => {}
+                opened => return opened,
+            }
+            // What it says meanwhile is its offer again.
+            receive(channel, REPEAT)?;
+        }
     }
 
     fn give(

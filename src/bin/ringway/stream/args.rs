@@ -43,7 +43,7 @@ pub enum FileCommand {
 
 #[derive(clap::Args)]
 pub struct ConnectArgs {
-    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH or port:NAME
+    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH, port:NAME or http://HOST:PORT/PATH
     #[arg(value_name = "ADDR")]
     pub address: Address,
 
@@ -60,7 +60,7 @@ pub struct ConnectArgs {
 
 #[derive(clap::Args)]
 pub struct SendArgs {
-    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH or port:NAME
+    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH, port:NAME or http://HOST:PORT/PATH
     #[arg(value_name = "ADDR")]
     pub address: Address,
 
@@ -108,7 +108,7 @@ pub struct RecvArgs {
 
 #[derive(clap::Args)]
 pub struct PutArgs {
-    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH or port:NAME
+    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH, port:NAME or http://HOST:PORT/PATH
     #[arg(value_name = "ADDR")]
     pub address: Address,
 
@@ -126,7 +126,7 @@ pub struct PutArgs {
 
 #[derive(clap::Args)]
 pub struct GetArgs {
-    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH or port:NAME
+    /// Where: tcp:HOST:PORT, udp:HOST:PORT, unix:PATH, port:NAME or http://HOST:PORT/PATH
     #[arg(value_name = "ADDR")]
     pub address: Address,
 

@@ -93,6 +93,31 @@ pub const DROPS: &[Cause] = &[
         "written to a connection whose protocol has no place for it",
         "publish to connections that have become WebSockets",
     ),
+    cause(
+        "forged",
+        "a packet of a stream that its peer had not sealed",
+        "somebody on the way changes packets, or sends some",
+    ),
+    cause(
+        "replayed",
+        "a packet of a stream that had been here or came too late",
+        "usual where datagrams are doubled or overtaken",
+    ),
+    cause(
+        "unknown_channel",
+        "a packet of a stream's channel that is not open",
+        "usual for a moment when a channel closes",
+    ),
+    cause(
+        "compression",
+        "a message of a stream that does not decompress",
+        "a peer is faulty, or means no good",
+    ),
+    cause(
+        "too_large",
+        "a packet or a message of a stream past its bound",
+        "raise max_message_bytes, or see who that is",
+    ),
 ];
 
 /// What went wrong otherwise, by counter.

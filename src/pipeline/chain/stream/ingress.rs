@@ -9,7 +9,7 @@ use super::messages::{
 use super::session::Session;
 use super::unpack::{Hand, take_piece};
 use super::upgrade::{Asked, SWITCHING, look_at};
-use super::{ROOM_UP, Stream, push};
+use super::{ROOM_UP, Stream, push, reasons};
 use crate::counters::{Counter, Reason};
 use crate::limits::{
     BURST_MAX, STREAM_BATCH_MESSAGES_MAX, STREAM_SAID_MAX, STREAM_UPGRADE_BYTES_MAX,
@@ -19,7 +19,7 @@ use crate::mem::{Batch, Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::stash::{NoRoom, StashId, Stashes};
 use crate::proto::stream::secure::identity::PublicKey;
-use crate::proto::stream::{Data, Event, Fault, Framing, Received, deframe, is_batch, is_probe};
+use crate::proto::stream::{Data, Event, Framing, Received, deframe, is_batch, is_probe};
 
 /// Items that a packet makes at most: a message, and what it brings about. Events that there is no room for wait
 /// in the connection.
@@ -311,12 +311,9 @@ fn take_packets(
             break;
         }
         let bytes = buf.bytes_mut().expect("it was made sure of");
-        let taken = take_packet(cx, session, &mut bytes[at..end], at, &mut hand, &mut items);
+        take_packet(cx, session, &mut bytes[at..end], at, &mut hand, &mut items);
         opens |= take_events(session, &mut items, room);
         at = end;
-        if taken.is_err() {
-            cx.counters.drop_one(Reason::Protocol);
-        }
         if session.connection.is_over() {
             stop = Stop::Over;
             break;
@@ -370,8 +367,7 @@ fn take_packet(
     at: usize,
     hand: &mut Hand,
     items: &mut Batch<Item>,
-) -> Result<(), Fault> {
-    let mut taken = Ok(());
+) {
     // A round trip may be shorter than the time between two readings of the clock.
     let now = if is_probe(packet) { cx.exact_now() } else { cx.now };
     let received = session.connection.handle_packet(now, packet);
@@ -388,10 +384,10 @@ fn take_packet(
             }
             keep(items, Item::Torn(channel));
         }
-        Ok(Received::Consumed | Received::Dropped(_)) => {}
-        Err(fault) => taken = Err(fault),
+        Ok(Received::Consumed) => {}
+        Ok(Received::Dropped(why)) => cx.counters.drop_one(reasons::of_dropped(why)),
+        Err(fault) => cx.counters.drop_one(reasons::of_fault(fault)),
     }
-    taken
 }
 
 /// Takes what came about, as far as there is room; whether the peer has opened a channel.

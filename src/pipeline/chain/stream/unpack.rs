@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::lanes::Assembly;
 use super::messages::{MESSAGE, MessageMeta, make_headroom};
+use super::reasons;
 use super::session::Session;
 use crate::counters::Counter;
 use crate::limits::{LARGE_SLOT_BYTES, STREAM_SLOT_WAIT_NS};
@@ -133,9 +134,19 @@ pub(super) fn try_again(cx: &Cx, session: &mut Session) -> Result<Option<Buf>, N
     }
     Ok(tried.unwrap_or_else(|NoSlot| {
         let is_piece = stuck.begins.is_some();
-        session.connection.fail(if is_piece { Fault::MessageTooLarge } else { Fault::Compression });
+        fail(cx, session, if is_piece { Fault::MessageTooLarge } else { Fault::Compression });
         None
     }))
+}
+
+/// What the peer has sent is no message, or none that there is room for: that ends its session.
+#[cold]
+fn fail(cx: &Cx, session: &mut Session, fault: Fault) {
+    // Of one that could not begin, what is put behind that is no fault of its own.
+    if !session.connection.is_over() {
+        cx.counters.drop_one(reasons::of_fault(fault));
+        session.connection.fail(fault);
+    }
 }
 
 /// Takes a slot for a message of so many bytes that comes in pieces, of which this is the first.
@@ -153,7 +164,7 @@ fn begin(
     let crowded = share.is_exceeded(&cx.pool, &all.slots());
     let is_hopeless = message_bytes as usize > cx.pool.slot_bytes_max();
     if is_hopeless || crowded && session.lanes.assembles() {
-        session.connection.fail(Fault::MessageTooLarge);
+        fail(cx, session, Fault::MessageTooLarge);
         return Ok(());
     }
     let slot =
@@ -183,7 +194,7 @@ fn put_behind(
 ) -> Option<Assembly> {
     let assembly = session.lanes.get_mut(channel).and_then(|lane| lane.assembly.as_mut());
     if !assembly.is_some_and(|assembly| assembly.buf.append(piece)) {
-        session.connection.fail(Fault::MessageTooLarge);
+        fail(cx, session, Fault::MessageTooLarge);
         return None;
     }
     cx.counters.add(Counter::HeadBytesCopied, piece.len() as u64);
@@ -203,7 +214,7 @@ fn unpack(
 ) -> Result<Option<Buf>, NoSlot> {
     let cap = cx.pool.slot_bytes_max();
     let Ok(bytes) = original_bytes(payload, cap) else {
-        session.connection.fail(Fault::Compression);
+        fail(cx, session, Fault::Compression);
         return Ok(None);
     };
     let mut out = hand.take(cx, session.conn, bytes)?;
@@ -212,7 +223,7 @@ fn unpack(
         make_headroom(&mut out);
     }
     if out.fill(|room| decompress(payload, cap, room).ok()).is_none() {
-        session.connection.fail(Fault::Compression);
+        fail(cx, session, Fault::Compression);
         return Ok(None);
     }
     out.set_kind(MESSAGE, MessageMeta::whole(channel).to_meta());

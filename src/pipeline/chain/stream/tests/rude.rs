@@ -317,3 +317,58 @@ fn who_is_given_up_makes_room_although_its_end_waits_behind_others() {
     assert!(now <= held - 19, "{now} of {held} are still out");
     harness.finish();
 }
+
+/// What a chain has counted of packets that it dropped for what they were, but for none at all.
+fn dropped<S: Service>(harness: &Harness<Streams<S>>) -> Vec<(Reason, u64)> {
+    let counters = &harness.cx.counters;
+    let all = Reason::ALL.map(|(reason, _)| (reason, counters.dropped(reason)));
+    all.into_iter().filter(|(_, count)| *count > 0).collect()
+}
+
+/// What is counted of a packet that a peer seals, and that `change` makes another of.
+fn counted(
+    mode: Mode,
+    message: &[u8],
+    compressed: bool,
+    change: impl Fn(&mut Vec<u8>),
+) -> Vec<(Reason, u64)> {
+    let config = config(mode, ENCRYPT | COMPRESS);
+    let mut harness = harness(config);
+    let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+    let channel = peer.open(&mut harness);
+    let (now, piece) = (harness.cx.now, Piece::whole(message.len() as u32));
+    let mut room = [&[0; HEADROOM_BYTES][..], message, &[0; TAILROOM_BYTES]].concat();
+    let payload = HEADROOM_BYTES..HEADROOM_BYTES + message.len();
+    let sealed = peer.connection.seal(now, channel, piece, compressed, &mut room, payload);
+    let mut packet = room[sealed.unwrap()].to_vec();
+    change(&mut packet);
+    peer.say(&mut harness, &packet);
+    harness.run();
+    let found = dropped(&harness);
+    harness.finish();
+    found
+}
+
+#[test]
+fn whatever_is_dropped_of_a_stream_is_counted_by_its_reason() {
+    let unchanged = |_: &mut Vec<u8>| {};
+    let last = |packet: &mut Vec<u8>| *packet.last_mut().unwrap() ^= 1;
+    let channel = |packet: &mut Vec<u8>| packet[9] ^= 6;
+    let short = |packet: &mut Vec<u8>| packet.truncate(20);
+    let twice = |packet: &mut Vec<u8>| packet.extend_from_within(..);
+    let huge = |packet: &mut Vec<u8>| packet[2] = 1;
+    for mode in [Mode::Stream, Mode::Datagram] {
+        assert_eq!(counted(mode, b"message", false, unchanged), []);
+        assert_eq!(counted(mode, b"message", false, last), [(Reason::Forged, 1)]);
+        assert_eq!(counted(mode, b"message", false, channel), [(Reason::UnknownChannel, 1)]);
+        let bad = [&100u32.to_le_bytes()[..], b"no block"].concat();
+        assert_eq!(counted(mode, &bad, true, unchanged), [(Reason::Compression, 1)]);
+        let bomb = [&2_000u32.to_le_bytes()[..], &[0; 100]].concat();
+        assert_eq!(counted(mode, &bomb, true, unchanged), [(Reason::TooLarge, 1)]);
+    }
+    assert_eq!(counted(Mode::Stream, b"message", false, huge), [(Reason::TooLarge, 1)]);
+    // The first was right, and its echo has nowhere to go.
+    let both = [(Reason::AfterClose, 1), (Reason::Forged, 1)];
+    assert_eq!(counted(Mode::Stream, b"message", false, twice), both);
+    assert_eq!(counted(Mode::Datagram, b"message", false, short), [(Reason::Protocol, 1)]);
+}
