@@ -9,7 +9,7 @@ use crate::control::Stopping;
 use crate::counters::Segment;
 use crate::counters::snapshot::State as Said;
 use crate::lcore::{Handle, Lcore, Mail};
-use crate::limits::{TAKEOVER_SPARED_NS, TAKEOVER_STEP_NS};
+use crate::limits::{TAKEOVER_LCORES_NS, TAKEOVER_SPARED_NS};
 
 /// How often mail is tried again that an lcore has no room for.
 const RETRY: Duration = Duration::from_millis(1);
@@ -134,7 +134,7 @@ impl Steering {
         drop(done);
         let lcores = state.lcores.len();
         drop(state);
-        let until = Instant::now() + Duration::from_nanos(TAKEOVER_STEP_NS);
+        let until = Instant::now() + Duration::from_nanos(TAKEOVER_LCORES_NS);
         // Who has ended answers by that; one that hangs is not waited for.
         for _ in 0..lcores {
             let left = until.saturating_duration_since(Instant::now());

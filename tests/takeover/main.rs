@@ -8,6 +8,8 @@ mod bed;
 mod control;
 mod deaths;
 mod engines;
+mod hanging;
 mod listeners;
 mod load;
 mod ports;
+mod pretender;
