@@ -13,7 +13,7 @@ use std::time::Duration;
 
 pub(super) use inherited::Inherited;
 pub(super) use predecessor::{Predecessor, Stand};
-pub(super) use successor::Succession;
+pub(super) use successor::{Parts as SuccessionParts, Succession};
 
 use crate::limits::{TAKEOVER_ATTACH_NS, TAKEOVER_BUILD_NS, TAKEOVER_STEP_NS};
 

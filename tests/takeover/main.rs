@@ -9,6 +9,7 @@ mod control;
 mod deaths;
 mod engines;
 mod hanging;
+mod leftovers;
 mod listeners;
 mod load;
 mod ports;
