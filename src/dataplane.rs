@@ -130,7 +130,7 @@ impl Dataplane {
     /// with that.
     fn take_over(self, predecessor: &Predecessor, left: Vec<Arc<UnixListener>>) -> Result<Self> {
         predecessor.call_processes(&self.ports);
-        self.accept_again();
+        self.accept_again(false);
         match predecessor.confirm() {
             Ok(stand) => {
                 if stand == Stand::Gone {
@@ -141,7 +141,7 @@ impl Dataplane {
                 drop(left);
                 self.remove_former_statistics();
                 // It may have been woken for what came last, and have left it there.
-                self.accept_again();
+                self.accept_again(true);
                 Ok(self)
             }
             Err(error) => {
@@ -168,8 +168,9 @@ impl Dataplane {
         }
     }
 
-    fn accept_again(&self) {
-        self.steering.post_all(|| Mail::Call(Box::new(Lcore::accept_again)));
+    fn accept_again(&self, alone: bool) {
+        let again = move |lcore: &mut Lcore| lcore.accept_again(alone);
+        self.steering.post_all(|| Mail::Call(Box::new(again)));
     }
 
     /// The process that it took over from ([`Builder::takeover`]); `None`: there was none.

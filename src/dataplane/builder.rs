@@ -289,6 +289,8 @@ impl Builder {
         dataplane.describe(&self.cores, &config.listeners);
         dataplane.keep_statistics(job.clock, &config, &self.cores.cpus())?;
         if let Some(predecessor) = &predecessor {
+            // Neither does its configuration change, nor does a third one take over, before this one has.
+            dataplane.steering.begin_takeover();
             predecessor.announce()?;
             dataplane.place_statistics(self.prefix.as_str());
         }
@@ -314,6 +316,7 @@ impl Builder {
         match predecessor {
             Some(predecessor) => {
                 let dataplane = dataplane.take_over(&predecessor, left)?;
+                dataplane.steering.end_takeover();
                 let admin = late.take().map(|admin| dataplane.serve_admin(admin.bind(&cpus)?));
                 if let Some(Err(error)) = admin {
                     tracing::error!("there is no admin listener: {error}");

@@ -197,6 +197,8 @@ impl Reloader {
         self.parts.maker.protocols.check(&config.listeners)?;
         let (changed, applies) = self.prepare_settings(&plan, added)?;
         let is_empty = plan.is_empty() && applies.is_empty();
+        let begin = || self.parts.steering.begin_change().ok_or_else(ready::not_now);
+        let _changing = (!is_empty).then(begin).transpose()?;
         let ready =
             (!is_empty).then(|| Ready::make(self, served, &old, &config, &plan)).transpose()?;
         self.parts.hooks.ask(&old.config, &config)?;

@@ -6,6 +6,7 @@ mod common;
 
 mod bed;
 mod control;
+mod crossed;
 mod deaths;
 mod engines;
 mod hanging;
@@ -14,3 +15,4 @@ mod listeners;
 mod load;
 mod ports;
 mod pretender;
+mod shared;

@@ -1,13 +1,15 @@
-//! Who speaks with an instance as one that takes over does.
+//! Who speaks with an instance as one that takes over does, or one that is taken over from.
 
+use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
 
 use ringway::control;
-use ringway::sys::passed_fds::recv_with_fds;
+use ringway::sys::passed_fds::{recv_with_fds, send_with_fds};
 
 use crate::common::{own, patience};
 
@@ -51,6 +53,18 @@ impl Pretender {
         Ok(Self { stream, _sockets: sockets })
     }
 
+    /// An instance that is taken over from: offers these sockets, each with its line, to who comes to its control socket.
+    pub fn offers(control: &UnixListener, sockets: &[(String, BorrowedFd<'_>)]) -> Self {
+        let (stream, _) = control.accept().unwrap();
+        let stream = Self { stream, _sockets: Vec::new() }.hears("takeover version=1").stream;
+        let first = format!("offer version=1 sockets={}\n", sockets.len());
+        send_with_fds(&stream, first.as_bytes(), &[]).unwrap();
+        for (line, fd) in sockets {
+            send_with_fds(&stream, format!("{line}\n").as_bytes(), &[*fd]).unwrap();
+        }
+        Self { stream, _sockets: Vec::new() }.says("end")
+    }
+
     pub fn says(self, word: &str) -> Self {
         (&self.stream).write_all(format!("{word}\n").as_bytes()).unwrap();
         self
@@ -62,4 +76,11 @@ impl Pretender {
         assert_eq!(String::from_utf8_lossy(&line), format!("{wanted}\n"));
         self
     }
+}
+
+/// The control socket of an instance that a test plays.
+pub fn played(instance: &str) -> UnixListener {
+    let path = control::socket_path(&own(instance).parse().unwrap());
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path.parent().unwrap()).unwrap();
+    UnixListener::bind(path).unwrap()
 }

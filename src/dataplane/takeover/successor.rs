@@ -56,7 +56,7 @@ struct Turn(Succession);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.0.parts.steering.set_asked(false);
+        self.0.0.parts.steering.end_takeover();
     }
 }
 
@@ -95,14 +95,15 @@ impl Succession {
             return Err(Error::handler(403, why));
         }
         let turn = self.take_turn().ok_or_else(|| {
-            Error::handler(409, "another instance is about to take over, or has done so")
+            let why = "another instance is about to take over, or has done so; or this one has not taken over yet";
+            Error::handler(409, why)
         })?;
         reply.take_over(move |stream| turn.0.clone().serve(turn, stream, peer));
         Ok(())
     }
 
     fn take_turn(&self) -> Option<Turn> {
-        self.0.parts.steering.set_asked(true).then(|| Turn(self.clone()))
+        self.0.parts.steering.begin_takeover().then(|| Turn(self.clone()))
     }
 
     /// Speaks with the instance at the other end of `stream`.
@@ -128,7 +129,7 @@ impl Succession {
         self.take_back();
         self.0.parts.ports.tell(Call::Stays);
         self.0.parts.lcores.each(|index| {
-            let _ = self.0.parts.lcores.ask(index, |lcore| lcore.accept_again());
+            let _ = self.0.parts.lcores.ask(index, |lcore| lcore.accept_again(true));
         });
     }
 
