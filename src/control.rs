@@ -254,6 +254,11 @@ impl Bound {
         self.server.upkeep()
     }
 
+    /// Where it is to be.
+    pub(crate) fn path(&self) -> &Path {
+        &self.place.path
+    }
+
     /// Adds commands that need the running dataplane, before those of the program, which may replace them.
     pub(crate) fn add_commands(&mut self, mut commands: Commands) {
         commands.add_all(std::mem::take(&mut self.commands));

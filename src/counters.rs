@@ -14,7 +14,7 @@ mod totals;
 pub use cells::{Counters, LcoreBlock, ListenerBlock, Stage, StageCells, Verb};
 pub use doing::{Doing, NO_CONN};
 pub use observer::Observer;
-pub use segment::{MAGIC, Segment, SegmentOptions, VERSION, path};
+pub use segment::{MAGIC, Segment, SegmentOptions, VERSION, next_path, path};
 pub use totals::Totals;
 
 /// One number that an lcore keeps.

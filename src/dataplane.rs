@@ -48,12 +48,13 @@ use crate::counters::{self, Observer, Segment, Totals};
 use crate::error::{Error, Result};
 use crate::lcore::{Handle, Lcore, Mail};
 use crate::offload::Pool;
+use crate::sys::unix_socket::UnixListener;
 use crate::time::Clock;
 use asking::{Asked, Lcores};
 use keeper::{Keeper, Looks};
 use reload::Reloader;
 use steering::Steering;
-use takeover::{Predecessor, Stand, Succession};
+use takeover::{Predecessor, Stand, Succession, SuccessionParts};
 use watching::Looked;
 
 /// A running dataplane. Dropping it stops it at once.
@@ -125,18 +126,22 @@ impl Dataplane {
         &self.status
     }
 
-    /// Accepts from the sockets that were the predecessor's, and has it stop to.
-    fn take_over(self, predecessor: &Predecessor) -> Result<Self> {
+    /// Accepts from the sockets that were the predecessor's, and has it stop to. The files of those that are `left` go
+    /// with that.
+    fn take_over(self, predecessor: &Predecessor, left: Vec<Arc<UnixListener>>) -> Result<Self> {
         predecessor.call_processes(&self.ports);
-        self.accept_again();
+        self.accept_again(false);
         match predecessor.confirm() {
             Ok(stand) => {
                 if stand == Stand::Gone {
                     tracing::warn!("process {} ended as it was taken over from", predecessor.pid());
                 }
                 self.reloader.iter().for_each(|reloader| reloader.keep_files());
+                left.iter().for_each(|one| one.keep_file());
+                drop(left);
+                self.remove_former_statistics();
                 // It may have been woken for what came last, and have left it there.
-                self.accept_again();
+                self.accept_again(true);
                 Ok(self)
             }
             Err(error) => {
@@ -156,8 +161,16 @@ impl Dataplane {
         }
     }
 
-    fn accept_again(&self) {
-        self.steering.post_all(|| Mail::Call(Box::new(Lcore::accept_again)));
+    /// The predecessor's are not wanted any more.
+    fn remove_former_statistics(&self) {
+        if let Some(path) = self.segment.path() {
+            let _ = std::fs::remove_file(counters::next_path(&path));
+        }
+    }
+
+    fn accept_again(&self, alone: bool) {
+        let again = move |lcore: &mut Lcore| lcore.accept_again(alone);
+        self.steering.post_all(|| Mail::Call(Box::new(again)));
     }
 
     /// The process that it took over from ([`Builder::takeover`]); `None`: there was none.
@@ -207,9 +220,15 @@ impl Dataplane {
         let (access, current) = (control.capture().clone(), self.current.clone());
         let listeners = Box::new(move || Looked::all(&current));
         watching::add_commands(self.lcores_to_ask(), clock, access, listeners, &mut commands);
-        let (steering, lcores) = (self.steering.clone(), self.lcores_to_ask());
-        let (ports, admin) = (self.ports.clone(), self.admin.clone());
-        let succession = Succession::new(steering, lcores, ports, admin, control.upkeep());
+        let succession = Succession::new(SuccessionParts {
+            steering: self.steering.clone(),
+            lcores: self.lcores_to_ask(),
+            ports: self.ports.clone(),
+            admin: self.admin.clone(),
+            segment: self.segment.clone(),
+            upkeep: control.upkeep(),
+            control: control.path().to_owned(),
+        });
         succession.add_commands(&mut commands);
         control.add_commands(commands);
         let steering = self.steering.clone();

@@ -146,6 +146,11 @@ pub fn path(uid: u32, prefix: &str) -> PathBuf {
     PathBuf::from(format!("/dev/shm/ringway-{uid}-{prefix}.stats"))
 }
 
+/// Where those of an instance that takes over from the one at `path` lie meanwhile.
+pub fn next_path(path: &Path) -> PathBuf {
+    path.with_extension("stats.next")
+}
+
 /// What a segment is made for.
 #[derive(Debug, Clone)]
 pub struct SegmentOptions {
@@ -329,9 +334,15 @@ impl Segment {
         self.file.path()
     }
 
-    /// Puts the file at `path`, over that of the instance that this one takes over from, whose readers keep theirs.
+    /// Puts the file at `path`, in place of that of the instance that this one takes over from, which lies at
+    /// [`next_path`] from then on.
     pub fn move_to(&self, path: &Path) -> io::Result<()> {
         self.file.move_to(path)
+    }
+
+    /// Has its place again, where an instance that was to take over has come to nothing.
+    pub fn take_back(&self) -> io::Result<()> {
+        self.path().map_or(Ok(()), |path| self.file.take_back(&next_path(&path)))
     }
 
     fn change(&self, change: impl FnOnce()) {

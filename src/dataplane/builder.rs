@@ -29,9 +29,6 @@ use crate::sys::host::Host;
 use crate::sys::topology::Topology;
 use crate::time::Clock;
 
-/// How the file of statistics ends until it is in the place of another instance's.
-const NEXT_STATS: &str = "stats.next";
-
 /// Everything that can be chosen before a dataplane starts.
 pub struct Builder {
     pub(super) config: Config,
@@ -206,7 +203,7 @@ impl Builder {
         let connections_max = descriptors::connections_limit(wanted, reserved, tables)?;
         let bind = |listener| Group::bind(listener, lcores, &mut inherited);
         let groups = self.config.listeners.iter().map(bind).collect::<Result<Vec<_>>>()?;
-        drop(inherited);
+        let left = inherited.into_unix();
         let pools = NumaPools::create(
             &topology,
             &self.cores,
@@ -292,6 +289,8 @@ impl Builder {
         dataplane.describe(&self.cores, &config.listeners);
         dataplane.keep_statistics(job.clock, &config, &self.cores.cpus())?;
         if let Some(predecessor) = &predecessor {
+            // Neither does its configuration change, nor does a third one take over, before this one has.
+            dataplane.steering.begin_takeover();
             predecessor.announce()?;
             dataplane.place_statistics(self.prefix.as_str());
         }
@@ -316,7 +315,8 @@ impl Builder {
         }
         match predecessor {
             Some(predecessor) => {
-                let dataplane = dataplane.take_over(&predecessor)?;
+                let dataplane = dataplane.take_over(&predecessor, left)?;
+                dataplane.steering.end_takeover();
                 let admin = late.take().map(|admin| dataplane.serve_admin(admin.bind(&cpus)?));
                 if let Some(Err(error)) = admin {
                     tracing::error!("there is no admin listener: {error}");
@@ -361,7 +361,7 @@ impl Builder {
             lcores: self.cores.lcores().len(),
             path: is_found.then(|| {
                 let path = counters::path(uid, prefix);
-                if follows { path.with_extension(NEXT_STATS) } else { path }
+                if follows { counters::next_path(&path) } else { path }
             }),
             mode: self.config.stats.mode,
             // It may have been left by one that ended within a takeover.

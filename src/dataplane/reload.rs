@@ -197,6 +197,8 @@ impl Reloader {
         self.parts.maker.protocols.check(&config.listeners)?;
         let (changed, applies) = self.prepare_settings(&plan, added)?;
         let is_empty = plan.is_empty() && applies.is_empty();
+        let begin = || self.parts.steering.begin_change().ok_or_else(ready::not_now);
+        let _changing = (!is_empty).then(begin).transpose()?;
         let ready =
             (!is_empty).then(|| Ready::make(self, served, &old, &config, &plan)).transpose()?;
         self.parts.hooks.ask(&old.config, &config)?;
@@ -275,11 +277,17 @@ impl Reloader {
         }
     }
 
-    /// The files of sockets that were another instance's go with this one from here on, whose they are now.
+    /// The files of sockets that were another instance's go with this one from here on, whose they are now, and have the
+    /// modes that it gives them.
     pub fn keep_files(&self) {
-        let served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = served.listeners.iter().filter_map(|listener| listener.sockets.unix());
-        files.for_each(|one| one.keep_file());
+        let (served, current) = (self.served(), self.parts.current.get());
+        for (listener, config) in served.listeners.iter().zip(&current.config.listeners) {
+            let Some(socket) = listener.sockets.unix() else { continue };
+            socket.keep_file();
+            if let Err(error) = socket.set_mode(config.access.mode) {
+                tracing::error!("{error}");
+            }
+        }
     }
 
     /// Has each lcore accept from `socket` on the listener at `index`.

@@ -1,7 +1,7 @@
 //! How the lcores are told to drain and to stop, by whoever holds the dataplane and by its control
 //! socket. Who waits for their end is elsewhere.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::control::Stopping;
 use crate::counters::Segment;
 use crate::counters::snapshot::State as Said;
 use crate::lcore::{Handle, Lcore, Mail};
-use crate::limits::{TAKEOVER_SPARED_NS, TAKEOVER_STEP_NS};
+use crate::limits::{LCORE_CHANGE_NS, TAKEOVER_LCORES_NS, TAKEOVER_SPARED_NS};
 
 /// How often mail is tried again that an lcore has no room for.
 const RETRY: Duration = Duration::from_millis(1);
@@ -19,6 +19,18 @@ pub(super) struct Steering {
     /// Where others read how it is.
     segment: Arc<Segment>,
     state: Mutex<State>,
+    /// Told when they are so no longer.
+    changed: Condvar,
+}
+
+/// While there is one, no other instance takes over.
+pub(super) struct Changing(Arc<Steering>);
+
+impl Drop for Changing {
+    fn drop(&mut self) {
+        self.0.lock().changing = false;
+        self.0.changed.notify_all();
+    }
 }
 
 struct State {
@@ -26,8 +38,10 @@ struct State {
     lcores: Vec<Steered>,
     /// They were told to drain.
     draining: bool,
-    /// Another instance builds on their sockets.
+    /// Another instance builds on their sockets, or this one does on another's.
     asked: bool,
+    /// Their listeners are about to change.
+    changing: bool,
     /// The process that has taken over.
     successor: Option<i32>,
 }
@@ -73,8 +87,9 @@ impl Steering {
     /// No lcore yet.
     pub fn new(drain_timeout: Duration, segment: Arc<Segment>) -> Self {
         let lcores = Vec::new();
-        let state = State { drain_timeout, lcores, draining: false, asked: false, successor: None };
-        Self { segment, state: Mutex::new(state) }
+        let (draining, asked, changing, successor) = (false, false, false, None);
+        let state = State { drain_timeout, lcores, draining, asked, changing, successor };
+        Self { segment, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub fn add(&self, handle: Handle, life: Weak<()>) {
@@ -90,12 +105,11 @@ impl Steering {
         self.lock().drain_timeout = timeout;
     }
 
-    /// Posts to each lcore, by its index, unless they were told to drain, or another instance builds on their sockets: then
-    /// it is `false`. What an lcore that hangs
+    /// Posts to each lcore, by its index, unless they were told to drain: then it is `false`. What an lcore that hangs
     /// has no room for reaches it when it comes round.
     pub fn post_unless_draining(&self, mail: impl Fn(usize) -> Mail) -> bool {
         let state = self.lock();
-        if state.draining || state.asked {
+        if state.draining {
             return false;
         }
         for (index, lcore) in state.lcores.iter().enumerate() {
@@ -134,7 +148,7 @@ impl Steering {
         drop(done);
         let lcores = state.lcores.len();
         drop(state);
-        let until = Instant::now() + Duration::from_nanos(TAKEOVER_STEP_NS);
+        let until = Instant::now() + Duration::from_nanos(TAKEOVER_LCORES_NS);
         // Who has ended answers by that; one that hangs is not waited for.
         for _ in 0..lcores {
             let left = until.saturating_duration_since(Instant::now());
@@ -145,14 +159,34 @@ impl Steering {
         true
     }
 
-    /// Says whether another instance builds on the lcores' sockets. It is `false` where one did already, or has taken over.
-    pub fn set_asked(&self, asked: bool) -> bool {
-        let mut state = self.lock();
-        if asked && (state.asked || state.successor.is_some()) {
+    /// Another instance builds on the lcores' sockets from here on, or this one does on another's, until
+    /// [`end_takeover`](Self::end_takeover). A change that is under way is waited for. It is `false` where one did already,
+    /// or has taken over, or that change takes too long.
+    pub fn begin_takeover(&self) -> bool {
+        let patience = Duration::from_nanos(LCORE_CHANGE_NS);
+        let changes = |state: &mut State| state.changing;
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, changes);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.changing || state.asked || state.successor.is_some() {
             return false;
         }
-        state.asked = asked;
+        state.asked = true;
         true
+    }
+
+    pub fn end_takeover(&self) {
+        self.lock().asked = false;
+    }
+
+    /// The listeners are about to change, for as long as what this returns is there; `None`: the lcores were told to drain,
+    /// or a takeover is under way. There is one such change at a time.
+    pub fn begin_change(self: &Arc<Self>) -> Option<Changing> {
+        let mut state = self.lock();
+        if state.draining || state.asked {
+            return None;
+        }
+        state.changing = true;
+        Some(Changing(self.clone()))
     }
 
     /// The process that has taken over.

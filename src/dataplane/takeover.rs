@@ -9,11 +9,11 @@ mod successor;
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(super) use inherited::Inherited;
 pub(super) use predecessor::{Predecessor, Stand};
-pub(super) use successor::Succession;
+pub(super) use successor::{Parts as SuccessionParts, Succession};
 
 use crate::limits::{TAKEOVER_ATTACH_NS, TAKEOVER_BUILD_NS, TAKEOVER_STEP_NS};
 
@@ -46,9 +46,15 @@ fn say(mut stream: &UnixStream, line: &str) -> io::Result<()> {
 /// The next line, which has to come within `patience`; `None`: the other side has ended. Nothing behind it is
 /// taken.
 fn hear(mut stream: &UnixStream, patience: Duration) -> io::Result<Option<String>> {
-    stream.set_read_timeout(Some(patience))?;
+    let until = Instant::now() + patience;
     let mut line = Vec::new();
     loop {
+        // All of it: a byte now and then would go on for hours.
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
         let mut byte = [0];
         match stream.read(&mut byte) {
             Ok(0) => return Ok(None),
@@ -64,4 +70,28 @@ fn hear(mut stream: &UnixStream, patience: Duration) -> io::Result<Option<String
         }
     }
     Ok(Some(String::from_utf8_lossy(&line).into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_to_be_whole_in_time_however_its_bytes_come() {
+        let (near, far) = UnixStream::pair().unwrap();
+        say(&far, "ready").unwrap();
+        assert_eq!(hear(&near, STEP).unwrap().as_deref(), Some("ready"));
+        let drip = thread::spawn(move || {
+            while (&far).write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let why = hear(&near, Duration::from_millis(100)).unwrap_err();
+        drop(near);
+        drip.join().unwrap();
+        use io::ErrorKind::{TimedOut, WouldBlock};
+        assert!(matches!(why.kind(), TimedOut | WouldBlock), "{why}");
+    }
 }

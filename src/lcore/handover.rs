@@ -16,12 +16,13 @@ impl Lcore {
         Ok(sockets.collect::<io::Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    /// Accepts what waits on its sockets, and, where it was made to wait for this, from here on.
-    pub fn accept_again(&mut self) {
+    /// Accepts what waits on its sockets, and, where it was made to wait for this, from here on; on those that other
+    /// processes have as well, or, `alone`, on all.
+    pub fn accept_again(&mut self, alone: bool) {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             let Some(listener) = listener else { continue };
             self.books.count_for(index, &mut self.io, &mut self.cx);
-            listener.transport.accept_again(&mut self.io);
+            listener.transport.accept_again(&mut self.io, alone);
         }
         self.work = u32::MAX;
     }

@@ -9,6 +9,12 @@ pub const TAKEOVER_BUILD_NS: u64 = 120_000_000_000;
 /// How long each side may take for a step that needs nothing but a few system calls, in nanoseconds.
 pub const TAKEOVER_STEP_NS: u64 = 10_000_000_000;
 
+/// How long the instance that is taken over from waits for its lcores to accept no more, in nanoseconds. One that hangs
+/// is not waited for any longer: the other instance has to hear in time that it serves alone.
+pub const TAKEOVER_LCORES_NS: u64 = 4_000_000_000;
+
+const _: () = assert!(2 * TAKEOVER_LCORES_NS < TAKEOVER_STEP_NS, "the other one waits for longer");
+
 /// How long connections on which nothing is under way stay open once another instance accepts, in nanoseconds: what
 /// a client sent before it heard of the end is on its way for less than that. Half of the time to drain, where that
 /// is shorter.

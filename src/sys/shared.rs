@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Zeroable;
 use memmap2::{MmapOptions, MmapRaw};
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, Flock, FlockArg, OFlag, RenameFlags, renameat2};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::sync::KeepAlive;
@@ -153,14 +154,37 @@ impl SharedFile {
         self.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts it at `path`, over what lies there; nothing where it lies nowhere.
+    /// Puts it at `path`, and what lies there where it lay itself, for the writer of that to
+    /// [take back](Self::take_back); nothing where it lies nowhere.
     pub fn move_to(&self, path: &Path) -> io::Result<()> {
         let mut own = self.path.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = &mut *own {
-            std::fs::rename(&*own, path)?;
+            match renameat2(AT_FDCWD, &**own, AT_FDCWD, path, RenameFlags::RENAME_EXCHANGE) {
+                Err(Errno::ENOENT) => std::fs::rename(&*own, path)?,
+                outcome => outcome?,
+            }
             path.clone_into(own);
         }
         Ok(())
+    }
+
+    /// Has its place again where another one was [put there](Self::move_to) from `place`, and came to nothing. What
+    /// else lies at `place` goes, unless its writer lives.
+    pub fn take_back(&self, place: &Path) -> io::Result<()> {
+        let Some(own) = self.path() else { return Ok(()) };
+        if self.lies_at(place) {
+            return std::fs::rename(place, own);
+        }
+        if place.exists() && is_left_behind(place)? {
+            std::fs::remove_file(place)?;
+        }
+        Ok(())
+    }
+
+    fn lies_at(&self, path: &Path) -> bool {
+        let ours = self.file.metadata().map(|it| (it.dev(), it.ino()));
+        let there = std::fs::symlink_metadata(path).map(|it| (it.dev(), it.ino()));
+        matches!((ours, there), (Ok(ours), Ok(there)) if ours == there)
     }
 }
 
@@ -168,11 +192,7 @@ impl Drop for SharedFile {
     fn drop(&mut self) {
         let Some(path) = self.path() else { return };
         // One that replaced it stays.
-        let ours = self.file.metadata().map(|it| (it.dev(), it.ino()));
-        let there = std::fs::symlink_metadata(&path).map(|it| (it.dev(), it.ino()));
-        if let (Ok(ours), Ok(there)) = (ours, there)
-            && ours == there
-        {
+        if self.lies_at(&path) {
             let _ = std::fs::remove_file(path);
         }
     }

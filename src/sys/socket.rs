@@ -35,6 +35,11 @@ impl StreamListener {
         })
     }
 
+    /// Whether connections come to it, or it has yet to [listen](Self::listen).
+    pub fn listens(&self) -> bool {
+        nix::sys::socket::getsockopt(&self.as_fd(), sockopt::AcceptConn).unwrap_or(true)
+    }
+
     /// Sees to it that connections come: one that [joined](TcpListener::join) its address listens from here on.
     pub fn listen(&self) -> io::Result<()> {
         match self {

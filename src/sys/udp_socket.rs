@@ -67,6 +67,11 @@ impl UdpSocket {
         }
     }
 
+    /// Whether it is bound.
+    pub fn is_bound(&self) -> bool {
+        local_address(self.as_fd()).is_ok_and(|address| address.port() != 0)
+    }
+
     /// The socket behind `fd`, which another one of this program has set up.
     pub fn of_fd(fd: OwnedFd) -> io::Result<Self> {
         let address = local_address(fd.as_fd())?;

@@ -148,6 +148,33 @@ impl UnixListener {
         self.ours.store(false, Ordering::Relaxed);
     }
 
+    /// Gives its file these permissions; nothing where the file is gone or another one lies there.
+    pub fn set_mode(&self, mode: u32) -> Result<()> {
+        if self.file.is_none() {
+            return Ok(());
+        }
+        let _lock = lock_directory(&self.path, UNIX_LOCK_TRIES_MAX)?;
+        if self.is_still_there() {
+            let set = fs::set_permissions(&self.path, Permissions::from_mode(mode));
+            set.map_err(|why| bind_error(&self.path, &why))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what was [staged](Self::stage) for `path` by a process that is gone.
+    pub fn clear_staged(path: &Path) -> Result<()> {
+        let fail = |why: io::Error| bind_error(path, &why);
+        let path = std::path::absolute(path).map_err(fail)?;
+        let directory = lock_directory(&path, UNIX_LOCK_TRIES_MAX)?;
+        let (_, new) = beside(&path, NEXT);
+        let by_short_name = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
+        let name = new.file_name().map_or_else(|| new.clone(), |name| by_short_name.join(name));
+        if look_for_stale(&name)? {
+            fs::remove_file(&new).map_err(fail)?;
+        }
+        Ok(())
+    }
+
     /// The path that it listens on, absolute; an abstract name with its `@`.
     pub fn path(&self) -> &Path {
         &self.path
@@ -284,11 +311,7 @@ fn make_beside(
     ending: &str,
     mode: u32,
 ) -> io::Result<(StdListener, FileId, PathBuf)> {
-    let mut longer = path.as_os_str().to_owned();
-    longer.push(ending);
-    // A long path has no room for more; then the file has a short name, and its directory another.
-    let fits = longer.len() <= UNIX_PATH_BYTES_MAX;
-    let new = if fits { PathBuf::from(longer) } else { path.with_file_name(ending) };
+    let (fits, new) = beside(path, ending);
     let short = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(ending);
     // Of one that was stopped here.
     match fs::remove_file(&new) {
@@ -297,6 +320,15 @@ fn make_beside(
     }
     let (socket, file) = make(if fits { &new } else { &short }, &new, mode)?;
     Ok((socket, file, new))
+}
+
+/// The file beside `path` whose name ends like this, and whether its path is short enough for a socket's.
+fn beside(path: &Path, ending: &str) -> (bool, PathBuf) {
+    let mut longer = path.as_os_str().to_owned();
+    longer.push(ending);
+    // A long path has no room for more; then the file has a short name, and its directory another.
+    let fits = longer.len() <= UNIX_PATH_BYTES_MAX;
+    (fits, if fits { PathBuf::from(longer) } else { path.with_file_name(ending) })
 }
 
 /// Listens on the file `path`, which is bound by `name`. Before it listens nobody can connect.

@@ -124,9 +124,10 @@ pub trait Transport {
     }
 
     /// Accepts, where it was made to wait for this, and in any case what waits on its sockets now: another process
-    /// that listens on them may have been woken for it, and have ended.
-    fn accept_again(&mut self, io: &mut Io) {
-        let _ = io;
+    /// that listens on them may have been woken for it, and have ended. Unless it is `alone`, that one may still have to
+    /// go on by itself: a socket that is to share their address does not get a part of what comes yet.
+    fn accept_again(&mut self, io: &mut Io, alone: bool) {
+        let _ = (io, alone);
     }
 
     /// Accepts no more connections: another process listens on its sockets, and they stay as they are. Whether

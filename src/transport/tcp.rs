@@ -355,7 +355,10 @@ impl<E: Engine> Transport for Tcp<E> {
         self.listener.iter().chain(&self.more).map(StreamListener::share).collect()
     }
 
-    fn accept_again(&mut self, io: &mut Io) {
+    fn accept_again(&mut self, io: &mut Io, alone: bool) {
+        if !alone && self.listener.as_ref().is_some_and(|listener| !listener.listens()) {
+            return;
+        }
         self.waits = false;
         for listener in self.listener.iter().chain(&self.more) {
             if let Err(error) = listener.listen() {

@@ -308,6 +308,20 @@ impl<E: Engine> Udp<E> {
         self.sweep = timer;
     }
 
+    /// Hears strangers from here on, and not sooner says to the kernel what it wants of each datagram: another process may
+    /// have the sockets, and want something else.
+    fn welcome(&mut self, io: &mut Io) {
+        // What the kernel puts together has to fit a slot.
+        let fits = E::of(io).train_bytes() >= TRAIN_BYTES_MAX;
+        for socket in self.sockets() {
+            socket.receive_trains(fits);
+            if let Err(error) = socket.receive_ecn(self.ecn) {
+                tracing::warn!("{} is served without ECN: {error}", socket.address());
+            }
+        }
+        self.accepting = true;
+    }
+
     fn take_one(&mut self, io: &mut Io, buf: Buf) -> Result<(), Buf> {
         let Some(place) = self.live(buf.conn()) else {
             io.counters.drop_one(Reason::StaleConnection);
@@ -415,16 +429,10 @@ impl<E: Engine> Transport for Udp<E> {
             // Only of a listener that joins a running lcore: the others' slots were lent before the start.
             return tracing::error!("{} is not served: {error}", self.socket.address());
         }
-        // What the kernel puts together has to fit a slot.
-        let fits = E::of(io).train_bytes() >= TRAIN_BYTES_MAX;
-        for socket in self.sockets() {
-            socket.receive_trains(fits);
-            if let Err(error) = socket.receive_ecn(self.ecn) {
-                tracing::warn!("{} is served without ECN: {error}", socket.address());
-            }
-        }
         self.schedule_sweep(io, STALL_SWEEP_NS);
-        self.accepting = !self.waits;
+        if !self.waits {
+            self.welcome(io);
+        }
         self.steer(io);
     }
 
@@ -435,12 +443,13 @@ impl<E: Engine> Transport for Udp<E> {
         self.sockets().map(|socket| Ok(Listening::Udp(socket.try_clone()?))).collect()
     }
 
-    fn accept_again(&mut self, io: &mut Io) {
-        if std::mem::take(&mut self.waits) {
+    fn accept_again(&mut self, io: &mut Io, alone: bool) {
+        if self.waits && (alone || self.socket.is_bound()) {
+            self.waits = false;
             if let Err(error) = self.socket.bind_now() {
                 tracing::error!("an lcore hears nobody at {}: {error}", self.socket.address());
             }
-            self.accepting = true;
+            self.welcome(io);
         }
         self.steer(io);
     }

@@ -1,7 +1,6 @@
 //! Either of the two dies, or gives up, wherever that may be: the other serves.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::thread;
@@ -9,59 +8,10 @@ use std::thread;
 use nix::sys::signal::Signal;
 use ringway::control;
 use ringway::ipc;
-use ringway::sys::passed_fds::recv_with_fds;
 
 use crate::bed::{ANY, Load, http, toml};
 use crate::common::{Running, command, configuration, own, patience, wait_until};
-
-/// An instance that is about to take over, as far as it comes: what the test says is all it does.
-struct Pretender {
-    stream: UnixStream,
-    _sockets: Vec<OwnedFd>,
-}
-
-impl Pretender {
-    /// Has the offer, as soon as nobody else has.
-    fn of(instance: &str) -> Self {
-        loop {
-            if let Ok(offered) = Self::asks(instance) {
-                return offered;
-            }
-            thread::sleep(std::time::Duration::from_millis(1));
-        }
-    }
-
-    /// Has the offer, or what is said instead.
-    fn asks(instance: &str) -> Result<Self, String> {
-        let path = control::socket_path(&own(instance).parse().unwrap());
-        let stream = UnixStream::connect(path).unwrap();
-        stream.set_read_timeout(patience()).unwrap();
-        (&stream).write_all(b"takeover version=1\n").unwrap();
-        let (mut text, mut sockets, mut room) = (Vec::new(), Vec::new(), [0; 4096]);
-        while !text.ends_with(b"end\n") {
-            let (count, fds) = recv_with_fds(&stream, &mut room, 253).unwrap();
-            if count == 0 {
-                return Err(String::from_utf8(text).unwrap());
-            }
-            text.extend_from_slice(&room[..count]);
-            sockets.extend(fds);
-        }
-        assert!(!sockets.is_empty());
-        Ok(Self { stream, _sockets: sockets })
-    }
-
-    fn says(self, word: &str) -> Self {
-        (&self.stream).write_all(format!("{word}\n").as_bytes()).unwrap();
-        self
-    }
-
-    fn hears(self, wanted: &str) -> Self {
-        let mut line = vec![0; wanted.len() + 1];
-        (&self.stream).read_exact(&mut line).unwrap();
-        assert_eq!(String::from_utf8_lossy(&line), format!("{wanted}\n"));
-        self
-    }
-}
+use crate::pretender::Pretender;
 
 /// Who answers at the control socket of an instance.
 fn pid(instance: &str) -> u32 {

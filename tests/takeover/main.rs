@@ -6,8 +6,13 @@ mod common;
 
 mod bed;
 mod control;
+mod crossed;
 mod deaths;
 mod engines;
+mod hanging;
+mod leftovers;
 mod listeners;
 mod load;
 mod ports;
+mod pretender;
+mod shared;

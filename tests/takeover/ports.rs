@@ -3,23 +3,30 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::bed::{ANY, Load, http, toml};
 use crate::common::{Running, own};
 
 /// `ringway attach --follow`, killed in the end.
-struct Process {
+pub struct Process {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Process {
-    fn start(instance: &str) -> Self {
+    pub fn start(instance: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
         command.args(["attach", "app", "--echo", "--follow", "--file-prefix", &own(instance)]);
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let mut process = Self { lines: BufReader::new(child.stdout.take().unwrap()), child };
         process.line("attached to port app");
         process
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
     fn line(&mut self, wanted: &str) {
@@ -38,7 +45,7 @@ impl Drop for Process {
     }
 }
 
-fn before_a_port(address: &str) -> String {
+pub fn before_a_port(address: &str) -> String {
     toml(&[http(address) + "handler = \"port:app\"\n"])
 }
 

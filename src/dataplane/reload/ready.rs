@@ -150,11 +150,7 @@ impl<'a> Ready<'a> {
         let answered = if posted { self.answers(&answers) } else { Vec::new() };
         if !posted || answered.iter().any(|(_, changed)| !changed) {
             modes.undo();
-            return Err(Error::new(
-                "change the configuration",
-                "the instance stops, or another one is about to take over",
-                "start it again with the new configuration",
-            ));
+            return Err(not_now());
         }
         modes.keep();
         self.wanted = None;
@@ -219,6 +215,15 @@ impl<'a> Ready<'a> {
         }
         next
     }
+}
+
+/// Why there is to be no change.
+pub(super) fn not_now() -> Error {
+    Error::new(
+        "change the configuration",
+        "the instance stops, or a takeover is under way",
+        "try again; one that stops, start with the new configuration",
+    )
 }
 
 impl Drop for Ready<'_> {

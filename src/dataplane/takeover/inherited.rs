@@ -63,6 +63,15 @@ impl Inherited {
         }))
     }
 
+    /// Unix sockets that no listener took. Their files are to go once they are this instance's.
+    pub fn into_unix(self) -> Vec<Arc<UnixListener>> {
+        let unix = |one| match one {
+            Listening::Unix(listener) => Some(listener),
+            _ => None,
+        };
+        self.0.into_iter().filter_map(unix).collect()
+    }
+
     fn take(&mut self, name: &SocketName) -> Vec<Listening> {
         let (taken, left) =
             std::mem::take(&mut self.0).into_iter().partition(|one| one.name() == *name);

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use super::{STEP, VERSION};
 use crate::limits::{PASSED_FDS_MAX, TAKEOVER_OFFER_BYTES_MAX, TAKEOVER_SOCKETS_MAX};
@@ -60,10 +61,15 @@ impl Offer {
 
     /// Reads one; the error that the other side says instead is the reason.
     pub fn receive(stream: &UnixStream) -> io::Result<Self> {
-        stream.set_read_timeout(Some(STEP))?;
+        let until = Instant::now() + STEP;
         let (mut text, mut fds) = (Vec::new(), Vec::new());
         let mut room = vec![0; 64 * 1024];
         while !is_whole(&text) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            stream.set_read_timeout(Some(left))?;
             let (count, came) = recv_with_fds(stream, &mut room, PASSED_FDS_MAX)?;
             text.extend_from_slice(&room[..count]);
             fds.extend(came);

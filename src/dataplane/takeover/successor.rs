@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::offer::Offer;
 use super::{BUILD, CONFIRM, GO, PLACED, READY, STEP, STOPPED, VERSION, hear, say};
 use crate::control::Commands;
+use crate::counters::Segment;
 use crate::dataplane::AdminPlace;
 use crate::dataplane::asking::{Lcores, Silence};
 use crate::dataplane::ports::Ports;
@@ -15,6 +17,7 @@ use crate::dataplane::steering::Steering;
 use crate::ipc::{Command, Error, Reply, Upkeep};
 use crate::port::Call;
 use crate::sys::listening::Listening;
+use crate::sys::unix_socket::UnixListener;
 use crate::sys::unix_stream::{self, Peer, Until, Waited};
 
 /// How often who waits for the other instance looks whether this one still runs.
@@ -25,13 +28,21 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(in crate::dataplane) struct Succession(Arc<Shared>);
 
 struct Shared {
-    steering: Arc<Steering>,
-    lcores: Lcores,
-    ports: Ports,
-    admin: AdminPlace,
-    /// Of the control socket's file.
-    upkeep: Upkeep,
+    parts: Parts,
     state: Mutex<State>,
+}
+
+/// What of the instance it is about.
+pub(in crate::dataplane) struct Parts {
+    pub steering: Arc<Steering>,
+    pub lcores: Lcores,
+    pub ports: Ports,
+    pub admin: AdminPlace,
+    pub segment: Arc<Segment>,
+    /// Of the control socket's file.
+    pub upkeep: Upkeep,
+    /// Where that lies.
+    pub control: PathBuf,
 }
 
 #[derive(Default)]
@@ -45,20 +56,13 @@ struct Turn(Succession);
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.0.steering.set_asked(false);
+        self.0.0.parts.steering.end_takeover();
     }
 }
 
 impl Succession {
-    pub fn new(
-        steering: Arc<Steering>,
-        lcores: Lcores,
-        ports: Ports,
-        admin: AdminPlace,
-        upkeep: Upkeep,
-    ) -> Self {
-        let state = Mutex::default();
-        Self(Arc::new(Shared { steering, lcores, ports, admin, upkeep, state }))
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(Shared { parts, state: Mutex::default() }))
     }
 
     /// `takeover`.
@@ -91,14 +95,15 @@ impl Succession {
             return Err(Error::handler(403, why));
         }
         let turn = self.take_turn().ok_or_else(|| {
-            Error::handler(409, "another instance is about to take over, or has done so")
+            let why = "another instance is about to take over, or has done so; or this one has not taken over yet";
+            Error::handler(409, why)
         })?;
         reply.take_over(move |stream| turn.0.clone().serve(turn, stream, peer));
         Ok(())
     }
 
     fn take_turn(&self) -> Option<Turn> {
-        self.0.steering.set_asked(true).then(|| Turn(self.clone()))
+        self.0.parts.steering.begin_takeover().then(|| Turn(self.clone()))
     }
 
     /// Speaks with the instance at the other end of `stream`.
@@ -120,32 +125,47 @@ impl Succession {
 
     /// As if nobody had asked. What came while the other one was the first to hear of it is accepted here.
     fn go_on(&self) {
-        self.0.upkeep.resume();
-        self.0.ports.tell(Call::Stays);
-        self.0.lcores.each(|index| {
-            let _ = self.0.lcores.ask(index, |lcore| lcore.accept_again());
+        self.0.parts.upkeep.resume();
+        self.take_back();
+        self.0.parts.ports.tell(Call::Stays);
+        self.0.parts.lcores.each(|index| {
+            let _ = self.0.parts.lcores.ask(index, |lcore| lcore.accept_again(true));
         });
     }
 
+    /// Has the statistics in their place again, and removes what one that has ended left beside that and the control
+    /// socket.
+    fn take_back(&self) {
+        let Parts { segment, control, .. } = &self.0.parts;
+        if let Err(error) = segment.take_back() {
+            tracing::warn!("nobody outside finds what is counted: {error}");
+        }
+        if !control.as_os_str().as_encoded_bytes().starts_with(b"@")
+            && let Err(error) = UnixListener::clear_staged(control)
+        {
+            tracing::debug!("{error}");
+        }
+    }
+
     fn give_way(&self, stream: &UnixStream, peer: Peer) -> io::Result<()> {
-        let offer = Offer { sockets: self.sockets()?, followed: self.0.ports.followed() };
+        let offer = Offer { sockets: self.sockets()?, followed: self.0.parts.ports.followed() };
         offer.send(stream)?;
         tracing::info!(pid = peer.pid, "another instance is about to take over");
         self.await_word(stream, READY, BUILD)?;
         // From here on the file of the control socket may be the other's.
-        self.0.upkeep.rest();
+        self.0.parts.upkeep.rest();
         say(stream, GO)?;
         self.await_word(stream, PLACED, STEP)?;
-        self.0.ports.tell(Call::Moved);
+        self.0.parts.ports.tell(Call::Moved);
         self.await_word(stream, CONFIRM, STEP)?;
         // The files are the other's; they stay when the lcores drop the sockets.
         offer.unix().for_each(|listener| listener.leave_file());
-        if !self.0.steering.hand_over(peer.pid) {
+        if !self.0.parts.steering.hand_over(peer.pid) {
             offer.unix().for_each(|listener| listener.keep_file());
             return Err(io::Error::other("the instance is told to stop"));
         }
         // Its address is the other's from here on.
-        drop(self.0.admin.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(self.0.parts.admin.lock().unwrap_or_else(PoisonError::into_inner).take());
         // If it has ended meanwhile it is too late to go back.
         let _ = say(stream, STOPPED);
         Ok(())
@@ -153,7 +173,7 @@ impl Succession {
 
     /// All that this instance listens on, each once.
     fn sockets(&self) -> io::Result<Vec<Listening>> {
-        let lcores = &self.0.lcores;
+        let lcores = &self.0.parts.lcores;
         let mut all = Vec::new();
         for (index, sockets) in lcores
             .each(|index| lcores.ask(index, |lcore| lcore.listening()))
@@ -183,7 +203,7 @@ impl Succession {
         use std::os::fd::AsFd;
         let until = Instant::now() + patience;
         while unix_stream::wait(stream.as_fd(), Until::Readable, None, LOOK)? == Waited::TimedOut {
-            if self.0.steering.is_draining() || self.0.lcores.any_ended() {
+            if self.0.parts.steering.is_draining() || self.0.parts.lcores.any_ended() {
                 return Err(io::Error::other("the instance is told to stop"));
             }
             if Instant::now() >= until {
