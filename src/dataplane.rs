@@ -21,6 +21,7 @@ mod steering;
 mod streams;
 mod takeover;
 mod transports;
+mod watchdog;
 pub mod watching;
 mod websockets;
 mod worker;
@@ -40,7 +41,7 @@ pub use worker::Tuning;
 
 use crate::admin;
 use crate::config::{
-    Address, Config, CoreMap, Current, FilePrefix, IoBackend, ListenerConfig, format_cpus,
+    Address, CoreMap, Current, FilePrefix, IoBackend, ListenerConfig, format_cpus,
 };
 use crate::control::{self, Commands, Instance};
 use crate::counters::snapshot::State;
@@ -213,6 +214,7 @@ impl Dataplane {
     ) -> Result<()> {
         let mut commands = Commands::default();
         attaching::add_commands(self.ports.clone(), &mut commands);
+        watchdog::add_commands(self.segment.clone(), &mut commands);
         sessions::add_commands(self.lcores_to_ask(), self.current.clone(), &mut commands);
         if let Some(reloader) = &self.reloader {
             reload::add_commands(reloader, &mut commands);
@@ -319,13 +321,13 @@ impl Dataplane {
         self.segment.set_state(State::Running);
     }
 
-    fn keep_statistics(&mut self, clock: Clock, config: &Config, lcore_cpus: &[u32]) -> Result<()> {
+    fn keep_statistics(&mut self, clock: Clock, lcore_cpus: &[u32]) -> Result<()> {
         let looks = Looks {
             segment: self.segment.clone(),
             clock,
             pools: self.pools.iter().map(|(node, pool)| (node, pool.clone())).collect(),
             ports: self.ports.clone(),
-            watchdog: config.stats.watchdog,
+            current: self.current.clone(),
             cpus: control::away_from(lcore_cpus)?,
         };
         self.keeper = Some(Keeper::start(looks)?);

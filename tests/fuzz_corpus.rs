@@ -278,6 +278,7 @@ fn changes() -> impl Strategy<Value = Vec<u8>> {
         "listener",
         "control.socket",
         "stats.sampling",
+        "stats.backtrace",
         "..",
         "listener.0.protocol.x",
     ];

@@ -13,6 +13,8 @@ pub struct StatsConfig {
     pub mode: u32,
     /// How long an lcore may be in one pass before that is said.
     pub watchdog: Duration,
+    /// Whether its backtrace is said as well.
+    pub backtrace: bool,
 }
 
 impl Default for StatsConfig {
@@ -21,6 +23,7 @@ impl Default for StatsConfig {
             sampling: STATS_SAMPLING,
             mode: STATS_MODE,
             watchdog: Duration::from_nanos(WATCHDOG_NS),
+            backtrace: false,
         }
     }
 }

@@ -126,6 +126,7 @@ fn stats(stats: &StatsConfig) -> Table {
     put(&mut table, "mode", format!("{:04o}", stats.mode));
     let watchdog_ms = stats.watchdog.as_millis();
     put(&mut table, "watchdog_ms", i64::try_from(watchdog_ms).unwrap_or(i64::MAX));
+    put(&mut table, "backtrace", stats.backtrace);
     table
 }
 
@@ -253,6 +254,7 @@ mod tests {
         sampling = 4
         mode = "0640"
         watchdog_ms = 2500
+        backtrace = true
         [log]
         level = "warn,ringway::lcore=trace"
         [control]

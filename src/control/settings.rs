@@ -49,6 +49,7 @@ pub(crate) fn of(config: &Config) -> Settings {
     put("stats.sampling", config.stats.sampling.into());
     put("stats.mode", format!("{:04o}", config.stats.mode).into());
     put("stats.watchdog_ms", (config.stats.watchdog.as_millis() as u64).into());
+    put("stats.backtrace", config.stats.backtrace.into());
     put("log.level", config.log.level.clone().into());
     let default = ControlConfig::default();
     let control = config.control.as_ref().unwrap_or(&default);

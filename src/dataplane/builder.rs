@@ -287,7 +287,7 @@ impl Builder {
         let lcore_pools = handles.zip(lcore_pools).collect();
         dataplane.ports = Ports::new(self.prefix.as_str(), &config.listeners, lcore_pools);
         dataplane.describe(&self.cores, &config.listeners);
-        dataplane.keep_statistics(job.clock, &config, &self.cores.cpus())?;
+        dataplane.keep_statistics(job.clock, &self.cores.cpus())?;
         if let Some(predecessor) = &predecessor {
             // Neither does its configuration change, nor does a third one take over, before this one has.
             dataplane.steering.begin_takeover();

@@ -7,12 +7,13 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::Ports;
+use super::watchdog::Watched;
+use crate::config::Current;
+use crate::counters::Segment;
 use crate::counters::snapshot::{PoolSnapshot, PortSnapshot};
-use crate::counters::{Doing, LcoreBlock, Segment};
 use crate::error::{Error, Result};
 use crate::limits::STATS_PUBLISH_NS;
 use crate::mem::Mempool;
-use crate::sync::Ordering;
 use crate::sys::affinity;
 use crate::time::{Clock, Instant};
 
@@ -23,8 +24,8 @@ pub(super) struct Looks {
     /// By NUMA node.
     pub pools: Vec<(u32, Mempool)>,
     pub ports: Ports,
-    /// How long an lcore may be in one pass.
-    pub watchdog: Duration,
+    /// Says how long an lcore may be in one pass.
+    pub current: Current,
     /// Where it may run.
     pub cpus: Vec<u32>,
 }
@@ -72,9 +73,9 @@ impl Looks {
         while !*is_over {
             drop(is_over);
             self.publish(&mut stalls);
-            let now = self.clock.now();
+            let (now, config) = (self.clock.now(), self.current.get().config.clone());
             for (lcore, watched) in self.segment.lcores().zip(&mut watched) {
-                watched.look(lcore, now, self.watchdog);
+                watched.look(lcore, now, &config.stats);
             }
             is_over = over.0.lock().unwrap_or_else(PoisonError::into_inner);
             if !*is_over {
@@ -100,7 +101,7 @@ impl Looks {
             }
         });
         let ports: Vec<_> = ports.collect();
-        stalls.tell(&ports, self.watchdog);
+        stalls.tell(&ports, self.current.get().config.stats.watchdog);
         self.segment.publish(now.as_ns(), &pools, &ports);
     }
 }
@@ -164,39 +165,6 @@ fn of_pool(node: u32, pool: &Mempool) -> impl Iterator<Item = PoolSnapshot> {
             exhausted: stats.exhausted,
         }
     })
-}
-
-/// What is known of one lcore.
-#[derive(Default)]
-struct Watched {
-    /// It was said that it hangs.
-    hangs: bool,
-}
-
-impl Watched {
-    /// Looks whether it has come round since `most` before now, and says so where that changes.
-    fn look(&mut self, lcore: &LcoreBlock, now: Instant, most: Duration) {
-        let word = |cell: &crate::sync::Tally| cell.load(Ordering::Relaxed);
-        let alive = word(&lcore.alive_ns);
-        // One that has not begun, or sleeps in the kernel, or has ended.
-        let is_quiet = alive == 0 || word(&lcore.rests) == 1;
-        let silent = if is_quiet { 0 } else { now.ns_since(Instant::from_ns(alive)) };
-        let hangs = u128::from(silent) >= most.as_nanos();
-        lcore.silent_ns.store(if hangs { silent } else { 0 }, Ordering::Relaxed);
-        let id = word(&lcore.lcore_id);
-        if hangs && !self.hangs {
-            lcore.stalls.store(word(&lcore.stalls) + 1, Ordering::Relaxed);
-            let doing = Doing::from_words(
-                word(&lcore.doing),
-                word(&lcore.doing_listener),
-                word(&lcore.doing_conn),
-            );
-            tracing::warn!("lcore {id} has not come round for {} ms: {doing}", silent / 1_000_000);
-        } else if self.hangs && !hangs {
-            tracing::warn!("lcore {id} comes round again");
-        }
-        self.hangs = hangs;
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! dataplane is decided above.
 
 pub mod affinity;
+pub mod backtrace;
 pub mod beneath;
 pub mod cycles;
 pub mod datagram;

@@ -16,6 +16,7 @@ pub(super) struct RawStats {
     sampling: Option<Spanned<u32>>,
     mode: Option<Spanned<String>>,
     watchdog_ms: Option<Spanned<u64>>,
+    backtrace: Option<bool>,
 }
 
 pub(super) fn stats(source: &Source, raw: RawStats) -> Result<StatsConfig> {
@@ -42,5 +43,10 @@ pub(super) fn stats(source: &Source, raw: RawStats) -> Result<StatsConfig> {
         other => other.map_or(default.watchdog, |ms| Duration::from_millis(ms.into_inner())),
     };
     let mode = raw.mode.map(|mode| unix::file_mode(source, &mode)).transpose()?;
-    Ok(StatsConfig { sampling, mode: mode.unwrap_or(default.mode), watchdog })
+    Ok(StatsConfig {
+        sampling,
+        mode: mode.unwrap_or(default.mode),
+        watchdog,
+        backtrace: raw.backtrace.unwrap_or(default.backtrace),
+    })
 }

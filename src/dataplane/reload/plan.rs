@@ -14,7 +14,13 @@ use crate::dataplane::backend;
 use crate::error::{Error, Result};
 
 /// Settings of the dataplane that may change.
-const ADJUSTABLE: [&str; 3] = ["dataplane.idle", "dataplane.drain_timeout_ms", "stats.sampling"];
+const ADJUSTABLE: [&str; 5] = [
+    "dataplane.idle",
+    "dataplane.drain_timeout_ms",
+    "stats.sampling",
+    "stats.watchdog_ms",
+    "stats.backtrace",
+];
 
 /// How a listener of the new configuration comes to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
