@@ -146,8 +146,8 @@ impl Dataplane {
                 Ok(self)
             }
             Err(error) => {
-                // What was accepted is answered; the other goes on.
-                self.drain();
+                // What was accepted is answered; the other goes on, and has the sockets to itself.
+                self.steering.hand_over(predecessor.pid());
                 self.join();
                 Err(error)
             }

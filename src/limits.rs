@@ -64,6 +64,10 @@ const _: () = assert!(LISTENERS_MAX <= u32::BITS as usize);
 /// net.core.somaxconn.
 pub const LISTEN_BACKLOG: i32 = 4096;
 
+/// How long whoever binds a port waits for one that has it to let go, in nanoseconds: the sockets of a process that was
+/// killed are closed when its rings are, a moment after its death. nginx waits 2.5 s.
+pub const BIND_PATIENCE_NS: u64 = 1_000_000_000;
+
 /// Longest path of a Unix socket: the field of its address has 108 bytes, with the NUL (unix(7)).
 pub const UNIX_PATH_BYTES_MAX: usize = 107;
 

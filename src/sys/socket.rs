@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -14,7 +16,7 @@ use nix::sys::socket::{
 use super::listening::Listening;
 use super::unix_socket::UnixListener;
 use crate::error::{Error, Result};
-use crate::limits::LISTEN_BACKLOG;
+use crate::limits::{BIND_PATIENCE_NS, LISTEN_BACKLOG};
 
 /// A bound, listening stream socket.
 #[derive(Debug, Clone)]
@@ -91,7 +93,8 @@ impl TcpListener {
     /// port: two dataplanes on one port would each get half of the connections.
     pub fn bind_group(address: SocketAddr, count: usize) -> Result<Vec<Self>> {
         // Without SO_REUSEPORT the bind fails when anybody listens; this socket only asks.
-        let probe = open(address, false).map_err(|e| bind_error(address, "-ltnp", e))?;
+        let probe = patiently(|| open(address, false));
+        let probe = probe.map_err(|e| bind_error(address, "-ltnp", e))?;
         let address = local_address(probe.as_fd()).map_err(|e| bind_error(address, "-ltnp", e))?;
         drop(probe);
         (0..count).map(|_| Self::bind(address)).collect()
@@ -177,6 +180,20 @@ pub fn check_stream(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Binds again and again while somebody has the port, for [`BIND_PATIENCE_NS`].
+pub(super) fn patiently(mut bind: impl FnMut() -> nix::Result<OwnedFd>) -> nix::Result<OwnedFd> {
+    const STEP: Duration = Duration::from_millis(20);
+    let mut left = Duration::from_nanos(BIND_PATIENCE_NS);
+    loop {
+        match bind() {
+            Err(Errno::EADDRINUSE) if !left.is_zero() => {}
+            done => return done,
+        }
+        thread::sleep(STEP);
+        left = left.saturating_sub(STEP);
+    }
+}
+
 pub(super) fn bind_error(address: SocketAddr, ss_flags: &str, why: Errno) -> Error {
     let what = format!("listen on {address}");
     let port = address.port();
@@ -217,6 +234,19 @@ mod tests {
         assert_eq!(group[0].address(), group[1].address());
         let error = TcpListener::bind_group(group[0].address(), 1).unwrap_err();
         assert!(error.why().contains("in use") && error.remedy().contains("ss -ltnp"), "{error}");
+    }
+
+    #[test]
+    fn a_port_whose_sockets_are_about_to_close_is_waited_for() {
+        let mut group = TcpListener::bind_group("127.0.0.1:0".parse().unwrap(), 1).unwrap();
+        let (address, mut tries) = (group[0].address(), 0);
+        let bound = patiently(|| {
+            tries += 1;
+            // It goes once it was found in the way.
+            group.truncate(usize::from(tries < 3));
+            open(address, false)
+        });
+        assert!(bound.is_ok() && tries == 3, "{tries}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use nix::sys::socket::{
 };
 
 use super::datagram::OUT_BYTES;
-use super::socket::{bind_error, local_address};
+use super::socket::{bind_error, local_address, patiently};
 use crate::error::Result;
 use crate::limits::{
     DATAGRAM_HEAD_BYTES, DATAGRAM_NAME_BYTES, DATAGRAM_RX_BUFFER_BYTES, DATAGRAM_TX_BUFFER_BYTES,
@@ -33,7 +33,8 @@ impl UdpSocket {
     /// on one port would each get half of the peers.
     pub fn bind_group(address: SocketAddr, count: usize) -> Result<Vec<Self>> {
         // Without SO_REUSEPORT the bind fails when anybody has it; this socket only asks.
-        let probe = open(address, false).map_err(|e| bind_error(address, "-lunp", e))?;
+        let probe = patiently(|| open(address, false));
+        let probe = probe.map_err(|e| bind_error(address, "-lunp", e))?;
         let address = local_address(probe.as_fd()).map_err(|e| bind_error(address, "-lunp", e))?;
         drop(probe);
         (0..count).map(|_| Self::bind(address)).collect()
