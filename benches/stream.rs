@@ -54,6 +54,7 @@ impl Pair {
             upgrade: false,
             handler_consumes: false,
             window_budget: u32::MAX,
+            idle_ns: 0,
             stashes: chain::StashBounds { all: 16, large: 16 },
             share: Share::WHOLE,
         };

@@ -259,7 +259,7 @@ fn keygen_makes_an_identity_for_its_owner_alone_and_shows_whose_it_is() {
     assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o7777, 0o600);
     let text = stdout(&made);
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [_, address, _, _, key] = words[..] else { panic!("{text}") };
+    let [address, _, key, ..] = words[..] else { panic!("{text}") };
     assert_eq!((address.len(), key.len()), (32, 64), "{text}");
     assert_has(&fs::read_to_string(path).unwrap(), &[address, "\nsecret "]);
     assert_eq!(stdout(&keygen(&["--show", path])), text);

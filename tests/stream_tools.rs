@@ -23,11 +23,12 @@ impl Place {
         let place = Self { directory: tempfile::tempdir().unwrap(), _watchdog: watchdog };
         for name in ["a", "b", "c"] {
             let made = place.ringway(&["keygen", "--out", name]);
-            let address = stdout(&made).split_whitespace().nth(1).unwrap().to_owned();
+            let address = stdout(&made).split_whitespace().next().unwrap().to_owned();
             fs::write(place.path(&format!("{name}.node")), address).unwrap();
         }
-        fs::write(place.path("known"), format!("{}\n{}\n", place.node("a"), place.node("b")))
-            .unwrap();
+        // What it prints is a list of nodes.
+        let shown = ["a", "b"].map(|name| stdout(&place.ringway(&["keygen", "--show", name])));
+        fs::write(place.path("known"), shown.concat()).unwrap();
         place
     }
 

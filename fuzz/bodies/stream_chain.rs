@@ -152,6 +152,7 @@ impl Bed {
             upgrade: false,
             handler_consumes: first & 16 != 0,
             window_budget: if first & 8 == 0 { u32::MAX } else { 20 },
+            idle_ns: 0,
             stashes: StashBounds { all: 16, large: 0 },
             share: Share::one_in(8, [256, 0, 0, 0]),
         };

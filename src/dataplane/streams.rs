@@ -30,7 +30,7 @@ use crate::time::Clock;
 const MADE: &str = "make one: ringway keygen --out FILE";
 
 /// The first is about a port; a listener without one has a service in place of it.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 19] = [
     "stall_timeout_ms",
     "upgrade",
     "identity",
@@ -44,8 +44,11 @@ const KNOWN: [&str; 16] = [
     "window_packets",
     "keepalive_ms",
     "handshake_timeout_ms",
+    "expire_after_ms",
     "packets_per_second",
     "bytes_per_second",
+    "channel_packets_per_second",
+    "channel_bytes_per_second",
     "service",
 ];
 
@@ -101,6 +104,8 @@ impl ProtocolContext<'_> {
             cookie_secret: secret(),
             upgrade: self.upgrades()?,
             handler_consumes: self.port.is_some(),
+            idle_ns: bounded("stream", self.settings, "expire_after_ms", 1, HTTP_TIMEOUT_MS_MAX)?
+                .map_or(0, |ms| ms * 1_000_000),
             stashes: StashBounds { all: self.small_slots() / 4, large: self.large_slots() / 8 },
             window_budget: share.most(waits_in) / (STREAM_BACKLOG_PART + 1) * STREAM_BACKLOG_PART,
             share,
@@ -141,6 +146,10 @@ impl ProtocolContext<'_> {
         let rate = |name| number(name, 1, u32::MAX.into()).map(|n| n.unwrap_or(0) as u32);
         config.session_rate =
             Rate { packets: rate("packets_per_second")?, bytes: rate("bytes_per_second")? };
+        config.channel_rate = Rate {
+            packets: rate("channel_packets_per_second")?,
+            bytes: rate("channel_bytes_per_second")?,
+        };
         self.features(&mut config)?;
         Ok(config)
     }

@@ -128,6 +128,6 @@ pub use trust::Only;
 pub use crate::proto::stream::secure::identity::{Identity, NodeAddress, PublicKey, Trust};
 pub use crate::proto::stream::secure::trust::{Anyone, FirstUse, KnownNodes, Pin};
 pub use crate::proto::stream::{
-    Cause, ChannelDump, ChannelStatistics, ChannelTypes, Code, Count, Fault, Rtt, SharedTrust,
-    Statistics, channel_type,
+    Cause, ChannelDump, ChannelStatistics, ChannelTypes, Code, Count, Fault, Rate, Rtt,
+    SharedTrust, Statistics, channel_type,
 };

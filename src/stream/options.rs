@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::proto::stream::secure::handshake::{BATCH, COMPRESS, ENCRYPT};
-use crate::proto::stream::{ChannelTypes, Config, Mode};
+use crate::proto::stream::{ChannelTypes, Config, Mode, Rate};
 
 /// How a stream is to be.
 #[derive(Debug, Clone)]
@@ -31,6 +31,11 @@ pub struct Options {
     pub channels_max: usize,
     /// Packets of a channel that may be under way or wait for the program.
     pub window_packets: u32,
+    /// What the peer may send on each channel, over time (D-21). Past it the peer gets no credit, and waits; nothing is
+    /// dropped.
+    pub channel_rate: Rate,
+    /// What it may send on all channels.
+    pub session_rate: Rate,
     /// Largest datagram, over UDP.
     pub datagram_bytes: usize,
     /// The control socket of the dataplane, for an [`Address::Port`](super::Address::Port).
@@ -51,6 +56,8 @@ impl Default for Options {
             message_bytes_max: usual.message_bytes_max,
             channels_max: usual.channels_max,
             window_packets: usual.window_packets,
+            channel_rate: usual.channel_rate,
+            session_rate: usual.session_rate,
             datagram_bytes: Config::new(Mode::Datagram).packet_bytes,
             control_socket: None,
         }
@@ -73,6 +80,7 @@ impl Options {
         config.message_bytes_max = self.message_bytes_max;
         config.channels_max = self.channels_max;
         config.window_packets = self.window_packets;
+        (config.channel_rate, config.session_rate) = (self.channel_rate, self.session_rate);
         config
     }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ringway::stream::{Cause, Channel, ChannelOptions, Code, Why};
+use ringway::stream::{Cause, Channel, ChannelOptions, Code, Options, Rate, Why};
 
 use crate::bed::{Bed, TYPE};
 use crate::common::pattern;
@@ -155,6 +155,54 @@ fn a_client_that_reads_late_is_no_hoarder_over_any_transport_d_21() {
         });
         stream.close().unwrap();
     }
+    bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+    bed.instance.ended_well();
+}
+
+/// Sends `count` messages that share no packet on each of `channels`, hears their echoes, and says how long that took.
+fn exchanged(channels: &[Channel], count: usize) -> Duration {
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for channel in channels {
+            scope.spawn(move || (0..count).for_each(|_| channel.send([7; 400]).unwrap()));
+            scope.spawn(move || {
+                (0..count).for_each(|_| assert_eq!(channel.recv().unwrap().unwrap(), [7; 400]));
+            });
+        }
+    });
+    began.elapsed()
+}
+
+#[test]
+fn who_sends_more_than_its_rate_waits_and_loses_nothing_d_21() {
+    // Of 300 packets a second's worth may come at once, and a window more.
+    let least = Duration::from_millis(1500);
+    for setting in ["channel_packets_per_second", "packets_per_second"] {
+        let bed = Bed::start("streams-rate", &format!(", {setting} = 100, window_packets = 16"));
+        for address in &bed.addresses()[..2] {
+            let (stream, channel) = bed.connect(address, true, false);
+            let took = exchanged(&[channel], 300);
+            assert!(took >= least, "{setting} {address}: {took:?}");
+            stream.close().unwrap();
+        }
+        let (stream, one) = bed.connect(&bed.addresses()[0], true, false);
+        let other = stream.open(TYPE, ChannelOptions::default()).unwrap();
+        let took = exchanged(&[one, other], 150);
+        assert!(took >= if setting == "packets_per_second" { least } else { Duration::ZERO });
+        stream.close().unwrap();
+        bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
+        bed.instance.ended_well();
+    }
+    // The other way round: what comes to the client.
+    let bed = Bed::start("streams-rate", "");
+    let rate = Rate { packets: 100, bytes: 0 };
+    let options = Options { channel_rate: rate, window_packets: 16, ..Options::default() };
+    let client = bed.client(2, true, false).options(options);
+    let stream = client.connect(&bed.addresses()[0]).unwrap();
+    let channel = stream.open(TYPE, ChannelOptions::default()).unwrap();
+    let took = exchanged(&[channel], 300);
+    assert!(took >= least, "{took:?}");
+    stream.close().unwrap();
     bed.instance.signal(nix::sys::signal::Signal::SIGTERM);
     bed.instance.ended_well();
 }

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use ringway::proto::stream::secure::handshake::Secrets;
@@ -10,7 +11,8 @@ use ringway::proto::stream::{
     Config, Connection, Framing, HEADER_BYTES, Header, Mode, PacketType, Role, TRANSMIT_BYTES_MAX,
     deframe,
 };
-use ringway::stream::Anyone;
+use ringway::stream::{Anyone, Cause, Code, Why};
+use ringway::sync::{AtomicBool, Ordering};
 use ringway::time::Clock;
 
 use crate::bed::{Bed, identity};
@@ -67,4 +69,33 @@ fn a_silent_peer_is_asked_and_given_up_before_another_with_a_longer_period_is_as
         bed.instance.signal(Signal::SIGTERM);
         bed.instance.ended_well();
     }
+}
+
+#[test]
+fn a_session_without_messages_expires_and_one_with_some_goes_on_over_any_transport_d_3() {
+    let bed = Bed::start("streams-expire", ", expire_after_ms = 1000, keepalive_ms = 100");
+    for address in &bed.addresses()[..3] {
+        let (_stream, idle) = bed.connect(address, true, false);
+        let (_other, busy) = bed.connect(address, true, false);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    busy.send("still here").unwrap();
+                    assert_eq!(busy.recv().unwrap().unwrap(), b"still here", "{address}");
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let ended = idle.recv();
+            over.store(true, Ordering::Relaxed);
+            let why = ended.as_ref().err().and_then(|error| error.end()).map(|end| &end.why);
+            assert_eq!(
+                why,
+                Some(&Why::Cause(Cause::Closed(Code::Timeout))),
+                "{address}: {ended:?}"
+            );
+        });
+    }
+    bed.instance.signal(Signal::SIGTERM);
+    bed.instance.ended_well();
 }

@@ -23,7 +23,8 @@ pub fn keygen(args: &KeygenArgs) -> Result<()> {
         None => make(&args.out)?,
     };
     let public = identity.public();
-    let text = format!("address     {}\npublic key  {public}\n", public.address());
+    // As lists of nodes have them: what follows is for people.
+    let text = format!("{}  address\n{public}  public key\n", public.address());
     // Nobody reading it is no reason to complain.
     _ = io::stdout().write_all(text.as_bytes());
     Ok(())

@@ -78,6 +78,8 @@ pub struct Settings {
     pub window_budget: u32,
     /// The peer gets credit for what was handed on when the handler says [`CONSUMED`], and not at once.
     pub handler_consumes: bool,
+    /// Sessions on which no message has moved for so long expire, in nanoseconds (D-3); 0: none does.
+    pub idle_ns: u64,
     /// What messages that wait for credit, and compressed ones that wait for their rest, may hold each while
     /// the pool is short of slots: who has more wait then is cut off.
     pub share: Share,
@@ -174,6 +176,7 @@ impl Stream {
         let mut session = Session::new(cx.now, conn, connection, assemblies);
         session.awaits_upgrade = self.settings.upgrade;
         session.handler_consumes = self.settings.handler_consumes;
+        session.idle_ns = self.settings.idle_ns;
         session.set_alarm(cx.now, &mut self.alarms);
         self.sessions.open(conn, Box::new(session));
         self.guard.greeting += 1;
@@ -254,10 +257,10 @@ impl Stream {
             return;
         }
         // What seems late may be among what is kept.
-        let is_due =
-            !session.is_held() && session.connection.poll_timeout().is_some_and(|at| at <= now);
+        let is_due = !session.is_held() && session.next_at().is_some_and(|at| at <= now);
         if is_due {
             session.connection.handle_timeout(now);
+            session.look_at_idleness(now);
         }
         session.set_alarm(now, &mut self.alarms);
         if is_due {

@@ -100,21 +100,36 @@ impl Compressor {
         }
     }
 
-    /// Compresses a message into `out`, which has [`room_bytes`] for it, and says how many bytes came
-    /// of it. `None`: it goes plain. `clock` is read around some of the messages; one that stands still
+    /// Whether the next message, of so many bytes, is worth a try. Of one that is not, it takes note: it is asked once of
+    /// each message, and before there is room for what comes of it.
+    pub fn tries(&mut self, message_bytes: usize) -> bool {
+        let is_possible =
+            message_bytes >= STREAM_COMPRESS_BYTES_MIN && u32::try_from(message_bytes).is_ok();
+        is_possible && !self.rests(message_bytes as u64)
+    }
+
+    /// Compresses a message into `out`, which has [`room_bytes`] for it, if it is worth a [try](Self::tries), and says how
+    /// many bytes came of it. `None`: it goes plain. `clock` is read around some of the messages; one that stands still
     /// makes time count for nothing.
     pub fn compress(
         &mut self,
         tables: &mut Tables,
         message: &[u8],
         out: &mut [u8],
+        clock: impl FnMut() -> Instant,
+    ) -> Option<usize> {
+        self.tries(message.len()).then(|| self.try_it(tables, message, out, clock)).flatten()
+    }
+
+    /// The same of a message that is worth a try.
+    pub fn try_it(
+        &mut self,
+        tables: &mut Tables,
+        message: &[u8],
+        out: &mut [u8],
         mut clock: impl FnMut() -> Instant,
     ) -> Option<usize> {
-        let size = u32::try_from(message.len()).ok()?;
-        if message.len() < STREAM_COMPRESS_BYTES_MIN || out.len() < room_bytes(message.len()) {
-            return None;
-        }
-        if self.rests(u64::from(size)) {
+        if out.len() < room_bytes(message.len()) {
             return None;
         }
         let sample = &message[..message.len().min(STREAM_COMPRESS_SAMPLE_BYTES)];

@@ -6,7 +6,7 @@ use crate::time::Instant;
 /// Nanoseconds of a second.
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// What may come in a second; 0 is as much as likes to.
+/// What may come in a second; 0 is as much as likes to. Buckets hold a second's worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rate {
     /// Packets a second.

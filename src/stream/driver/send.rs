@@ -2,7 +2,7 @@
 
 use super::Driver;
 use crate::limits::{STREAM_BATCH_MESSAGES_MAX, STREAM_COMPRESS_BYTES_MIN, STREAM_PACK_BYTES_MAX};
-use crate::proto::stream::compress::room_bytes;
+use crate::proto::stream::compress::{Compressor, room_bytes};
 use crate::proto::stream::{Batch, HEADER_BYTES, LENGTH_BYTES, Refused, TAILROOM_BYTES};
 use crate::stream::lane::{Lane, Notice, Outgoing};
 use crate::stream::state::Key;
@@ -154,10 +154,13 @@ impl Driver {
     /// The message as it goes: smaller, where that was agreed and pays (D-14).
     fn compress(&mut self, key: Key, bytes: Vec<u8>) -> (Vec<u8>, bool) {
         let compressor = self.desk.lanes.get_mut(&key).and_then(|lane| lane.compressor.as_mut());
-        let Some(compressor) = compressor else { return (bytes, false) };
+        let tries = |one: &mut Compressor| one.tries(bytes.len());
+        let Some(compressor) = compressor.and_then(|one| tries(one).then_some(one)) else {
+            return (bytes, false);
+        };
         let mut out = vec![0; room_bytes(bytes.len())];
         let clock = self.clock;
-        match compressor.compress(&mut self.tables, &bytes, &mut out, || clock.now()) {
+        match compressor.try_it(&mut self.tables, &bytes, &mut out, || clock.now()) {
             Some(len) => {
                 out.truncate(len);
                 (out, true)

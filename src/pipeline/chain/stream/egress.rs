@@ -69,7 +69,10 @@ impl Stream {
             return Ok(());
         };
         match buf.kind() {
-            MESSAGE => return self.send_message(cx, buf, output),
+            MESSAGE => {
+                session.active_at = cx.now;
+                return self.send_message(cx, buf, output);
+            }
             TRANSMIT => {
                 session.transmitting = false;
                 if self.transmit(cx, conn, output).is_err() {
@@ -332,7 +335,8 @@ impl Out<'_> {
 
     /// The message as it goes out. Where it is compressed, that is [noted](PACKED): it may have to wait.
     fn compress(&mut self, session: &mut Session, channel: u16, buf: Buf) -> Buf {
-        if !session.connection.compresses(channel) {
+        let asks = session.connection.compresses(channel);
+        if !asks || !session.lanes.of(channel).compressor.tries(buf.len()) {
             return buf;
         }
         let room = room_bytes(buf.len());
@@ -342,7 +346,7 @@ impl Out<'_> {
         let tables = &mut *self.tables;
         let written = out.fill(|to| {
             let to = to.get_mut(..room)?;
-            lane.compressor.compress(tables, &buf, to, || clock.now())
+            lane.compressor.try_it(tables, &buf, to, || clock.now())
         });
         if written.is_none() {
             return buf;

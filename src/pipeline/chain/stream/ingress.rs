@@ -376,6 +376,7 @@ fn take_packet(
     }
     match received {
         Ok(Received::Data(data)) => {
+            session.active_at = cx.now;
             take_data(cx, session, packet, at, data, hand, items);
         }
         Ok(Received::Torn { channel }) => {

@@ -23,6 +23,10 @@ pub(super) struct Session {
     pub connection: Connection,
     pub conn: ConnId,
     pub created: Instant,
+    /// When a message moved last, or it was made.
+    pub active_at: Instant,
+    /// It expires when none has for so long, in nanoseconds; 0: it does not.
+    pub idle_ns: u64,
     /// When it is looked at next, whatever happens before.
     pub alarm: Option<Alarm>,
     /// Somebody looks: what passes is noted.
@@ -87,6 +91,8 @@ impl Session {
             connection,
             conn,
             created: now,
+            active_at: now,
+            idle_ns: 0,
             alarm: None,
             trace: None,
             handler_consumes: false,
@@ -119,9 +125,27 @@ impl Session {
     /// puts the time off.
     #[inline]
     pub fn set_alarm(&mut self, now: Instant, alarms: &mut TimerWheel<ConnId>) {
-        let Some(at) = self.connection.poll_timeout() else { return };
+        let Some(at) = self.next_at() else { return };
         if self.alarm.is_none_or(|alarm| at < alarm.at) {
             self.move_alarm(now, at, alarms);
+        }
+    }
+
+    /// When time alone brings something about.
+    pub fn next_at(&self) -> Option<Instant> {
+        let times = [self.connection.poll_timeout(), self.idle_at()];
+        times.into_iter().flatten().min()
+    }
+
+    fn idle_at(&self) -> Option<Instant> {
+        let expires = self.idle_ns > 0 && self.goodbye.is_none() && self.connection.is_open();
+        expires.then(|| self.active_at.after_ns(self.idle_ns))
+    }
+
+    /// Ends it in good order if no message has moved for too long.
+    pub fn look_at_idleness(&mut self, now: Instant) {
+        if self.idle_at().is_some_and(|at| at <= now) {
+            self.goodbye = Some((Code::Timeout, "idle"));
         }
     }
 

@@ -59,6 +59,7 @@ fn settings(config: Config) -> Settings {
         upgrade: false,
         handler_consumes: false,
         window_budget: u32::MAX,
+        idle_ns: 0,
         stashes: StashBounds { all: 16, large: 0 },
         share: Share::one_in(8, [256, 0, 0, 0]),
     }

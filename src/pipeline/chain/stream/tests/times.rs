@@ -172,3 +172,31 @@ fn a_session_that_is_gone_leaves_no_alarm() {
     }
     harness.finish();
 }
+
+#[test]
+fn a_session_on_which_no_message_moves_expires_though_keepalives_go_on_d_3() {
+    let config = Config { keepalive_ns: 100 * MS, ..config(Mode::Stream, ENCRYPT) };
+    let idle = Settings { idle_ns: 1000 * MS, ..settings(config) };
+    let mut harness = harness_of(idle, Echo::default());
+    let mut peer = Peer::connect(&mut harness, config, usize::MAX);
+    let channel = peer.open(&mut harness);
+    let passes = |harness: &mut Harness<Streams<Echo>>, peer: &mut Peer| {
+        for _ in 0..18 {
+            harness.advance(ms(50));
+            peer.pump(harness);
+        }
+    };
+    for n in 0..3usize {
+        passes(&mut harness, &mut peer);
+        peer.send(&mut harness, channel, &message(n, 100));
+        peer.pump(&mut harness);
+        assert_eq!(peer.heard.len(), n + 1);
+    }
+    passes(&mut harness, &mut peer);
+    assert_eq!(harness.closed(peer.conn), None, "900 ms since the last");
+    harness.advance(ms(110));
+    peer.pump(&mut harness);
+    let said = Event::Closing { code: Code::Timeout };
+    assert!(peer.events.contains(&said), "{:?}", peer.events);
+    harness.finish();
+}
