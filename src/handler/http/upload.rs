@@ -16,6 +16,7 @@ use self::receiving::{Ran, Receiving, Taken};
 use self::sink::{Fail, Standing};
 use self::stale::Leftovers;
 use super::files::{Leaving, overloaded};
+use super::text::prefix_bytes;
 use super::{Files, Pull, Reply, Request, Response, Service};
 use crate::error::Result;
 use crate::limits::{FILES_OPEN_MAX, FILES_PATH_BYTES_MAX, UPLOAD_BYTES_MAX, UPLOAD_LOOK_NS};
@@ -356,7 +357,8 @@ impl Clone for Upload {
 
 impl Service for Upload {
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
-        let below = request.path().strip_prefix(self.prefix.as_bytes());
+        let path = request.path();
+        let below = prefix_bytes(path, self.prefix.as_bytes()).map(|bytes| &path[bytes..]);
         let below = below.filter(|below| below.starts_with(b"/"));
         match (request.method(), below) {
             (Method::Put | Method::Post, Some(below)) => self.receive(cx, request, below),

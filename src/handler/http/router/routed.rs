@@ -11,7 +11,7 @@ use super::super::response::{Pull, Ready, Reply, Response};
 use super::super::service::Service;
 use super::endpoint::Endpoint;
 use super::states::{Asked, States};
-use super::table::{Params, Table};
+use super::table::{Params, Table, has_dots};
 use super::{Draft, Router};
 use crate::counters::{Counter, Reason};
 use crate::error::{Error, Result};
@@ -25,6 +25,8 @@ use crate::time::Instant;
 
 /// The first of all routes: for paths that no other has.
 const NOWHERE: u32 = 0;
+/// The one behind it: for paths with dot segments.
+const DOT_SEGMENTS: u32 = 1;
 
 /// A [`Router`] that is whole: the service that answers.
 pub struct Routed {
@@ -69,7 +71,9 @@ impl Router {
             is_timed: false,
         };
         let fallback = fallback.unwrap_or_else(Endpoint::not_found);
-        routed.add_route(fallback, layers.iter().cloned().collect(), Vec::new());
+        for endpoint in [fallback, Endpoint::dot_segments()] {
+            routed.add_route(endpoint, layers.iter().cloned().collect(), Vec::new());
+        }
         for draft in drafts {
             routed.add(draft, &layers)?;
         }
@@ -146,7 +150,8 @@ impl Routed {
     fn find(&self, method: Method, path: &[u8]) -> (u32, Params) {
         let mut params = Params::NONE;
         let Some(resource) = self.table.find(path, &mut params) else {
-            return (NOWHERE, Params::NONE);
+            let route = if has_dots(path) { DOT_SEGMENTS } else { NOWHERE };
+            return (route, Params::NONE);
         };
         let resource = &self.resources[resource as usize];
         let of = |wanted| resource.methods.iter().find(|(known, _)| *known == wanted);
