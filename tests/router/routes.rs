@@ -82,6 +82,26 @@ fn head_options_and_405_come_for_free() {
 }
 
 #[test]
+fn options_of_the_server_itself_names_the_methods_of_all_routes_g_15() {
+    let ask = |app: &mut App| {
+        let answer = app.request("OPTIONS", "*", &[], "");
+        assert!(answer.header("x-request-id").is_some(), "through the layers");
+        (answer.status, answer.header("allow").map(str::to_owned))
+    };
+    let said = |methods: &str| (204, Some(methods.to_owned()));
+    let with = |make: fn(Router) -> Router| app(|router| make(router.layer(RequestId::new())));
+    let mut none = with(|router| router.fallback(|_| "fallback"));
+    assert_eq!(ask(&mut none), said("OPTIONS"));
+    let mut some = with(|router| router.get("/a", |_| "").group("/g", |g| g.put("/b", |_| "")));
+    assert_eq!(ask(&mut some), said("GET, HEAD, PUT, OPTIONS"));
+    let mut any = with(|router| router.mount("/s", plain));
+    assert_eq!(ask(&mut any), said("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    // It is no path that a pattern may have.
+    let mut all = with(|router| router.get("/*all", |_| "all"));
+    assert_eq!(ask(&mut all), said("GET, HEAD, OPTIONS"));
+}
+
+#[test]
 fn groups_have_a_prefix_and_a_fallback_of_their_own() {
     let mut app = app(|router| {
         router

@@ -58,7 +58,7 @@ use crate::proto::http1::Method;
 /// has to decode it.
 ///
 /// **For free.** HEAD is answered as GET without the body, OPTIONS with 204 and `Allow`, a method that the resource has
-/// not with 405 and `Allow`, any other path with 404, unless there are routes for those.
+/// not with 405 and `Allow`, `OPTIONS *` with 204 and the methods of all routes, any other path with 404, unless there are routes for those.
 ///
 /// **Handlers** are functions from a [`Ctx`] to whatever is a [`Reply`]: text, a
 /// [`Response`](super::Response), [`Json`](super::Json), a status, a `Result` of those. One whose request has a body is
