@@ -1,4 +1,4 @@
-//! A chat with rooms, on all cores: `cargo run --release --example chat`, then open <http://localhost:8080/> in two tabs.
+//! A chat with rooms: `cargo run --release --example chat`, then open <http://localhost:8080/> in two tabs.
 //! Another address: `… --example chat -- 0.0.0.0:9000`.
 
 use std::collections::HashMap;
@@ -10,6 +10,9 @@ use ringway::handler::http::{Body, Request, Response, Router};
 use ringway::handler::websocket::{Message, Socket, Sockets};
 use ringway::pipeline::write::{self, Group};
 use serde_json::{Value, json};
+
+/// Those of a room who are named: as many as fit one slot, however their names are escaped.
+const NAMED_MAX: usize = 64;
 
 /// The rooms. The lock is for those who come and go: what is said passes without it.
 #[derive(Clone, Default)]
@@ -63,7 +66,10 @@ impl Chat {
 impl Room {
     /// Tells all who are there who is there.
     fn tell(&self) {
-        publish(&self.group, &json!({ "here": self.names }));
+        let names = &self.names[..self.names.len().min(NAMED_MAX)];
+        if let Err(why) = publish(&self.group, &json!({ "here": names })) {
+            eprintln!("nobody hears who is there: {why}");
+        }
     }
 }
 
@@ -78,16 +84,17 @@ impl Guest {
 }
 
 fn said(socket: &mut Socket<'_, '_, Guest>, message: Message<'_>) {
-    if let Some(text) = message.text() {
-        publish(&socket.session.group, &json!({ "from": socket.session.name, "text": text }));
+    let Some(text) = message.text() else { return };
+    let line = json!({ "from": socket.session.name, "text": text });
+    // Whoever said it is to know that nobody hears it, as where it is longer than a slot.
+    if let Err(why) = publish(&socket.session.group, &line) {
+        let _ = socket.send(&json!({ "error": format!("not said: {why}") }).to_string());
     }
 }
 
-/// One buffer for all who are there, on whatever core.
-fn publish(group: &Group, value: &Value) {
-    if let Err(why) = group.publish(write::Message::Text(&value.to_string()), &[]) {
-        eprintln!("not published: {why}");
-    }
+/// One buffer for all who are there, on whatever core they are.
+fn publish(group: &Group, value: &Value) -> Result<(), write::Refused> {
+    group.publish(write::Message::Text(&value.to_string()), &[])
 }
 
 fn page() -> Response {

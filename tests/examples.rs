@@ -175,6 +175,42 @@ fn websocket_page_gives_its_page_and_sends_messages_back() {
 }
 
 #[test]
+fn chat_tells_whoever_says_too_much_at_once_and_goes_on_g_8() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let Some(mut example) = Example::spawn("chat", &[&address.to_string()], address) else {
+        return;
+    };
+    assert!(example.connect().get("/").body.starts_with(b"<!doctype html>"));
+    let enter = |name: &str| {
+        Options::new().connect(&format!("ws://{address}/chat?name={name}&room=hall")).unwrap()
+    };
+    let hear = |client: &mut ringway::websocket::Client| match client.receive().unwrap() {
+        Message::Text(text) => text.to_owned(),
+        other => panic!("{other:?}"),
+    };
+    let mut ann = enter("ann");
+    assert_eq!(hear(&mut ann), r#"{"here":["ann"]}"#);
+    let mut bob = enter("bob");
+    for client in [&mut ann, &mut bob] {
+        assert_eq!(hear(client), r#"{"here":["ann","bob"]}"#);
+    }
+    ann.send_text(&"x".repeat(20_000)).unwrap();
+    let told = hear(&mut ann);
+    assert!(
+        told.starts_with(r#"{"error":"not said: it is longer than the largest slot"#),
+        "{told}"
+    );
+    ann.send_text("short").unwrap();
+    for client in [&mut ann, &mut bob] {
+        assert_eq!(hear(client), r#"{"from":"ann","text":"short"}"#);
+    }
+    for client in [ann, bob] {
+        client.close(CloseCode::NORMAL, "").unwrap();
+    }
+    example.interrupt();
+}
+
+#[test]
 fn commands_greets_in_text_and_json_and_ends_with_a_clean_account() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("commands.sock");

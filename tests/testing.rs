@@ -24,7 +24,7 @@ mod rig;
 use rig::Rig;
 
 #[test]
-fn echo_sends_every_byte_back_and_closes_behind_the_peer() {
+fn echo_sends_every_byte_back_and_closes_behind_the_peer_a_13() {
     let mut harness = Harness::new(Echo);
     let (a, b) = (harness.open(), harness.open());
     let bytes: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
@@ -41,7 +41,7 @@ fn echo_sends_every_byte_back_and_closes_behind_the_peer() {
 }
 
 #[test]
-fn a_buf_arrives_as_it_is_whatever_its_size_and_its_pool() {
+fn a_buf_arrives_as_it_is_whatever_its_size_and_its_pool_a_13() {
     let request = mapping::Request { no_huge: true, ..mapping::Request::new("test", 0) };
     let size = ClassSize { slot_bytes: BLOCK_BYTES, slots: 1 };
     let pool = Mempool::create(&request, &[size], None).unwrap();
@@ -89,7 +89,7 @@ fn http() -> Harness<Http<impl FnMut(&mut Cx, &Request<'_>) -> Option<Response>>
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
-fn an_http_service_answers_the_same_however_its_request_is_cut() {
+fn an_http_service_answers_the_same_however_its_request_is_cut_a_13() {
     let mut harness = http();
     let conn = harness.open();
     harness.receive(conn, GET);
@@ -127,7 +127,7 @@ fn requests_that_arrive_in_one_block_are_all_answered() {
 }
 
 #[test]
-fn a_head_that_takes_too_long_is_closed_by_the_clock_of_the_harness() {
+fn a_head_that_takes_too_long_is_closed_by_the_clock_of_the_harness_a_13() {
     let mut harness = http();
     let conn = harness.open();
     harness.receive(conn, b"GET / HT");
@@ -139,7 +139,7 @@ fn a_head_that_takes_too_long_is_closed_by_the_clock_of_the_harness() {
 }
 
 #[test]
-fn an_answer_waits_for_a_slot_and_is_given_once_there_is_one() {
+fn an_answer_waits_for_a_slot_and_is_given_once_there_is_one_a_13() {
     let mut harness = http();
     let conn = harness.open();
     harness.starve(true);
@@ -163,7 +163,7 @@ impl Handler for Hoarder {
 
 #[test]
 #[should_panic(expected = "1 slots are held although no connection is left")]
-fn a_handler_that_holds_on_to_a_slot_is_found_out() {
+fn a_handler_that_holds_on_to_a_slot_is_found_out_a_13() {
     let mut harness = Harness::new(Hoarder(Vec::new()));
     let conn = harness.open();
     harness.receive(conn, b"mine");
@@ -172,7 +172,7 @@ fn a_handler_that_holds_on_to_a_slot_is_found_out() {
 
 #[test]
 #[should_panic(expected = "1 slots are missing")]
-fn a_handler_that_loses_a_slot_is_found_out() {
+fn a_handler_that_loses_a_slot_is_found_out_a_13() {
     let mut lost = Vec::new();
     let mut harness = Harness::new(Hoarder(Vec::new()));
     let conn = harness.open();
@@ -193,7 +193,7 @@ impl Handler for Firehose {
 
 #[test]
 #[should_panic(expected = "something moves in each")]
-fn a_handler_that_never_rests_is_found_out() {
+fn a_handler_that_never_rests_is_found_out_a_13() {
     Harness::new(Firehose).open();
 }
 
@@ -328,7 +328,7 @@ fn settle(rig: &mut Rig) {
 }
 
 #[test]
-fn a_listener_sends_what_a_transport_refused_when_it_takes_it() {
+fn a_listener_sends_what_a_transport_refused_when_it_takes_it_a_13() {
     let script = Script::new();
     let mut rig = scripted(&script);
     let conn = script.open();
@@ -343,7 +343,7 @@ fn a_listener_sends_what_a_transport_refused_when_it_takes_it() {
 }
 
 #[test]
-fn what_a_script_resets_closes_or_finds_no_slot_for_is_accounted_for() {
+fn what_a_script_resets_closes_or_finds_no_slot_for_is_accounted_for_a_13() {
     let script = Script::new();
     let mut rig = scripted(&script);
     let hoard: Vec<Buf> = std::iter::from_fn(|| rig.pool.alloc(1)).collect();

@@ -65,7 +65,7 @@ mod sockets;
 
 pub use echo::Echo;
 pub use outgoing::NotSent;
-pub use sockets::{Message, Socket, Sockets, on_message};
+pub use sockets::{Closed, Message, Socket, Sockets, on_message};
 
 use super::http::{self, Reply, Request, Response};
 use crate::mem::{Buf, Burst, ConnId, kind};
@@ -75,7 +75,7 @@ use crate::pipeline::chain::websocket::{
 };
 use crate::proto::http1::Method;
 use crate::proto::websocket::handshake::{Refusal, Server, is_same_origin};
-use crate::proto::websocket::{CloseCode, Deflate, Kind, WINDOW_BITS_MAX};
+use crate::proto::websocket::{CLOSE_REASON_BYTES_MAX, CloseCode, Deflate, Kind, WINDOW_BITS_MAX};
 
 /// What a service has to say: to one thing that it hears, up to 8 of these, or as many as there is
 /// [`room`](Out::room) for.
@@ -104,6 +104,17 @@ impl Out<'_> {
     /// Closes, once all before it is said.
     pub fn close(&mut self, conn: ConnId, code: CloseCode) {
         let mut word = Buf::marker(conn, CLOSE);
+        word.set_kind(CLOSE, code.number().into());
+        self.push(word);
+    }
+
+    /// The same, and says why in words, of which the peer hears the first 123 bytes (RFC 6455 §7.1.6); none where there
+    /// is no slot for them.
+    pub fn close_with(&mut self, cx: &Cx, conn: ConnId, code: CloseCode, reason: &str) {
+        let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)];
+        let slot = if reason.is_empty() { None } else { cx.alloc(reason.len(), conn) };
+        let mut word = slot.unwrap_or_else(|| Buf::marker(conn, CLOSE));
+        word.append(reason.as_bytes());
         word.set_kind(CLOSE, code.number().into());
         self.push(word);
     }

@@ -59,5 +59,8 @@ pub const UPLOAD_BUFS_MAX: usize = 16;
 /// How long the part of an upload that was broken off is kept for its sequel, in seconds: a day.
 pub const UPLOAD_PART_KEPT_SECONDS: u64 = 86_400;
 
+/// How often those are looked at that may have been kept for long enough, in nanoseconds, while uploads come.
+pub const UPLOAD_LOOK_NS: u64 = 3_600_000_000_000;
+
 /// Directories below the root that are searched for what a dead process left, from one into the next.
 pub const UPLOAD_SEARCH_DEPTH_MAX: u32 = 32;

@@ -34,14 +34,15 @@ pub const WEBSOCKET_DEFLATE_EXCESS_SHARE: u64 = 8;
 /// And so many bytes whatever the share: the empty blocks of a short message.
 pub const WEBSOCKET_DEFLATE_EXCESS_BYTES: u64 = 1024;
 
-/// Compressed messages of one listener that may be in the middle of their coming, where no window outlasts a message:
-/// each has 47 KiB. One that is there as a whole does not count.
-pub const WEBSOCKET_INFLATES_MAX: usize = 64;
+/// Compressed messages of one listener and lcore that may be in the middle of their coming, where no window outlasts a
+/// message: one for so many connections that there may be. One that is there as a whole does not count.
+pub const WEBSOCKET_INFLATES_SHARE: usize = 8;
 
-/// How long such a message may have been coming, in nanoseconds, before it has to give way to another where there are
-/// as many as may be: peers that never end theirs hold nobody up for longer, and where that many honest ones are
-/// slow, the first of them have had their time.
-pub const WEBSOCKET_INFLATE_HOLD_NS: u64 = 1_000_000_000;
+/// As many as that, however few the connections are.
+pub const WEBSOCKET_INFLATES_MIN: usize = 64;
+
+/// And no more, however many they are: each has 47 KiB, and all of them 47 MiB.
+pub const WEBSOCKET_INFLATES_MAX: usize = 1024;
 
 /// Shortest message that is compressed: a shorter one gains less than it costs.
 pub const WEBSOCKET_DEFLATE_BYTES_MIN: usize = 64;

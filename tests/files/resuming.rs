@@ -1,8 +1,10 @@
 //! Uploads that break off and go on.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use ringway::handler::http::{Files, Upload};
+use ringway::limits::{UPLOAD_LOOK_NS, UPLOAD_PART_KEPT_SECONDS};
 
 use crate::bed::{Bed, Place, split};
 use crate::common::pattern;
@@ -156,5 +158,48 @@ fn who_asks_for_the_head_of_a_file_gets_that_of_the_file_unless_an_upload_is_ope
     assert_eq!(bed.ask("HEAD", "/", "").status, 404);
     fs::write(place.path("index.html"), "x").unwrap();
     assert_eq!(bed.ask("HEAD", "/", "").status, 200);
+    bed.finish();
+}
+
+/// Makes the part of `place` older than it may become.
+fn age(place: &Place) {
+    let names = place.names();
+    let part = names.iter().find(|name| name.ends_with(".part")).expect("there is one");
+    let old = SystemTime::now() - Duration::from_secs(UPLOAD_PART_KEPT_SECONDS + 60);
+    let file = fs::File::options().write(true).open(place.path(part)).unwrap();
+    file.set_modified(old).unwrap();
+}
+
+#[test]
+fn what_nobody_goes_on_with_for_a_day_is_removed_while_others_send() {
+    let place = Place::new();
+    let mut bed = Bed::new(upload(&place).resumable());
+    let hour = Duration::from_nanos(UPLOAD_LOOK_NS + 1);
+    let send = |bed: &mut Bed<Upload>, path: &str| {
+        bed.harness.advance(hour);
+        assert_eq!(bed.put("PUT", path, "", b"x").status, 201);
+    };
+    break_off(&mut bed, "", 50_000, &pattern(1, 20_000));
+    send(&mut bed, "/b");
+    send(&mut bed, "/c");
+    assert_eq!(offset(&mut bed), (204, Some(20_000)), "it is of today");
+    age(&place);
+    send(&mut bed, "/d");
+    assert_eq!(place.names(), ["b", "c", "d"]);
+    bed.finish();
+}
+
+#[test]
+fn what_another_process_left_today_is_removed_tomorrow() {
+    let place = Place::new();
+    let mut bed = Bed::new(upload(&place).resumable());
+    break_off(&mut bed, "", 50_000, &pattern(1, 20_000));
+    bed.finish();
+    let mut bed = Bed::new(upload(&place).resumable());
+    assert_eq!(bed.put("PUT", "/b", "", b"x").status, 201);
+    age(&place);
+    bed.harness.advance(Duration::from_nanos(UPLOAD_LOOK_NS + 1));
+    assert_eq!(bed.put("PUT", "/c", "", b"x").status, 201);
+    assert_eq!(place.names(), ["b", "c"]);
     bed.finish();
 }

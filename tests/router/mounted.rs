@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ringway::handler::http::middleware::{Compress, RequestId};
+use ringway::handler::http::middleware::{Auth, Compress, RequestId};
 use ringway::handler::http::{
     Ctx, Files, Ready, Reply, Request, Response, Router, Service, Upload,
 };
@@ -48,6 +48,51 @@ fn files_and_uploads_are_mounted_beside_functions_g_18() {
     }
     assert_eq!(app.get("/static/../a.css").status, 400);
     assert_eq!(app.post("/static/a.css", "x").status, 405);
+}
+
+#[test]
+fn no_spelling_of_a_path_leads_round_the_layers_of_a_group_g_15_g_18() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("pri+vate")).unwrap();
+    fs::write(dir.path().join("pri+vate/x"), "secret").unwrap();
+    fs::write(dir.path().join("open"), "open").unwrap();
+    let mut app = App::new(|_| {
+        let files = Files::new(dir.path()).unwrap().at_prefix("/files");
+        let mut upload = Upload::new(dir.path()).unwrap().at_prefix("/up");
+        upload = upload.with_files(Files::new(dir.path()).unwrap().at_prefix("/up"));
+        let guard = |ctx: &mut Ctx<'_>| ctx.bearer() == Some(b"s3cret");
+        let (first, second) = (Auth::new("Bearer", guard), Auth::new("Bearer", guard));
+        let private = files.clone();
+        Router::new()
+            .group("/files/pri+vate", |g| g.layer(first).mount("/*path", private))
+            .group("/up/pri%2Bvate", |g| g.layer(second).any("/*path", |_| "guarded"))
+            .mount("/files/*path", files)
+            .mount("/up/*path", upload)
+    });
+    let mut ask = |method: &str, path: &str, fields: &str| {
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let conn = app.begin(&head, b"");
+        let answer = finish(&mut app, conn);
+        (answer.status, answer.text().to_owned())
+    };
+    for path in ["pri+vate/x", "%70ri+vate/x", "pri%2Bvate/x", "pri%2bvat%65/%78", "%70%72i+vate/x"]
+    {
+        for prefix in ["/files", "/%66iles", "http://a/%66%69les", "/up", "/%75p"] {
+            let target = format!("{prefix}/{path}");
+            assert_eq!(ask("GET", &target, "").0, 401, "{target}");
+            assert_eq!(ask("PUT", &target, "Content-Length: 0\r\n").0, 401, "{target}");
+        }
+        let known = ask("GET", &format!("/%66iles/{path}"), "Authorization: Bearer s3cret\r\n");
+        assert_eq!(known, (200, "secret".to_owned()), "{path}");
+    }
+    assert_eq!(ask("GET", "/%66iles/%6fpen", ""), (200, "open".to_owned()));
+    assert_eq!(ask("GET", "/%75p/ope%6E", ""), (200, "open".to_owned()));
+    // What is no slash to the router is none to what it leads to.
+    assert_eq!(ask("GET", "/files/pri+vate%2Fx", "").0, 400);
+    assert_eq!(ask("GET", "/files%2Fpri+vate/x", "").0, 404);
+    for dots in ["open/../pri+vate/x", "open/%2e%2E/pri+vate/x", ".%2e/files/pri+vate/x", "%2e/x"] {
+        assert_eq!(ask("GET", &format!("/files/{dots}"), "").0, 400, "{dots}");
+    }
 }
 
 #[test]

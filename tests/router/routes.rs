@@ -1,5 +1,6 @@
 //! Which handler a request meets.
 
+use ringway::handler::http::middleware::RequestId;
 use ringway::handler::http::{Ctx, Json, Reply, Request, Response, Router, StatusCode};
 use ringway::pipeline::Cx;
 use ringway::testing::App;
@@ -81,6 +82,26 @@ fn head_options_and_405_come_for_free() {
 }
 
 #[test]
+fn options_of_the_server_itself_names_the_methods_of_all_routes_g_15() {
+    let ask = |app: &mut App| {
+        let answer = app.request("OPTIONS", "*", &[], "");
+        assert!(answer.header("x-request-id").is_some(), "through the layers");
+        (answer.status, answer.header("allow").map(str::to_owned))
+    };
+    let said = |methods: &str| (204, Some(methods.to_owned()));
+    let with = |make: fn(Router) -> Router| app(|router| make(router.layer(RequestId::new())));
+    let mut none = with(|router| router.fallback(|_| "fallback"));
+    assert_eq!(ask(&mut none), said("OPTIONS"));
+    let mut some = with(|router| router.get("/a", |_| "").group("/g", |g| g.put("/b", |_| "")));
+    assert_eq!(ask(&mut some), said("GET, HEAD, PUT, OPTIONS"));
+    let mut any = with(|router| router.mount("/s", plain));
+    assert_eq!(ask(&mut any), said("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    // It is no path that a pattern may have.
+    let mut all = with(|router| router.get("/*all", |_| "all"));
+    assert_eq!(ask(&mut all), said("GET, HEAD, OPTIONS"));
+}
+
+#[test]
 fn groups_have_a_prefix_and_a_fallback_of_their_own() {
     let mut app = app(|router| {
         router
@@ -94,6 +115,45 @@ fn groups_have_a_prefix_and_a_fallback_of_their_own() {
     assert_eq!(app.get("/api/v1/x").text(), "x");
     assert_eq!(app.get("/api/v1/y/z").text(), "v1 has no such");
     assert_eq!(app.get("/api/v2").text(), "nothing at /api/v2");
+}
+
+#[test]
+fn paths_are_compared_decoded_and_dot_segments_lead_nowhere_g_15() {
+    let mut app = app(|router| {
+        router
+            .layer(RequestId::new())
+            .get("/a-b/~c", |_| "literal")
+            .get("/caf%C3%A9", |_| "encoded")
+            .get("/%3Aid/x", |_| "colon")
+            .get("/of/:name", |ctx| ctx.param("name").unwrap().into_owned())
+            .get("/all/*rest", |ctx| ctx.param("rest").unwrap().into_owned())
+            .fallback(|_| "nothing here")
+    });
+    for (path, status, text) in [
+        ("/a-b/~c", 200, "literal"),
+        ("/%61%2Db/%7ec", 200, "literal"),
+        ("/caf%C3%A9", 200, "encoded"),
+        ("/caf%c3%a9", 200, "encoded"),
+        ("/%63af%C3%a9", 200, "encoded"),
+        ("/:id/x", 200, "colon"),
+        ("/%3aid/x", 200, "colon"),
+        ("/a-b%2F~c", 200, "nothing here"),
+        ("/a-b/%257ec", 200, "nothing here"),
+        ("/%6ff/a%2Fb", 200, "a/b"),
+        ("/of/%2e%2e%2e", 200, "..."),
+        ("/of/.a", 200, ".a"),
+        ("/of/%zz%", 200, "%zz%"),
+        ("/all/a%20b/%2e.c", 200, "a b/..c"),
+        ("/of/..", 400, "the path has dots for a name in it\n"),
+        ("/of/%2e", 400, "the path has dots for a name in it\n"),
+        ("/all/x/%2E./y", 400, "the path has dots for a name in it\n"),
+        ("/all/x/..", 400, "the path has dots for a name in it\n"),
+        ("/no/%2e%2e/such", 400, "the path has dots for a name in it\n"),
+    ] {
+        let answer = app.get(path);
+        assert_eq!((answer.status, answer.text()), (status, text), "{path}");
+        assert!(answer.header("x-request-id").is_some(), "{path}: through the layers");
+    }
 }
 
 #[test]
@@ -123,6 +183,8 @@ fn routes_that_make_no_sense_are_refused_before_the_start() {
         (Router::new().get("/a", |_| "").get("/a", |_| ""), "there is one"),
         (Router::new().any("/a", |_| "").mount("/a", plain), "there is one"),
         (Router::new().get("/:a", |_| "").get("/:b", |_| ""), "there is one"),
+        (Router::new().get("/%61", |_| "").get("/a", |_| ""), "there is one"),
+        (Router::new().get("/a/%2e./b", |_| ""), "never routed"),
         (Router::new().get("a", |_| ""), "begin with"),
         (Router::new().group("b", |b| b.get("/a", |_| "")), "begin with"),
         (Router::new().group("/b", |b| b.get("a", |_| "")), "begin with"),

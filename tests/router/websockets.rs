@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use ringway::counters::Counter;
 use ringway::handler::http::{Response, Router};
-use ringway::handler::websocket::{NotSent, Socket, Sockets, on_message};
+use ringway::handler::websocket::{Closed, NotSent, Socket, Sockets, on_message};
 use ringway::limits::WEBSOCKET_OUTGOING_MAX;
 use ringway::proto::websocket::{CloseCode, Kind};
 use ringway::testing::{App, End, Heard};
@@ -58,8 +58,8 @@ fn each_has_something_of_its_own_from_its_request_to_its_end() {
                 format!("{}: {} {}", socket.session.1, socket.session.0, message.text().unwrap());
             socket.send(&said).unwrap();
         })
-        .on_close(move |_, _, (name, count), code| {
-            theirs.borrow_mut().push(format!("{name} {count} {code:?}"));
+        .on_close(move |_, _, (name, count), closed| {
+            theirs.borrow_mut().push(format!("{name} {count} {:?}", closed.code));
         }));
     let refused = app.request(
         "GET",
@@ -84,6 +84,43 @@ fn each_has_something_of_its_own_from_its_request_to_its_end() {
     app.reset(bob.conn());
     let code = CloseCode::new(4000);
     assert_eq!(*log.borrow(), [format!("ann 2 {code:?}"), "bob 1 None".to_owned()]);
+}
+
+#[test]
+fn a_close_says_why_both_ways_w_7() {
+    let log = Rc::<RefCell<Vec<Closed>>>::default();
+    let theirs = log.clone();
+    let mut app = app(on_message(|socket, message| {
+        let (code, text) = (CloseCode::new(4001).unwrap(), message.text().unwrap());
+        socket.send("last words").unwrap();
+        if text == "later" {
+            // It is sent in pieces, and what is said behind it waits.
+            socket.send(&"x".repeat(100_000)).unwrap();
+        }
+        socket.close_with(code, text);
+    })
+    .on_close(move |_, _, (), closed| theirs.borrow_mut().push(closed)));
+    let longest = "é".repeat(62);
+    for (said, heard) in
+        [("", ""), ("enough", "enough"), ("later", "later"), (&longest, &longest[..122])]
+    {
+        let mut peer = app.websocket("/ws");
+        let conn = peer.conn();
+        peer.say(&mut app, said);
+        let sent = app.take_sent(conn);
+        let frame = [&[0x88, 2 + heard.len() as u8], &4001_u16.to_be_bytes()[..], heard.as_bytes()];
+        assert!(sent.ends_with(&frame.concat()), "{said}: {:?}", sent.last_chunk::<16>());
+        // A mask of zeros leaves things as they are.
+        let payload = [&4002_u16.to_be_bytes()[..], "tschüß".as_bytes()].concat();
+        let head = [0x88, 0x80 | payload.len() as u8, 0, 0, 0, 0];
+        app.receive(conn, [&head[..], &payload].concat());
+        app.reset(conn);
+        let closed = Closed { code: CloseCode::new(4002), reason: "tschüß".into() };
+        assert_eq!(log.borrow_mut().pop(), Some(closed));
+    }
+    let peer = app.websocket("/ws");
+    app.reset(peer.conn());
+    assert_eq!(log.borrow_mut().pop(), Some(Closed::default()), "gone without a word");
 }
 
 /// Counts itself.

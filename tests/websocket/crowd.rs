@@ -32,7 +32,7 @@ fn hundreds_of_peers_each_get_their_own() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_bounded_and_others_go_on() {
+fn a_peer_that_does_not_read_is_bounded_and_others_go_on_w_8() {
     let server = server("");
     let mut slow = Peer::connect(server.address(0));
     let mut other = Peer::connect(server.address(0));
@@ -67,7 +67,7 @@ fn a_peer_that_does_not_read_is_bounded_and_others_go_on() {
 }
 
 #[test]
-fn peers_that_go_in_the_middle_leave_nothing_behind() {
+fn peers_that_go_in_the_middle_leave_nothing_behind_w_8() {
     let server = server("");
     let address = server.address(0);
     let mut stays = Peer::connect(address);

@@ -11,7 +11,7 @@ pub fn server(settings: &str) -> Server {
 }
 
 #[test]
-fn messages_of_all_lengths_come_back() {
+fn messages_of_all_lengths_come_back_w_7() {
     let server = server("");
     let mut peer = Peer::connect(server.address(0));
     for bytes in [0, 1, 125, 126, 127, 255, 256, 257, 65_535, 65_536, 1 << 20] {
@@ -23,7 +23,7 @@ fn messages_of_all_lengths_come_back() {
 }
 
 #[test]
-fn messages_of_all_lengths_come_back_compressed_where_that_pays() {
+fn messages_of_all_lengths_come_back_compressed_where_that_pays_w_7() {
     let server = server("");
     let mut peer = Peer::compressing(server.address(0));
     for bytes in [0, 1, 125, 126, 127, 1000, 65_535, 65_536, 1 << 20] {
@@ -52,7 +52,7 @@ fn nothing_is_compressed_where_the_settings_say_so() {
 }
 
 #[test]
-fn the_largest_message_comes_back_and_one_byte_more_is_refused() {
+fn the_largest_message_comes_back_and_one_byte_more_is_refused_w_7() {
     let server = server("max_message_bytes = 100000");
     let mut peer = Peer::connect(server.address(0));
     peer.echoes(Kind::Binary, &pattern(1, 100_000));
@@ -63,7 +63,7 @@ fn the_largest_message_comes_back_and_one_byte_more_is_refused() {
 }
 
 #[test]
-fn many_messages_in_one_write_come_back_in_order() {
+fn many_messages_in_one_write_come_back_in_order_w_8() {
     let server = server("");
     let mut peer = Peer::connect(server.address(0));
     let frames: Vec<u8> =
@@ -76,7 +76,7 @@ fn many_messages_in_one_write_come_back_in_order() {
 }
 
 #[test]
-fn pings_come_back_with_what_they_say() {
+fn pings_come_back_with_what_they_say_w_7() {
     let server = server("");
     let mut peer = Peer::connect(server.address(0));
     for payload in [&b""[..], b"?", &[9; 125]] {

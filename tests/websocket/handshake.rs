@@ -18,7 +18,7 @@ const FIELDS: &str = "Host: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
      Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
 #[test]
-fn what_is_no_request_for_a_websocket_is_refused_saying_why() {
+fn what_is_no_request_for_a_websocket_is_refused_saying_why_w_7() {
     let server = server("");
     let allow: &[(&str, &str)] = &[("allow", "GET")];
     let upgrade: &[(&str, &str)] = &[("upgrade", "websocket")];
@@ -56,7 +56,7 @@ fn a_request_with_a_body_is_none_for_a_websocket() {
 }
 
 #[test]
-fn after_a_refusal_the_connection_speaks_http_and_may_ask_again() {
+fn after_a_refusal_the_connection_speaks_http_and_may_ask_again_w_7() {
     let server = server("");
     let mut client = server.connect();
     assert_eq!(client.get("/").status(), 426);
@@ -117,7 +117,7 @@ fn pages_and_websockets_share_a_listener() {
 }
 
 #[test]
-fn the_first_protocol_that_both_speak_is_chosen() {
+fn the_first_protocol_that_both_speak_is_chosen_w_7() {
     let (server, address) = chat();
     for (protocols, chosen) in
         [(&["a", "b"][..], Some("a")), (&["c", "b"], Some("b")), (&["c"], None), (&[], None)]

@@ -25,7 +25,7 @@ socket.onclose = ({ code, wasClean }) => {
 "#;
 
 #[test]
-fn node_exchanges_text_and_bytes() {
+fn node_exchanges_text_and_bytes_w_7() {
     let server = server("max_message_bytes = 4000000");
     let url = format!("ws://{}/", server.address(0));
     // Versions before 22 have it behind this switch, and older ones not at all.

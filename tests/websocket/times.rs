@@ -10,7 +10,7 @@ use crate::exchange::server;
 const HASTY: &str = "ping_interval_ms = 100, pong_timeout_ms = 100, close_timeout_ms = 100";
 
 #[test]
-fn a_silent_peer_is_pinged_and_one_that_answers_stays() {
+fn a_silent_peer_is_pinged_and_one_that_answers_stays_w_7() {
     let server = server("ping_interval_ms = 100, pong_timeout_ms = 60000");
     let mut peer = Peer::connect(server.address(0));
     for _ in 0..3 {
@@ -23,7 +23,7 @@ fn a_silent_peer_is_pinged_and_one_that_answers_stays() {
 }
 
 #[test]
-fn a_peer_that_answers_no_ping_is_told_and_closed() {
+fn a_peer_that_answers_no_ping_is_told_and_closed_w_7() {
     let server = server(HASTY);
     let mut peer = Peer::connect(server.address(0));
     assert_eq!(peer.hear(), Heard::Ping(Vec::new()));
@@ -56,7 +56,7 @@ fn patient(settings: &str) -> Server {
 }
 
 #[test]
-fn a_drain_says_that_the_server_goes_away_and_ends_with_the_last_answer() {
+fn a_drain_says_that_the_server_goes_away_and_ends_with_the_last_answer_w_7() {
     let server = patient("close_timeout_ms = 3600000");
     let mut peers: Vec<_> = (0..20).map(|_| Peer::connect(server.address(0))).collect();
     let mut idle = server.connect();

@@ -67,7 +67,7 @@ impl<'a> Deref for Ctx<'a> {
 }
 
 impl<'a> Ctx<'a> {
-    /// The target up to its query, as it was sent.
+    /// The target up to its query, as it was sent: escapes and all, which the router sees through.
     #[inline]
     pub fn path(&self) -> &'a [u8] {
         self.path

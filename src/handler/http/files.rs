@@ -20,6 +20,7 @@ use self::sending::Sending;
 pub(super) use self::state::FileState;
 use self::state::{Told, told};
 use super::response::Lines;
+use super::text::prefix_bytes;
 use super::{Body, Pull, Reply, Request, Response, Service};
 use crate::error::{Error, Result};
 use crate::limits::{FILES_OPEN_MAX, FILES_PATH_BYTES_MAX};
@@ -330,14 +331,9 @@ impl Clone for Files {
 
 impl Service for Files {
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
-        let path = request.path();
-        let below = path.strip_prefix(self.prefix.as_bytes());
-        match below {
-            Some([] | [b'/', ..]) => {
-                let prefix_bytes = self.prefix.len();
-                self.call_below(cx, request, prefix_bytes)
-            }
-            _ => not_found().into(),
+        match prefix_bytes(request.path(), self.prefix.as_bytes()) {
+            Some(bytes) => self.call_below(cx, request, bytes),
+            None => not_found().into(),
         }
     }
 

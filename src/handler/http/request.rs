@@ -36,7 +36,7 @@ impl<'a> Request<'a> {
         &bytes[start..start + self.meta.target_bytes()]
     }
 
-    /// The target up to its query.
+    /// The target up to its query, as it was sent: escapes and all.
     #[inline]
     pub fn path(&self) -> &'a [u8] {
         http1::path(self.target())

@@ -49,10 +49,16 @@ use crate::proto::http1::Method;
 ///
 /// **Patterns.** `:name` is one segment, not empty; `*name` at the end is all that follows, and may be empty. A literal
 /// goes before `:name`, and that before `*name`, segment by segment, whatever the order of the routes. A slash at the
-/// end counts. Paths are compared as they are sent; parameters are decoded when they are asked for.
+/// end counts.
+///
+/// Segments are compared decoded: `/%75sers/7` is `/users/7` (RFC 3986 §6.2.2), so no spelling of a path leads round the
+/// layers of a group. `%2F` is part of its segment, and parts none. A path that has `.` or `..` for a segment,
+/// encoded or not, is answered with 400, whatever routes there are. Parameters are decoded when they are asked for; a
+/// path that is looked at by hand ([`Ctx::path`], [`Request::path`](super::Request::path)) is as it was sent, and a layer that decides by it
+/// has to decode it.
 ///
 /// **For free.** HEAD is answered as GET without the body, OPTIONS with 204 and `Allow`, a method that the resource has
-/// not with 405 and `Allow`, any other path with 404, unless there are routes for those.
+/// not with 405 and `Allow`, `OPTIONS *` with 204 and the methods of all routes, any other path with 404, unless there are routes for those.
 ///
 /// **Handlers** are functions from a [`Ctx`] to whatever is a [`Reply`]: text, a
 /// [`Response`](super::Response), [`Json`](super::Json), a status, a `Result` of those. One whose request has a body is
@@ -174,7 +180,8 @@ impl Router {
         self.add(Some(Method::Get), pattern, Endpoint::mounted(WebSockets::new(service)))
     }
 
-    /// Routes below a prefix, with layers of their own inside those of this router.
+    /// Routes below a prefix, with layers of their own inside those of this router. A path below the prefix that none
+    /// of them has may still be one of a wildcard outside; a [`fallback`](Self::fallback) of the group keeps it in.
     pub fn group(mut self, prefix: &str, routes: impl FnOnce(Self) -> Self) -> Self {
         let group = routes(Self::new());
         let Self { routes, layers, fallback, has_websockets } = group;

@@ -9,19 +9,60 @@ pub(super) fn decode(bytes: &[u8], plus_is_space: bool) -> Option<Cow<'_, str>> 
         return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
     }
     let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        match (first, behind) {
-            (b'%', [high, low, behind @ ..]) if is_hex(*high) && is_hex(*low) => {
-                out.push(hex(*high) << 4 | hex(*low));
-                rest = behind;
-            }
-            (b'+', _) if plus_is_space => out.push(b' '),
-            _ => out.push(*first),
-        }
-    }
+    out.extend(Decoded { rest: bytes, plus_is_space });
     String::from_utf8(out).ok().map(Cow::Owned)
+}
+
+/// The bytes of a segment of a path, decoded as [`decode`] does.
+pub(super) fn decoded(segment: &[u8]) -> impl Iterator<Item = u8> {
+    Decoded { rest: segment, plus_is_space: false }
+}
+
+/// Bytes of `path` that lead to what lies at `prefix`, each segment compared decoded: `%2F` is part of one, and parts
+/// none. What follows is nothing, or begins with a slash.
+pub(super) fn prefix_bytes(path: &[u8], prefix: &[u8]) -> Option<usize> {
+    let bytes = match path.starts_with(prefix) {
+        true => prefix.len(),
+        false if path.contains(&b'%') => prefix_bytes_decoded(path, prefix)?,
+        false => return None,
+    };
+    matches!(path[bytes..], [] | [b'/', ..]).then_some(bytes)
+}
+
+#[cold]
+fn prefix_bytes_decoded(path: &[u8], prefix: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for segment in prefix.strip_prefix(b"/")?.split(|byte| *byte == b'/') {
+        let rest = path[at..].strip_prefix(b"/")?;
+        let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        if !decoded(&rest[..end]).eq(decoded(segment)) {
+            return None;
+        }
+        at += 1 + end;
+    }
+    Some(at)
+}
+
+struct Decoded<'a> {
+    rest: &'a [u8],
+    plus_is_space: bool,
+}
+
+impl Iterator for Decoded<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let [first, behind @ ..] = self.rest else { return None };
+        self.rest = behind;
+        Some(match (first, behind) {
+            (b'%', [high, low, behind @ ..]) if is_hex(*high) && is_hex(*low) => {
+                self.rest = behind;
+                hex(*high) << 4 | hex(*low)
+            }
+            (b'+', _) if self.plus_is_space => b' ',
+            _ => *first,
+        })
+    }
 }
 
 fn is_hex(digit: u8) -> bool {
@@ -70,6 +111,26 @@ mod tests {
             assert_eq!(decode(from.as_bytes(), true).as_deref(), Some(to), "{from}");
         }
         assert_eq!(decode(b"%ff", true), None, "no UTF-8");
+    }
+
+    #[test]
+    fn a_prefix_is_found_however_it_is_written() {
+        for (path, prefix, found) in [
+            ("/a/b", "/a", Some(2)),
+            ("/a", "/a", Some(2)),
+            ("/b", "", Some(0)),
+            ("/ab", "/a", None),
+            ("/%61/b", "/a", Some(4)),
+            ("/%61%62/%2E", "/ab", Some(7)),
+            ("/x/%61", "/x/a", Some(6)),
+            ("/%61b", "/a", None),
+            ("/x%2Fa/b", "/x/a", None),
+            ("/x%2Fa/b", "/x%2fa", Some(6)),
+            ("%2Fa/b", "/a", None),
+            ("/%61", "/a/b", None),
+        ] {
+            assert_eq!(prefix_bytes(path.as_bytes(), prefix.as_bytes()), found, "{path} {prefix}");
+        }
     }
 
     #[test]

@@ -14,10 +14,12 @@ use std::sync::Arc;
 use self::part::{Onward, Target, standing};
 use self::receiving::{Ran, Receiving, Taken};
 use self::sink::{Fail, Standing};
+use self::stale::Leftovers;
 use super::files::{Leaving, overloaded};
+use super::text::prefix_bytes;
 use super::{Files, Pull, Reply, Request, Response, Service};
 use crate::error::Result;
-use crate::limits::{FILES_OPEN_MAX, FILES_PATH_BYTES_MAX, UPLOAD_BYTES_MAX};
+use crate::limits::{FILES_OPEN_MAX, FILES_PATH_BYTES_MAX, UPLOAD_BYTES_MAX, UPLOAD_LOOK_NS};
 use crate::mem::{Buf, ConnId};
 use crate::offload::{Order, Task};
 use crate::pipeline::Cx;
@@ -25,6 +27,7 @@ use crate::proto::files::{ContentRange, FormDecoder, RelativePath, form_boundary
 use crate::proto::http1::Method;
 use crate::sys::beneath::Beneath;
 use crate::sys::signal;
+use crate::time::Instant;
 
 /// Room for what a form says beside the bytes of one file of the largest size.
 const FORM_BYTES_BESIDE: u64 = 64 * 1024;
@@ -85,6 +88,9 @@ pub struct Upload {
     files: Option<Files>,
     open: HashMap<ConnId, Open>,
     leaving: Leaving,
+    /// When it was seen to that parts which were kept for long enough are removed, and the last time that this is done.
+    looked: Option<Instant>,
+    looking: Option<Task<()>>,
 }
 
 /// Where files go, and which.
@@ -95,6 +101,7 @@ struct Site {
     overwriting: bool,
     syncing: bool,
     resumable: bool,
+    leftovers: Leftovers,
 }
 
 /// A request that is not done with.
@@ -106,22 +113,23 @@ enum Open {
 
 impl Upload {
     /// Takes files into the directory `root` and those below it. What a process that died has left of unfinished uploads
-    /// there is removed. From here on a file that gets larger than the process may write (RLIMIT_FSIZE) is an error and no
-    /// signal.
+    /// there is removed, what can be gone on with after a day. From here on a file that gets larger than the process may
+    /// write (RLIMIT_FSIZE) is an error and no signal.
     ///
     /// # Errors
     /// When there is no such directory, or it cannot be read.
     pub fn new(root: impl AsRef<Path>) -> Result<Self> {
         let root = Beneath::open(root.as_ref())?;
-        stale::remove(&root);
+        let leftovers = Leftovers::find(&root);
         signal::ignore_file_size();
         let (bytes_max, no) = (UPLOAD_BYTES_MAX, false);
-        let site = Site { root, bytes_max, overwriting: no, syncing: no, resumable: no };
+        let site = Site { root, bytes_max, overwriting: no, syncing: no, resumable: no, leftovers };
         Ok(Self::of_site(Arc::new(site), String::new(), None))
     }
 
     fn of_site(site: Arc<Site>, prefix: String, files: Option<Files>) -> Self {
-        Self { site, prefix, files, open: HashMap::new(), leaving: Leaving::new() }
+        let (open, leaving) = (HashMap::new(), Leaving::new());
+        Self { site, prefix, files, open, leaving, looked: None, looking: None }
     }
 
     fn change(mut self, change: impl FnOnce(&mut Site)) -> Self {
@@ -160,8 +168,23 @@ impl Upload {
         Self { files: Some(files), ..self }
     }
 
+    /// Has the pool remove parts that nobody goes on with, now and then.
+    fn look_for_old(&mut self, cx: &Cx, conn: ConnId) {
+        let looked = *self.looked.get_or_insert(cx.now);
+        if cx.now < looked.after_ns(UPLOAD_LOOK_NS) {
+            return;
+        }
+        let site = Arc::clone(&self.site);
+        let work = move |_: &_| site.leftovers.remove_old(&site.root);
+        // Where the pool is full, the next upload tries again.
+        if let Ok(task) = cx.offload.spawn(conn, Order::Any, work) {
+            (self.looked, self.looking) = (Some(cx.now), Some(task));
+        }
+    }
+
     fn receive(&mut self, cx: &mut Cx, request: &Request<'_>, below: &[u8]) -> Reply {
         self.leaving.tidy(cx);
+        self.look_for_old(cx, request.conn());
         if self.open.len() >= FILES_OPEN_MAX {
             return overloaded().into();
         }
@@ -334,7 +357,8 @@ impl Clone for Upload {
 
 impl Service for Upload {
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
-        let below = request.path().strip_prefix(self.prefix.as_bytes());
+        let path = request.path();
+        let below = prefix_bytes(path, self.prefix.as_bytes()).map(|bytes| &path[bytes..]);
         let below = below.filter(|below| below.starts_with(b"/"));
         match (request.method(), below) {
             (Method::Put | Method::Post, Some(below)) => self.receive(cx, request, below),

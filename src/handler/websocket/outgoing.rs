@@ -10,7 +10,7 @@ use crate::limits::{
 use crate::mem::{ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::websocket::{MESSAGE, MessageMeta, alloc};
-use crate::proto::websocket::{CloseCode, HEADER_BYTES_MAX, Kind};
+use crate::proto::websocket::{CLOSE_REASON_BYTES_MAX, CloseCode, HEADER_BYTES_MAX, Kind};
 
 /// Longest piece that leaves in one slot.
 const PIECE_BYTES_MAX: usize = LARGE_SLOT_BYTES as usize - HEADER_BYTES_MAX;
@@ -55,7 +55,7 @@ enum Waiting {
     /// A message, of which so many bytes are said.
     Message(Kind, Vec<u8>, usize),
     Ping,
-    Close(CloseCode),
+    Close(CloseCode, Box<str>),
 }
 
 impl Outgoing {
@@ -115,14 +115,22 @@ impl Outgoing {
     }
 
     /// Closes behind all that waits.
-    pub fn close(&mut self, cx: &Cx, conn: ConnId, code: CloseCode, out: &mut Out<'_>) {
+    pub fn close(
+        &mut self,
+        cx: &Cx,
+        conn: ConnId,
+        code: CloseCode,
+        reason: &str,
+        out: &mut Out<'_>,
+    ) {
         if std::mem::replace(&mut self.closing, true) {
             return;
         }
         if self.queue.is_empty() && out.room() > WORDS {
-            out.close(conn, code);
+            out.close_with(cx, conn, code, reason);
         } else {
-            self.wait(cx, conn, Waiting::Close(code), out);
+            let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)];
+            self.wait(cx, conn, Waiting::Close(code, reason.into()), out);
         }
     }
 
@@ -167,8 +175,8 @@ impl Outgoing {
                 out.ping(conn);
                 true
             }
-            Waiting::Close(code) => {
-                out.close(conn, *code);
+            Waiting::Close(code, reason) => {
+                out.close_with(cx, conn, *code, reason);
                 true
             }
             Waiting::Message(of, bytes, at) => {

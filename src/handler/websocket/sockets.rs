@@ -134,7 +134,12 @@ impl<T> Socket<'_, '_, T> {
 
     /// Closes, once all that was sent is out. What its peer still sends is heard by nobody.
     pub fn close(&mut self, code: CloseCode) {
-        self.outgoing.close(self.cx, self.conn, code, self.out);
+        self.close_with(code, "");
+    }
+
+    /// The same, and says why in words, of which the peer hears the first 123 bytes.
+    pub fn close_with(&mut self, code: CloseCode, reason: &str) {
+        self.outgoing.close(self.cx, self.conn, code, reason, self.out);
     }
 }
 
@@ -143,7 +148,16 @@ type OnOpen<T> = Box<dyn FnMut(&mut Socket<'_, '_, T>)>;
 type OnMessage<T> = Box<dyn FnMut(&mut Socket<'_, '_, T>, Message<'_>)>;
 /// Tells what came of a task, if that is known, and whether it did.
 type Pending<T> = Box<dyn FnMut(&mut Socket<'_, '_, T>) -> bool>;
-type OnClose<T> = Box<dyn FnMut(&mut Cx, ConnId, T, Option<CloseCode>)>;
+type OnClose<T> = Box<dyn FnMut(&mut Cx, ConnId, T, Closed)>;
+
+/// What a peer said when it closed; nothing where it went without a close.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// Its code, if it gave any.
+    pub code: Option<CloseCode>,
+    /// Why, in words; mostly empty.
+    pub reason: Box<str>,
+}
 
 /// Functions that are called for WebSockets, with a `T` for each.
 ///
@@ -162,7 +176,7 @@ type OnClose<T> = Box<dyn FnMut(&mut Cx, ConnId, T, Option<CloseCode>)>;
 /// .on_message(|socket, message| {
 ///     let _ = socket.send(message);
 /// })
-/// .on_close(|_, conn, name, code| println!("{name} ({conn:?}) has left: {code:?}"));
+/// .on_close(|_, conn, name, closed| println!("{name} ({conn:?}) has left: {closed:?}"));
 /// let router = Router::new().websocket("/hall", sockets);
 /// ```
 ///
@@ -197,8 +211,8 @@ struct State<T> {
     outgoing: Outgoing,
     /// What is done for it elsewhere, in order.
     tasks: Vec<Pending<T>>,
-    /// The peer's, once it closes.
-    code: Option<CloseCode>,
+    /// What the peer said, once it closes.
+    closed: Closed,
 }
 
 /// WebSockets that are alike, whose messages go to `function`.
@@ -238,11 +252,8 @@ impl<T> Sockets<T> {
         self
     }
 
-    /// Called once one that was open is gone, with the code of the peer's close, if it said one.
-    pub fn on_close(
-        mut self,
-        function: impl FnMut(&mut Cx, ConnId, T, Option<CloseCode>) + 'static,
-    ) -> Self {
+    /// Called once one that was open is gone, with what the peer said when it closed.
+    pub fn on_close(mut self, function: impl FnMut(&mut Cx, ConnId, T, Closed) + 'static) -> Self {
         self.close = Some(Box::new(function));
         self
     }
@@ -273,8 +284,8 @@ impl<T> States<T> {
         }
         let (incoming, outgoing) = (Vec::new(), Outgoing::default());
         let tasks = Vec::new();
-        let (open, code) = (false, None);
-        let state = State { conn, session, open, incoming, outgoing, tasks, code };
+        let (open, closed) = (false, Closed::default());
+        let state = State { conn, session, open, incoming, outgoing, tasks, closed };
         self.by_slot[slot] = Some(Box::new(state));
     }
 
@@ -408,7 +419,9 @@ impl<T> Service for Sockets<T> {
 
     fn closing(&mut self, _cx: &mut Cx, reason: &Buf, code: Option<CloseCode>, _out: &mut Out<'_>) {
         if let Some(state) = self.states.get_mut(reason.conn()) {
-            state.code = code;
+            // It is UTF-8, or would have been a fault.
+            let reason = std::str::from_utf8(reason).unwrap_or_default().into();
+            state.closed = Closed { code, reason };
         }
     }
 
@@ -419,7 +432,7 @@ impl<T> Service for Sockets<T> {
     fn closed(&mut self, cx: &mut Cx, conn: ConnId) {
         let Some(state) = self.states.remove(conn) else { return };
         if let Some(function) = self.close.as_mut().filter(|_| state.open) {
-            function(cx, conn, state.session, state.code);
+            function(cx, conn, state.session, state.closed);
         }
     }
 }

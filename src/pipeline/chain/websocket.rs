@@ -116,7 +116,7 @@ impl WebSocket {
             sessions: SessionTable::new(slots),
             through: Burst::new(),
             cut: Cut::new(),
-            codecs: Shared::default(),
+            codecs: Shared::new(slots),
             pack: Pack::default(),
             opened: VecDeque::new(),
             admitted: VecDeque::new(),
@@ -152,7 +152,7 @@ impl WebSocket {
         if let Some(mut session) = self.sessions.close(conn)
             && let Some(codec) = &mut session.codec
         {
-            codec.release(&mut self.codecs, conn);
+            codec.release(&mut self.codecs);
         }
         if self.sessions.is_empty() {
             self.pack.rest();

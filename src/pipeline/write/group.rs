@@ -146,7 +146,8 @@ impl Group {
         cx.writes.members.contains(self, conn)
     }
 
-    /// Sends a copy of `message` to each member that is not in `exclude`, from any thread. `Err`: nobody gets it.
+    /// Sends a copy of `message` to each member that is not in `exclude`, from any thread. `Err`: nobody gets it, as
+    /// where it is longer than a slot ([`Message`]).
     pub fn publish(&self, message: Message<'_>, exclude: &[ConnId]) -> Result<(), Refused> {
         let Some(inlets) = self.reach() else {
             self.shared.published.fetch_add(1, Ordering::Relaxed);

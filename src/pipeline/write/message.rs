@@ -9,7 +9,10 @@ use crate::proto::websocket::{HEADER_BYTES_MAX, Header, Opcode};
 /// free to be compressed or not). No meta.
 pub const FRAME: u8 = kind::PROTOCOL + 23;
 
-/// Something to be written to a connection or to a group.
+/// Something to be written to a connection or to a group. It goes in one slot, and so is at most as long as the pool's
+/// largest, less 14 bytes for the header of a WebSocket's message: 16,370 bytes, unless the pool has `blocks`
+/// (`[mempool]`). What is longer is [`Refused::TooLong`], and nobody gets it: whoever passes on what peers say has to
+/// tell them, or to split it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message<'a> {
     /// A text, for WebSockets.

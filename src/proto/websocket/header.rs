@@ -11,6 +11,9 @@ pub const HEADER_BYTES_MAX: usize = 14;
 /// Most payload of a control frame (§5.5).
 pub const CONTROL_BYTES_MAX: usize = 125;
 
+/// Longest reason of a close: what its code leaves of that.
+pub const CLOSE_REASON_BYTES_MAX: usize = CONTROL_BYTES_MAX - 2;
+
 /// What the first two bytes hold beside opcode and length.
 mod bit {
     pub const FIN: u8 = 0x80;

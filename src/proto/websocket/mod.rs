@@ -31,5 +31,8 @@ pub use deflate::{DEFLATE_ROOM_BYTES_MIN, Deflater, Inflater, Progress};
 pub use event::{Data, Event, Kind, Piece, Refused, Step};
 pub use extension::{Deflate, EXTENSION_BYTES_MAX, Malformed, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 pub use fault::Fault;
-pub use header::{CONTROL_BYTES_MAX, Decoded, Encoded, HEADER_BYTES_MAX, Header, Opcode, RSV1};
+pub use header::{
+    CLOSE_REASON_BYTES_MAX, CONTROL_BYTES_MAX, Decoded, Encoded, HEADER_BYTES_MAX, Header, Opcode,
+    RSV1,
+};
 pub use utf8::{NotUtf8, Utf8};

@@ -48,7 +48,8 @@ impl FileState {
     /// Of a file with this metadata.
     pub fn of(file: &Metadata, coding: Option<Coding>, media_type: &'static str) -> Self {
         let modified = u64::try_from(file.mtime()).unwrap_or(0);
-        let modified_ns = modified.wrapping_mul(1_000_000_000) + file.mtime_nsec() as u64;
+        let modified_ns =
+            modified.wrapping_mul(1_000_000_000).wrapping_add(file.mtime_nsec() as u64);
         let tag = EntityTag::of_file(file.ino(), file.len(), modified_ns);
         Self { size: file.len(), modified, tag, coding, media_type }
     }
@@ -106,5 +107,25 @@ pub(super) fn told(request: &Request<'_>, state: &FileState, now: u64) -> Told {
             Selection::Unsatisfiable => Told::Unsatisfiable,
         },
         _ => Told::Whole,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn a_file_of_a_far_future_has_a_state_like_any_other_g_18() {
+        let directory = tempfile::tempdir_in("/dev/shm").unwrap();
+        let file = File::create(directory.path().join("a")).unwrap();
+        // Its nanoseconds since 1970 are just more than 64 bits hold. Not every file system has such a time.
+        let seconds = u64::MAX / 1_000_000_000;
+        let time = SystemTime::UNIX_EPOCH + Duration::new(seconds, 999_999_999);
+        file.set_modified(time).unwrap();
+        let state = FileState::of(&file.metadata().unwrap(), None, "text/plain");
+        assert_eq!(state.modified, seconds);
     }
 }

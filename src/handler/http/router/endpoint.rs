@@ -31,6 +31,13 @@ impl Endpoint {
         Self::mounted(|_: &mut Cx, _: &Request<'_>| Response::text(404, "not found\n"))
     }
 
+    /// What a path says that is another once it is resolved.
+    pub fn dot_segments() -> Self {
+        Self::mounted(|_: &mut Cx, _: &Request<'_>| {
+            Response::text(400, "the path has dots for a name in it\n")
+        })
+    }
+
     /// What a resource says to methods that it has not: OPTIONS are answered, others refused (RFC 9110 §9.3.7, §15.5.6).
     pub fn other_methods(allow: String) -> Self {
         Self::mounted(move |_: &mut Cx, request: &Request<'_>| {

@@ -11,7 +11,7 @@ use super::super::response::{Pull, Ready, Reply, Response};
 use super::super::service::Service;
 use super::endpoint::Endpoint;
 use super::states::{Asked, States};
-use super::table::{Params, Table};
+use super::table::{Params, Table, has_dots};
 use super::{Draft, Router};
 use crate::counters::{Counter, Reason};
 use crate::error::{Error, Result};
@@ -25,6 +25,10 @@ use crate::time::Instant;
 
 /// The first of all routes: for paths that no other has.
 const NOWHERE: u32 = 0;
+/// The one behind it: for paths with dot segments.
+const DOT_SEGMENTS: u32 = 1;
+/// The third: for `OPTIONS *`, which asks about the server itself (RFC 9110 §9.3.7).
+const SERVER: u32 = 2;
 
 /// A [`Router`] that is whole: the service that answers.
 pub struct Routed {
@@ -69,7 +73,10 @@ impl Router {
             is_timed: false,
         };
         let fallback = fallback.unwrap_or_else(Endpoint::not_found);
-        routed.add_route(fallback, layers.iter().cloned().collect(), Vec::new());
+        let server = Endpoint::other_methods(allow_of_all(&drafts));
+        for endpoint in [fallback, Endpoint::dot_segments(), server] {
+            routed.add_route(endpoint, layers.iter().cloned().collect(), Vec::new());
+        }
         for draft in drafts {
             routed.add(draft, &layers)?;
         }
@@ -134,7 +141,7 @@ impl Routed {
         if resource.others != NOWHERE {
             return;
         }
-        let allow = allow(&resource.methods);
+        let allow = allow(|wanted| resource.methods.iter().any(|(known, _)| *known == wanted));
         let route = &self.routes[first as usize];
         let (layers, names) = (route.layers.clone(), route.names.to_vec());
         let others = self.add_route(Endpoint::other_methods(allow), layers, names);
@@ -146,7 +153,12 @@ impl Routed {
     fn find(&self, method: Method, path: &[u8]) -> (u32, Params) {
         let mut params = Params::NONE;
         let Some(resource) = self.table.find(path, &mut params) else {
-            return (NOWHERE, Params::NONE);
+            let route = match path {
+                b"*" => SERVER,
+                path if has_dots(path) => DOT_SEGMENTS,
+                _ => NOWHERE,
+            };
+            return (route, Params::NONE);
         };
         let resource = &self.resources[resource as usize];
         let of = |wanted| resource.methods.iter().find(|(known, _)| *known == wanted);
@@ -341,9 +353,17 @@ fn give_up(cx: &mut Cx, endpoint: &mut Endpoint, conn: ConnId) -> Reply {
     Response::failed().into()
 }
 
-/// The `Allow` field of a resource with these methods.
-fn allow(methods: &[(Method, u32)]) -> String {
-    let has = |wanted| methods.iter().any(|(known, _)| *known == wanted);
+/// The `Allow` field of the server itself: the methods of all routes. One that takes any may take all those that are
+/// about a resource.
+fn allow_of_all(drafts: &[Draft]) -> String {
+    allow(|wanted| match wanted {
+        Method::Connect | Method::Trace => drafts.iter().any(|d| d.method == Some(wanted)),
+        _ => drafts.iter().any(|d| d.method.is_none_or(|method| method == wanted)),
+    })
+}
+
+/// The `Allow` field of what has these methods.
+fn allow(has: impl Fn(Method) -> bool) -> String {
     let names = [
         (Method::Get, "GET"),
         (Method::Head, "HEAD"),

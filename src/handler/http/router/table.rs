@@ -1,5 +1,7 @@
-//! Which resource a path names: literal paths by their length, all others segment by segment.
+//! Which resource a path names: literal paths by their length, all others segment by segment. Segments are compared
+//! decoded, so that no spelling of a path leads round what stands at it; a dot segment leads nowhere.
 
+use super::super::text::decoded;
 use crate::error::{Error, Result};
 use crate::limits::{HTTP_ROUTE_PARAMS_MAX, HTTP_ROUTE_SEGMENTS_MAX};
 
@@ -39,6 +41,7 @@ pub(super) struct Table {
 /// What may follow the segments so far.
 #[derive(Default)]
 struct Node {
+    /// Decoded.
     literals: Vec<(Box<[u8]>, usize)>,
     param: Option<usize>,
     /// What takes all that follows.
@@ -71,7 +74,7 @@ impl Table {
                     is_literal = false;
                     self.param_child(at)
                 }
-                None => self.literal_child(at, segment.as_bytes()),
+                None => self.literal_child(at, decoded(segment.as_bytes()).collect()),
             };
         }
         let resource = *self.nodes[at].resource.get_or_insert(new);
@@ -81,14 +84,14 @@ impl Table {
         Ok((resource, names))
     }
 
-    fn literal_child(&mut self, at: usize, segment: &[u8]) -> usize {
-        let known = self.nodes[at].literals.iter().find(|(literal, _)| **literal == *segment);
+    fn literal_child(&mut self, at: usize, segment: Box<[u8]>) -> usize {
+        let known = self.nodes[at].literals.iter().find(|(literal, _)| *literal == segment);
         if let Some((_, child)) = known {
             return *child;
         }
         let child = self.nodes.len();
         self.nodes.push(Node::default());
-        self.nodes[at].literals.push((segment.into(), child));
+        self.nodes[at].literals.push((segment, child));
         child
     }
 
@@ -102,7 +105,7 @@ impl Table {
     }
 
     /// The resource that `path` names. A literal goes before a parameter, and that before a wildcard, segment by
-    /// segment.
+    /// segment. None is found for a path that has a dot segment.
     #[inline]
     pub fn find(&self, path: &[u8], params: &mut Params) -> Option<u32> {
         if let Some(literals) = self.literals.get(path.len()) {
@@ -115,17 +118,21 @@ impl Table {
         {
             return None;
         }
-        self.walk(0, path, 1, params)
+        self.walk(0, Path { bytes: path, is_escaped: path.contains(&b'%') }, 1, params)
     }
 
     /// The resource below `node` of the segments from `start` on, as deep as there are patterns.
-    fn walk(&self, node: usize, path: &[u8], start: usize, params: &mut Params) -> Option<u32> {
+    fn walk(&self, node: usize, path: Path<'_>, start: usize, params: &mut Params) -> Option<u32> {
         let node = &self.nodes[node];
-        let Some(rest) = path.get(start..) else { return node.resource };
+        let Some(rest) = path.bytes.get(start..) else { return node.resource };
         let end = start + rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-        let segment = &path[start..end];
+        let segment = &path.bytes[start..end];
         let count = params.count;
-        if let Some((_, child)) = node.literals.iter().find(|(literal, _)| **literal == *segment)
+        let is_segment = |(literal, _): &&(Box<[u8]>, usize)| match path.is_escaped {
+            true => decoded(segment).eq(literal.iter().copied()),
+            false => **literal == *segment,
+        };
+        if let Some((_, child)) = node.literals.iter().find(is_segment)
             && let Some(found) = self.walk(*child, path, end + 1, params)
         {
             return Some(found);
@@ -133,6 +140,7 @@ impl Table {
         params.count = count;
         if let Some(child) = node.param
             && !segment.is_empty()
+            && !is_dots(segment)
         {
             params.push(start, end);
             if let Some(found) = self.walk(child, path, end + 1, params) {
@@ -141,8 +149,37 @@ impl Table {
         }
         params.count = count;
         let resource = node.wildcard?;
-        params.push(start, path.len());
+        if has_dots(rest) {
+            return None;
+        }
+        params.push(start, path.bytes.len());
         Some(resource)
+    }
+}
+
+/// What is looked for.
+#[derive(Clone, Copy)]
+struct Path<'a> {
+    bytes: &'a [u8],
+    /// There is a `%` in it.
+    is_escaped: bool,
+}
+
+/// Whether a segment of `path` is `.` or `..`, encoded or not (RFC 3986 §3.3): whoever resolves it ends at another
+/// path than the one that was routed.
+pub(super) fn has_dots(path: &[u8]) -> bool {
+    let may_have = path.contains(&b'.') || path.contains(&b'%');
+    may_have && path.split(|byte| *byte == b'/').any(is_dots)
+}
+
+fn is_dots(segment: &[u8]) -> bool {
+    match segment {
+        [b'.' | b'%', ..] => {
+            let mut bytes = decoded(segment);
+            let first = [bytes.next(), bytes.next(), bytes.next()];
+            matches!(first, [Some(b'.'), None | Some(b'.'), None])
+        }
+        _ => false,
     }
 }
 
@@ -153,6 +190,9 @@ fn check(pattern: &str) -> Result<Vec<&str>> {
     };
     if !pattern.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?' && byte != b'#') {
         return Err(refuse(pattern, "what is no visible ASCII, `?` and `#` are never in a path"));
+    }
+    if has_dots(pattern.as_bytes()) {
+        return Err(refuse(pattern, "a path with `.` or `..` for a segment is never routed"));
     }
     let segments: Vec<&str> = rest.split('/').collect();
     if segments.len() > HTTP_ROUTE_SEGMENTS_MAX {
@@ -283,6 +323,26 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_path_finds_the_same_however_it_is_written(
+            path in "(/(a|b|\\.a|c|)){0,4}",
+            escaped in proptest::collection::vec(any::<u8>(), 12),
+        ) {
+            let table = table(&["/a/b", "/a/:x/.a", "/:x/b", "/a/*all", "/b/c", "/b/:y/c/*all"]);
+            let mut which = escaped.iter();
+            let mut spell = |letter: char| match which.next() {
+                Some(0..100) if letter != '/' => format!("%{:02x}", letter as u32),
+                Some(100..200) if letter != '/' => format!("%{:02X}", letter as u32),
+                _ => letter.to_string(),
+            };
+            let spelt: String = path.chars().map(&mut spell).collect();
+            let of = |path: &str| find(&table, path).map(|(found, params)| {
+                let decode = |text: &String| String::from_utf8(decoded(text.as_bytes()).collect());
+                (found, params.iter().map(decode).collect::<Vec<_>>())
+            });
+            prop_assert_eq!(of(&spelt), of(&path), "{} as {}", path, spelt);
+        }
+
         #[test]
         fn the_table_finds_what_a_look_at_every_pattern_finds(
             patterns in proptest::collection::vec("(/(a|b|:[xy]|)){1,3}(/\\*z)?", 1..12),

@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -77,6 +78,7 @@ impl Target {
 
 /// A file that is coming. Dropped, it goes, unless it can be gone on with.
 pub(super) struct Part {
+    site: Arc<Site>,
     directory: Directory,
     target: String,
     name: String,
@@ -93,7 +95,7 @@ pub(super) struct Part {
 
 impl Part {
     /// Makes the temporary file, or opens the one that is gone on with.
-    pub fn begin(site: &Site, target: &Target, cancel: &CancelToken) -> Result<Self, Fail> {
+    pub fn begin(site: &Arc<Site>, target: &Target, cancel: &CancelToken) -> Result<Self, Fail> {
         let directory =
             site.root.directory(&target.directory).map_err(|why| Fail::of_system(&why))?;
         let is_first = check(site, target, &directory)?;
@@ -102,6 +104,7 @@ impl Part {
             Onward::From { first, .. } => open_staying(&directory, target, first)?,
         };
         let mut part = Self {
+            site: Arc::clone(site),
             directory,
             target: target.path(),
             name: target.name.clone(),
@@ -212,7 +215,9 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        if !self.stays && !self.temporary.is_empty() {
+        if self.stays {
+            self.site.leftovers.add(&self.target, &self.temporary);
+        } else if !self.temporary.is_empty() {
             // Where that fails, the next start tries again.
             let _ = self.directory.remove(&self.temporary);
         }

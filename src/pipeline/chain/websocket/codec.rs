@@ -1,11 +1,9 @@
 //! Messages of `permessage-deflate` (RFC 7692): what compresses and decompresses, and who has it when. Where a window
 //! does not outlast a message, all connections of a listener share what there is.
 
-use std::collections::VecDeque;
-
 use crate::limits::{
-    WEBSOCKET_DEFLATE_BYTES_MIN, WEBSOCKET_DEFLATE_SKIPS_MAX, WEBSOCKET_INFLATE_HOLD_NS,
-    WEBSOCKET_INFLATES_MAX,
+    WEBSOCKET_DEFLATE_BYTES_MIN, WEBSOCKET_DEFLATE_SKIPS_MAX, WEBSOCKET_INFLATES_MAX,
+    WEBSOCKET_INFLATES_MIN, WEBSOCKET_INFLATES_SHARE,
 };
 use crate::mem::{Buf, ConnId};
 use crate::proto::websocket::{Deflate, Deflater, Inflater, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
@@ -18,105 +16,149 @@ const LEVEL: u8 = 1;
 const WINDOWS: usize = (WINDOW_BITS_MAX - WINDOW_BITS_MIN) as usize + 1;
 
 /// What the connections of a listener have in common.
-#[derive(Default)]
 pub(super) struct Shared {
     /// Of those whose peers begin each message anew, without a message.
     #[expect(clippy::vec_box, reason = "they come from sessions and go to others as they are")]
-    idle: Vec<Box<Inflater>>,
-    /// Connections with one for a message whose end has not come, and since when: the first of them longest.
-    holders: VecDeque<(ConnId, Instant)>,
+    idle: Vec<Box<Unpacker>>,
+    /// Connections with one for a message whose end has not come, and when something came of it; those whose place
+    /// is free are in none.
+    holders: Vec<Option<(ConnId, Instant)>>,
+    /// Places among them that are free.
+    free: Vec<u16>,
+    /// How many there may be.
+    holders_max: usize,
     /// One for each size of a window that was asked for.
     deflaters: [Option<Box<Deflater>>; WINDOWS],
 }
 
 impl Shared {
-    /// Who has to give his inflater up for another message, if any has to, and has had it long enough: whoever never
-    /// ends a message must not keep others from theirs.
-    pub fn overdue(&mut self, now: Instant) -> Option<ConnId> {
-        let is_full = self.holders.len() >= WEBSOCKET_INFLATES_MAX;
-        let &(conn, since) = self.holders.front().filter(|_| is_full)?;
-        (now.ns_since(since) >= WEBSOCKET_INFLATE_HOLD_NS).then(|| {
-            self.holders.pop_front();
-            conn
-        })
+    /// Of a listener with so many connections at most.
+    pub fn new(slots: u32) -> Self {
+        Self {
+            idle: Vec::new(),
+            holders: Vec::new(),
+            free: Vec::new(),
+            holders_max: holders_max(slots),
+            deflaters: Default::default(),
+        }
     }
+
+    /// Who has to give his inflater up for another message, if any has to: who has gone on with his own least lately.
+    /// Whoever never ends a message must not keep others from theirs.
+    pub fn stalest(&self) -> Option<ConnId> {
+        if self.held() < self.holders_max {
+            return None;
+        }
+        let stalest = self.holders.iter().flatten().min_by_key(|(_, came)| *came);
+        stalest.map(|(conn, _)| *conn)
+    }
+
+    fn held(&self) -> usize {
+        self.holders.len() - self.free.len()
+    }
+
+    fn hold(&mut self, conn: ConnId, now: Instant) -> u16 {
+        assert!(self.held() < self.holders_max, "the stalest has given way");
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.holders.push(None);
+            (self.holders.len() - 1) as u16
+        });
+        self.holders[usize::from(place)] = Some((conn, now));
+        place
+    }
+}
+
+const _: () = assert!(WEBSOCKET_INFLATES_MAX <= u16::MAX as usize);
+
+fn holders_max(slots: u32) -> usize {
+    let share = slots as usize / WEBSOCKET_INFLATES_SHARE;
+    share.clamp(WEBSOCKET_INFLATES_MIN, WEBSOCKET_INFLATES_MAX)
 }
 
 #[cfg(test)]
 impl Shared {
     /// Those with a message that has not ended, and those without one.
     pub fn count(&self) -> (usize, usize) {
-        (self.holders.len(), self.idle.len())
+        (self.held(), self.idle.len())
     }
 
-    /// Counts so many more as held, from now on.
-    pub fn hold(&mut self, inflaters: usize, now: Instant) {
-        self.holders.extend((0..inflaters).map(|_| (ConnId::NONE, now)));
+    /// Allows fewer than it would.
+    pub fn allow(&mut self, holders: usize) {
+        self.holders_max = holders;
+    }
+}
+
+/// What decompresses a message.
+struct Unpacker {
+    inflater: Inflater,
+    /// Among the holders, while the message's end has not come.
+    place: Option<u16>,
+}
+
+impl Unpacker {
+    fn new(resets: bool) -> Box<Self> {
+        Box::new(Self { inflater: Inflater::new(resets), place: None })
     }
 }
 
 /// What one connection has agreed on, and what it has of its own.
 pub(super) struct Codec {
     agreed: Deflate,
-    inflater: Option<Box<Inflater>>,
+    unpacker: Option<Box<Unpacker>>,
     deflater: Option<Box<Deflater>>,
     /// Messages that go as they are, still, and the next time that one was no shorter.
     skips: u8,
     next_skips: u8,
 }
 
-/// There are as many messages in the middle of their coming as may be.
-pub(super) struct Busy;
-
 impl Codec {
     pub fn new(agreed: Deflate) -> Self {
-        let inflater = (!agreed.client_no_context_takeover).then(|| Box::new(Inflater::new(false)));
+        let unpacker = (!agreed.client_no_context_takeover).then(|| Unpacker::new(false));
         let bits = agreed.server_max_window_bits;
         let deflater = (!agreed.server_no_context_takeover)
             .then(|| Box::new(Deflater::new(bits, false, LEVEL)));
-        Self { agreed, inflater, deflater, skips: 0, next_skips: 1 }
+        Self { agreed, unpacker, deflater, skips: 0, next_skips: 1 }
     }
 
     /// Whether there is something to decompress with.
     pub fn has_inflater(&self) -> bool {
-        self.inflater.is_some()
+        self.unpacker.is_some()
     }
 
     /// Takes something to decompress a message with; `whole`: all of it is there, so that it is given back before
-    /// anything else is looked at, and does not count.
-    pub fn acquire(
-        &mut self,
-        shared: &mut Shared,
-        conn: ConnId,
-        now: Instant,
-        whole: bool,
-    ) -> Result<(), Busy> {
-        if !whole {
-            if shared.holders.len() >= WEBSOCKET_INFLATES_MAX {
-                return Err(Busy);
-            }
-            shared.holders.push_back((conn, now));
+    /// anything else is looked at, and does not count. Else there has to be a place ([`Shared::stalest`]).
+    pub fn acquire(&mut self, shared: &mut Shared, conn: ConnId, now: Instant, whole: bool) {
+        let mut unpacker = shared.idle.pop().unwrap_or_else(|| Unpacker::new(true));
+        unpacker.place = (!whole).then(|| shared.hold(conn, now));
+        self.unpacker = Some(unpacker);
+    }
+
+    /// More of the message has come.
+    #[inline]
+    pub fn go_on(&self, shared: &mut Shared, now: Instant) {
+        if let Some(place) = self.unpacker.as_ref().and_then(|unpacker| unpacker.place)
+            && let Some((_, came)) = &mut shared.holders[usize::from(place)]
+        {
+            *came = now;
         }
-        let fresh = shared.idle.pop();
-        self.inflater = Some(fresh.unwrap_or_else(|| Box::new(Inflater::new(true))));
-        Ok(())
     }
 
     /// What decompresses the message that is coming.
     pub fn inflater(&mut self) -> &mut Inflater {
-        self.inflater.as_mut().expect("it was acquired")
+        &mut self.unpacker.as_mut().expect("it was acquired").inflater
     }
 
     /// The message has ended, or never will.
-    pub fn release(&mut self, shared: &mut Shared, conn: ConnId) {
+    pub fn release(&mut self, shared: &mut Shared) {
         if self.agreed.client_no_context_takeover
-            && let Some(mut inflater) = self.inflater.take()
+            && let Some(mut unpacker) = self.unpacker.take()
         {
-            inflater.reset();
-            shared.idle.push(inflater);
-            if let Some(place) = shared.holders.iter().position(|&(holder, _)| holder == conn) {
-                shared.holders.remove(place);
+            if let Some(place) = unpacker.place.take() {
+                shared.holders[usize::from(place)] = None;
+                shared.free.push(place);
             }
+            unpacker.inflater.reset();
+            shared.idle.push(unpacker);
         }
     }
 
@@ -167,5 +209,17 @@ impl Codec {
         self.skips = self.next_skips;
         self.next_skips = (2 * self.next_skips).min(WEBSOCKET_DEFLATE_SKIPS_MAX);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_many_may_unpack_at_a_time_follows_from_the_connections_within_bounds() {
+        for (slots, most) in [(1, 64), (519, 64), (520, 65), (8192, 1024), (1_000_000, 1024)] {
+            assert_eq!(holders_max(slots), most, "{slots}");
+        }
     }
 }

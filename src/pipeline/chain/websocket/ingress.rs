@@ -1,7 +1,7 @@
 //! From bufs of frames to messages: all frames of a buf are found and unmasked where they lie before it is cut, since
 //! a slot that is shared may not be written to.
 
-use super::codec::{Busy, Codec};
+use super::codec::Codec;
 use super::messages::{CLOSE, MESSAGE, MessageMeta, PING, PONG, alloc, close_code, end_word};
 use super::{ROOM, Session, WebSocket, push};
 use crate::counters::{Counter, Reason};
@@ -267,14 +267,14 @@ impl WebSocket {
     fn unpack(&mut self, cx: &mut Cx, conn: ConnId, item: Item, output: &mut Burst) -> bool {
         let Item { mut start, end, meta, .. } = item;
         let piece = MessageMeta::of_meta(meta);
-        let acquired = self.acquire_inflater(cx, conn, piece.last, output);
+        self.acquire_inflater(cx, conn, piece.last, output);
         let session = self.sessions.get_mut(conn).expect("its end waits behind what was cut");
         let codec = session.codec.as_mut().expect("compression was agreed on");
+        if start < end {
+            codec.go_on(&mut self.codecs, cx.now);
+        }
         let mut first = piece.first;
         let fault = loop {
-            if let Err(fault) = acquired {
-                break fault;
-            }
             let buf = self.cut.buf.as_ref().expect("its items are not out");
             let input = &buf[start as usize..end as usize];
             let slot = if output.room() < ROOM {
@@ -310,7 +310,7 @@ impl WebSocket {
             }
             if progress.done {
                 if last {
-                    codec.release(&mut self.codecs, conn);
+                    codec.release(&mut self.codecs);
                 }
                 self.cut.slices -= 1;
                 return true;
@@ -322,25 +322,19 @@ impl WebSocket {
     }
 
     /// Sees to it that a connection has something to decompress with; `last`: the next piece is its message's last.
-    /// Where there are as many messages under way as may be, one that has been so for long gives way.
-    fn acquire_inflater(
-        &mut self,
-        cx: &Cx,
-        conn: ConnId,
-        last: bool,
-        output: &mut Burst,
-    ) -> Result<(), Fault> {
+    /// Where there are as many messages under way as may be, the one that went on least lately gives way.
+    fn acquire_inflater(&mut self, cx: &Cx, conn: ConnId, last: bool, output: &mut Burst) {
         let session = self.sessions.get_mut(conn).expect("its end waits behind what was cut");
         if session.codec.as_ref().is_none_or(Codec::has_inflater) {
-            return Ok(());
+            return;
         }
         let whole = last || self.cut.has_the_end();
-        if !whole && let Some(holder) = self.codecs.overdue(cx.now) {
+        if !whole && let Some(holder) = self.codecs.stalest() {
             self.give_up(cx, holder, Fault::Busy, output);
         }
         let session = self.sessions.get_mut(conn).expect("it is not the holder");
         let codec = session.codec.as_mut().expect("it was looked at");
-        codec.acquire(&mut self.codecs, conn, cx.now, whole).map_err(|Busy| Fault::Busy)
+        codec.acquire(&mut self.codecs, conn, cx.now, whole);
     }
 
     /// Ends a connection for a fault in what its messages hold.
@@ -357,7 +351,7 @@ impl WebSocket {
     fn release(&mut self, conn: ConnId) {
         let codec = self.sessions.get_mut(conn).and_then(|session| session.codec.as_mut());
         if let Some(codec) = codec {
-            codec.release(&mut self.codecs, conn);
+            codec.release(&mut self.codecs);
         }
     }
 

@@ -4,7 +4,7 @@
 use super::{Connection, Outbound, Watch};
 use crate::proto::websocket::event::{Kind, Piece, Refused};
 use crate::proto::websocket::header::{
-    CONTROL_BYTES_MAX, Encoded, HEADER_BYTES_MAX, Header, Opcode, RSV1,
+    CLOSE_REASON_BYTES_MAX, CONTROL_BYTES_MAX, Encoded, HEADER_BYTES_MAX, Header, Opcode, RSV1,
 };
 use crate::proto::websocket::{CloseCode, Role};
 use crate::time::Instant;
@@ -13,7 +13,7 @@ use crate::time::Instant;
 pub const CONTROL_FRAME_BYTES_MAX: usize = 2 + 4 + CONTROL_BYTES_MAX;
 
 /// Bytes of a close code.
-const CODE_BYTES: usize = 2;
+const CODE_BYTES: usize = CONTROL_BYTES_MAX - CLOSE_REASON_BYTES_MAX;
 
 impl Connection {
     /// The header for a message or a piece of one, to be sent right before it. Control frames may go between
@@ -154,7 +154,7 @@ impl Connection {
         self.take_due();
         (self.outbound, self.since) = (Outbound::Closed, now);
         let Some(code) = code else { return self.say(Opcode::Close, &[], key, out) };
-        let reason = &reason[..reason.floor_char_boundary(CONTROL_BYTES_MAX - CODE_BYTES)];
+        let reason = &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)];
         let mut payload = [0; CONTROL_BYTES_MAX];
         let end = CODE_BYTES + reason.len();
         payload[..CODE_BYTES].copy_from_slice(&code.number().to_be_bytes());

@@ -3,10 +3,7 @@
 use super::*;
 use crate::handler::http::Request as Asked;
 use crate::handler::websocket::Opening;
-use crate::limits::{
-    WEBSOCKET_DEFLATE_BYTES_MIN, WEBSOCKET_DEFLATE_SKIPS_MAX, WEBSOCKET_INFLATE_HOLD_NS,
-    WEBSOCKET_INFLATES_MAX,
-};
+use crate::limits::{WEBSOCKET_DEFLATE_BYTES_MIN, WEBSOCKET_DEFLATE_SKIPS_MAX};
 use crate::mem::Buf;
 use crate::proto::websocket::handshake::Server;
 
@@ -213,40 +210,66 @@ fn what_is_broken_inside_is_told_and_nothing_behind_it_is_heard() {
     }
 }
 
+/// Peers that begin a message and do not end it, as many as may.
+fn hoarders(bed: &mut Bed<Echo>) -> Vec<Peer> {
+    chain(bed).codecs.allow(HOLDERS);
+    let mut peers: Vec<_> = (0..HOLDERS).map(|_| Peer::compressing(bed)).collect();
+    for peer in &mut peers {
+        assert_eq!(peer.say(bed, begun()), []);
+        bed.advance(Duration::from_nanos(1));
+    }
+    assert_eq!(busy(bed).0, HOLDERS);
+    peers
+}
+
+/// Fewer than the harness has places, which are fewer than those that may be under way there.
+const HOLDERS: usize = 8;
+
+/// The rest of the message that [`begun`] begins.
+fn rest() -> Vec<u8> {
+    frame(true, 0, Opcode::Continuation, &[0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00])
+}
+
 #[test]
-fn as_many_messages_as_may_be_under_way_are_and_one_more_is_refused() {
-    // Peers come and go in the 64 places of the harness: one is free for who is refused.
+fn as_many_messages_as_may_be_under_way_are_and_for_one_more_the_stalest_gives_way_w_8() {
     let mut bed = bed();
-    let spare = WEBSOCKET_INFLATES_MAX - (SLOTS as usize - 1);
-    let mut peers: Vec<_> = (0..SLOTS - 1).map(|_| Peer::compressing(&mut bed)).collect();
-    peers.iter_mut().for_each(|peer| assert_eq!(peer.say(&mut bed, begun()), []));
-    let now = bed.cx.now;
-    chain(&mut bed).codecs.hold(spare, now);
-    assert_eq!(busy(&mut bed).0, WEBSOCKET_INFLATES_MAX);
-    let mut refused = Peer::compressing(&mut bed);
-    let heard = refused.say(&mut bed, begun());
-    assert_eq!(heard, [closed(1013, "too many compressed messages at once")]);
-    assert_eq!(bed.closed(refused.conn), Some(End::Linger));
-    // Others go on, and what was refused has taken nothing.
-    let rest = frame(true, 0, Opcode::Continuation, &[0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
-    assert_eq!(peers[0].say(&mut bed, rest), [echo_of("Hello")]);
+    let mut peers = hoarders(&mut bed);
+    // Of the first, more comes; of the second, a frame that has nothing in it, and a ping.
+    let more = frame(false, 0, Opcode::Continuation, &[0x48]);
+    assert_eq!(peers[0].say(&mut bed, more), []);
+    let nothing = [frame(false, 0, Opcode::Continuation, b""), ping(b"")].concat();
+    assert_eq!(peers[1].say(&mut bed, nothing), [Heard::Pong(Vec::new())]);
+    // Nobody has to go while nobody comes.
+    assert!(peers.iter().all(|peer| bed.closed(peer.conn).is_none()));
+    let mut honest = Peer::compressing(&mut bed);
+    assert_eq!(honest.say(&mut bed, begun()), []);
+    let refused = closed(1013, "too many compressed messages at once");
+    assert_eq!(peers[1].hear(&mut bed), [refused]);
+    assert_eq!(bed.closed(peers[1].conn), Some(End::Linger));
+    assert_eq!(busy(&mut bed).0, HOLDERS);
+    // All others go on.
+    assert_eq!(honest.say(&mut bed, rest()), [echo_of("Hello")]);
+    let of_first = frame(true, 0, Opcode::Continuation, &[0xcd, 0xc9, 0xc9, 0x07, 0x00]);
+    assert_eq!(peers[0].say(&mut bed, of_first), [echo_of("Hello")]);
+    assert_eq!(peers[2].say(&mut bed, rest()), [echo_of("Hello")]);
+    assert_eq!(busy(&mut bed).0, HOLDERS - 3);
     // One that is gone gives its own back.
-    bed.reset(peers[1].conn);
-    assert_eq!(busy(&mut bed).0, WEBSOCKET_INFLATES_MAX - 2);
-    let mut next = Peer::compressing(&mut bed);
-    assert_eq!(next.say(&mut bed, begun()), []);
-    assert_eq!(busy(&mut bed).0, WEBSOCKET_INFLATES_MAX - 1);
+    bed.reset(peers[3].conn);
+    assert_eq!(busy(&mut bed).0, HOLDERS - 4);
     bed.finish();
 }
 
-/// Peers that begin a message and never end it take as many places as there are, but for one of the harness.
-fn hoarders(bed: &mut Bed<Echo>) -> Vec<Peer> {
-    let mut peers: Vec<_> = (0..SLOTS - 1).map(|_| Peer::compressing(bed)).collect();
-    peers.iter_mut().for_each(|peer| assert_eq!(peer.say(bed, begun()), []));
-    let now = bed.cx.now;
-    chain(bed).codecs.hold(WEBSOCKET_INFLATES_MAX - peers.len(), now);
-    assert_eq!(busy(bed).0, WEBSOCKET_INFLATES_MAX);
-    peers
+#[test]
+fn whoever_begins_messages_and_waits_keeps_nobody_from_compression_w_8() {
+    let mut bed = bed();
+    let _hoarders = hoarders(&mut bed);
+    for _ in 0..3 * HOLDERS {
+        let mut honest = Peer::compressing(&mut bed);
+        assert_eq!(honest.say(&mut bed, begun()), []);
+        assert_eq!(honest.say(&mut bed, rest()), [echo_of("Hello")]);
+        bed.reset(honest.conn);
+    }
+    bed.finish();
 }
 
 #[test]
@@ -259,36 +282,11 @@ fn a_message_that_is_whole_is_never_refused_for_those_that_are_not() {
         assert_eq!(honest.say(&mut bed, packed(Opcode::Text, long.as_bytes())), [echo_of(&long)]);
     }
     // In fragments that come together, others behind it, and a ping between.
-    let rest = frame(true, 0, Opcode::Continuation, &[0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
-    let all = [begun(), ping(b"?"), rest.clone(), begun(), rest, text("plain")].concat();
+    let all = [begun(), ping(b"?"), rest(), begun(), rest(), text("plain")].concat();
     let pong = Heard::Pong(b"?".into());
     let heard = [pong, echo_of("Hello"), echo_of("Hello"), echo_of("plain")];
     assert_eq!(honest.say(&mut bed, all), heard);
-    assert_eq!(busy(&mut bed).0, WEBSOCKET_INFLATES_MAX);
-    bed.finish();
-}
-
-#[test]
-fn whoever_never_ends_a_message_gives_way_once_others_need_the_place() {
-    let mut bed = bed();
-    let mut hoarders = hoarders(&mut bed);
-    bed.advance(Duration::from_nanos(WEBSOCKET_INFLATE_HOLD_NS - 1));
-    let mut honest = Peer::compressing(&mut bed);
-    let refused = closed(1013, "too many compressed messages at once");
-    assert_eq!(honest.say(&mut bed, begun()), std::slice::from_ref(&refused));
-    bed.advance(Duration::from_nanos(1));
-    bed.reset(honest.conn);
-    // Nobody has to go while nobody comes.
-    assert_eq!(hoarders[0].hear(&mut bed), []);
-    let mut honest = Peer::compressing(&mut bed);
-    assert_eq!(honest.say(&mut bed, begun()), []);
-    assert_eq!(hoarders[0].hear(&mut bed), [refused]);
-    assert_eq!(bed.closed(hoarders[0].conn), Some(End::Linger));
-    assert_eq!((hoarders[1].hear(&mut bed), bed.closed(hoarders[1].conn)), (vec![], None));
-    let rest = frame(true, 0, Opcode::Continuation, &[0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]);
-    assert_eq!(honest.say(&mut bed, rest.clone()), [echo_of("Hello")]);
-    assert_eq!(hoarders[1].say(&mut bed, rest), [echo_of("Hello")], "it was not so hostile");
-    assert_eq!(busy(&mut bed).0, WEBSOCKET_INFLATES_MAX - 2);
+    assert_eq!(busy(&mut bed).0, HOLDERS);
     bed.finish();
 }
 
