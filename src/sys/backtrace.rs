@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-use nix::unistd::gettid;
+use nix::unistd::{getpid, gettid};
 
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 
@@ -97,10 +97,9 @@ fn prepare() -> io::Result<&'static Question> {
 }
 
 fn send(thread: u32) -> Result<(), Errno> {
+    let (process, thread) = (getpid().as_raw(), thread as libc::pid_t);
     // SAFETY: tgkill takes numbers alone, and reaches threads of this process alone.
-    let sent = unsafe {
-        libc::syscall(libc::SYS_tgkill, libc::getpid(), thread as libc::pid_t, SIGNAL as c_int)
-    };
+    let sent = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, SIGNAL as c_int) };
     Errno::result(sent).map(drop)
 }
 

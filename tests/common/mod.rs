@@ -8,6 +8,7 @@ mod client;
 mod running;
 mod seccomp;
 mod server;
+pub mod stream_peer;
 mod watchdog;
 pub mod websocket;
 

@@ -1,7 +1,7 @@
 //! Who may see what: bytes that peers encrypted are decrypted for those only who are named.
 
 use crate::bed::{Instance, bufs, listener};
-use crate::peer::{Listener, Peer};
+use crate::common::stream_peer::{Listener, Peer};
 
 const SECRET: &[u8] = b"nobody else is to read this";
 

@@ -3,9 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../control/streams/peer.rs"]
-#[allow(dead_code)] // not all of it is used here
-mod peer;
 
 mod access;
 mod bed;

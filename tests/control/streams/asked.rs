@@ -8,8 +8,8 @@ use ringway::ipc;
 use ringway::lcore::{Lcore, Mail};
 use serde_json::Value;
 
-use super::peer::Listener;
 use crate::bed::Instance;
+use crate::common::stream_peer::Listener;
 use crate::common::{Server, Start};
 
 /// An instance of one stream listener.

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::asked::{Asked, instance};
-use super::peer::{Listener, Peer};
+use crate::common::stream_peer::{Listener, Peer};
 use crate::common::wait_until;
 
 #[test]

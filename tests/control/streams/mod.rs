@@ -2,6 +2,5 @@
 
 mod asked;
 mod counts;
-mod peer;
 mod shown;
 mod traces;

@@ -8,8 +8,8 @@ use ringway::limits::{STREAM_SESSIONS_A_CALL, STREAM_SESSIONS_LISTED_MAX};
 use serde_json::Value;
 
 use super::asked::{Asked, instance};
-use super::peer::{Listener, Peer};
 use crate::bed::complaint;
+use crate::common::stream_peer::{Listener, Peer};
 use crate::common::wait_until;
 
 /// The names of an object's values.

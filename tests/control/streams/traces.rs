@@ -5,7 +5,7 @@ use ringway::limits::{STREAM_TRACE_LINES, STREAM_TRACES_MAX};
 use serde_json::Value;
 
 use super::asked::Asked;
-use super::peer::{Listener, Peer};
+use crate::common::stream_peer::{Listener, Peer};
 use crate::common::{Start, wait_until};
 
 #[test]

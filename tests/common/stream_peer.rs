@@ -16,7 +16,7 @@ use ringway::sys::random;
 use ringway::time::Clock;
 use tempfile::TempDir;
 
-use crate::common::patience;
+use super::{patience, uninterrupted};
 
 /// The identity of a listener, in a file.
 pub struct Listener(TempDir);
@@ -54,17 +54,11 @@ impl Socket {
 
     /// What comes next; for datagrams one of them.
     fn receive(&mut self, room: &mut [u8]) -> usize {
-        loop {
-            let received = match self {
-                Self::Bytes(socket) => socket.read(room),
-                Self::Datagrams(socket) => socket.recv(room),
-            };
-            match received {
-                // A wait with a time limit ends so where the process was stopped for a moment.
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                received => return received.unwrap(),
-            }
-        }
+        let received = uninterrupted(|| match self {
+            Self::Bytes(socket) => socket.read(room),
+            Self::Datagrams(socket) => socket.recv(room),
+        });
+        received.unwrap()
     }
 }
 
