@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
+use ringway::sync::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 use crate::bed::TOKEN;
@@ -15,7 +16,10 @@ const HTTP: &str =
 
 fn run(dir: &TempDir, arguments: &[&str]) -> Output {
     let _watchdog = Watchdog::start();
-    command(dir, "admin-start", 1).args(arguments).output().unwrap()
+    // Each under a name of its own: some wait a moment before they give up.
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("admin-start{}", TURN.fetch_add(1, Ordering::Relaxed));
+    command(dir, &name, 1).args(arguments).output().unwrap()
 }
 
 /// What a start with these arguments, and this in the configuration, complains of.

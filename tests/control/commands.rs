@@ -47,6 +47,7 @@ fn help_lists_every_command_and_each_of_them_is_there() {
             "stop",
             "ports",
             "attach",
+            "backtrace",
             "streams",
             "config",
             "reload",
@@ -56,7 +57,7 @@ fn help_lists_every_command_and_each_of_them_is_there() {
             "log"
         ]
     );
-    let asks = ["stop", "config", "attach", "reload", "takeover"];
+    let asks = ["stop", "config", "attach", "backtrace", "reload", "takeover"];
     let plain = |name: &&String| !asks.contains(&name.as_str());
     for name in names.iter().filter(plain) {
         assert!(!instance.text(&[name]).is_empty());
