@@ -16,6 +16,8 @@ pub use rate_limit::RateLimit;
 pub use request_id::RequestId;
 pub use timeout::Timeout;
 
+use std::rc::Rc;
+
 use super::ctx::Ctx;
 use super::response::{Reply, Response};
 
@@ -37,7 +39,7 @@ pub trait Middleware {
     /// A request on its way in: passed on, or answered here. What [`Next::run`] gives is the response only where the
     /// handler answers at once: one that reads the body first, or answers later, is heard of in
     /// [`respond`](Self::respond).
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         next.run(ctx)
     }
 
@@ -62,8 +64,8 @@ pub trait Middleware {
 /// A function as a layer.
 pub(super) struct Wrap<F>(pub F);
 
-impl<F: Fn(&mut Ctx<'_>, Next) -> Reply> Middleware for Wrap<F> {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+impl<F: Fn(&mut Ctx<'_>, Next<'_>) -> Reply> Middleware for Wrap<F> {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         self.0(ctx, next)
     }
 
@@ -73,25 +75,14 @@ impl<F: Fn(&mut Ctx<'_>, Next) -> Reply> Middleware for Wrap<F> {
 }
 
 /// The layers that a request has not passed yet, and its handler behind them.
-pub struct Next(pub(super) ());
+pub struct Next<'a>(pub(super) &'a [Rc<dyn Middleware>]);
 
-impl Next {
-    /// Passes the request on.
+impl Next<'_> {
+    /// Passes the request on. Where a layer ends with it, it costs a jump: replies are written where they are wanted.
     #[inline]
     pub fn run(self, ctx: &mut Ctx<'_>) -> Reply {
-        if let Some(layer) = ctx.layers.get(ctx.entered) {
-            ctx.entered += 1;
-            return layer.call(ctx, Self(()));
-        }
-        match ctx.endpoint.take() {
-            Some(endpoint) => {
-                ctx.has_begun = true; // should it panic
-                let reply = endpoint.call(ctx);
-                ctx.has_begun = reply.begins();
-                reply
-            }
-            // Each has one `Next`, so nobody passes it on twice.
-            None => unreachable!("the handler was reached already"),
-        }
+        let Some((layer, behind)) = self.0.split_first() else { return ctx.reach_handler() };
+        ctx.entered += 1;
+        layer.call(ctx, Next(behind))
     }
 }

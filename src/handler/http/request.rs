@@ -82,6 +82,7 @@ impl<'a> Request<'a> {
     }
 
     /// Whether a body follows.
+    #[inline]
     pub fn has_body(&self) -> bool {
         self.meta.has_body()
     }
@@ -92,6 +93,7 @@ impl<'a> Request<'a> {
     }
 
     /// The connection that it came on.
+    #[inline]
     pub fn conn(&self) -> ConnId {
         self.head.conn()
     }

@@ -204,7 +204,7 @@ impl Router {
     }
 
     /// A function as such a layer.
-    pub fn wrap(self, layer: impl Fn(&mut Ctx<'_>, Next) -> Reply + 'static) -> Self {
+    pub fn wrap(self, layer: impl Fn(&mut Ctx<'_>, Next<'_>) -> Reply + 'static) -> Self {
         self.layer(Wrap(layer))
     }
 

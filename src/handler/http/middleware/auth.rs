@@ -33,7 +33,7 @@ impl<F: Fn(&mut Ctx<'_>) -> bool> Middleware for Auth<F> {
         false
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         if (self.check)(ctx) {
             return next.run(ctx);
         }

@@ -93,7 +93,7 @@ impl Cors {
 }
 
 impl Middleware for Cors {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         let is_preflight = ctx.method() == Method::Options
             && ctx.header("access-control-request-method").is_some()
             && ctx.header("origin").is_some();

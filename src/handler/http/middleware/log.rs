@@ -172,7 +172,7 @@ impl Log {
 }
 
 impl Middleware for Log {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         ctx.began = ctx.cx.exact_now();
         next.run(ctx)
     }

@@ -111,7 +111,7 @@ impl Middleware for RateLimit {
         false
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         match self.count(ctx) {
             Ok(()) => next.run(ctx),
             Err(wait_ns) => Self::refuse(wait_ns),

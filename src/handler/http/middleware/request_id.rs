@@ -37,7 +37,7 @@ impl Middleware for RequestId {
         self.tells
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         // An odd step visits every number; none is 0.
         let id = self.next.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.next.set(id);

@@ -21,7 +21,7 @@ impl Middleware for Timeout {
         false
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn call(&self, ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
         let at = ctx.cx.now.after_ns(self.0);
         ctx.answer_by(at);
         next.run(ctx)

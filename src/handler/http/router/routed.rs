@@ -19,7 +19,7 @@ use crate::limits::HTTP_BODY_BYTES_MAX;
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::websocket;
-use crate::proto::http1::Method;
+use crate::proto::http1::{self, Method};
 use crate::proto::websocket::CloseCode;
 use crate::time::Instant;
 
@@ -44,6 +44,23 @@ struct Resource {
     methods: Vec<(Method, u32)>,
     /// The route of all other methods.
     others: u32,
+    /// Which route a request takes, by its method.
+    by_method: [u32; Method::COUNT],
+}
+
+impl Resource {
+    const EMPTY: Self =
+        Self { methods: Vec::new(), others: NOWHERE, by_method: [NOWHERE; Method::COUNT] };
+
+    /// HEAD is answered as GET where it has no route.
+    fn settle_methods(&mut self) {
+        let get = self.methods.iter().find(|(method, _)| *method == Method::Get);
+        self.by_method = [self.others; Method::COUNT];
+        self.by_method[Method::Head as usize] = get.map_or(self.others, |(_, route)| *route);
+        for (method, route) in &self.methods {
+            self.by_method[*method as usize] = *route;
+        }
+    }
 }
 
 struct Route {
@@ -75,6 +92,7 @@ impl Router {
         }
         for index in 0..routed.resources.len() {
             routed.add_other_methods(index);
+            routed.resources[index].settle_methods();
         }
         let mut all = routed.routes.iter().flat_map(|route| route.layers.iter());
         routed.is_timed = all.any(|layer| layer.is_timed());
@@ -105,7 +123,7 @@ impl Routed {
         let layers = outer.iter().chain(&draft.layers).cloned().collect();
         let route = self.add_route(draft.endpoint, layers, names);
         if resource == fresh {
-            self.resources.push(Resource { methods: Vec::new(), others: NOWHERE });
+            self.resources.push(Resource::EMPTY);
         }
         let resource = &mut self.resources[resource as usize];
         let is_taken = match draft.method {
@@ -141,20 +159,20 @@ impl Routed {
         self.resources[index].others = others;
     }
 
-    /// The route for a request, and where its parameters are in its path.
+    /// The route for a request, and its path, with the places of parameters in it.
     #[inline]
-    fn find(&self, method: Method, path: &[u8]) -> (u32, Params) {
-        let mut params = Params::NONE;
-        let Some(resource) = self.table.find(path, &mut params) else {
-            return (NOWHERE, Params::NONE);
+    fn find<'a>(&self, request: &Request<'a>, params: &mut Params) -> (u32, &'a [u8]) {
+        let target = request.target();
+        let (resource, path) = match self.table.find_literal(target) {
+            Some(resource) => (resource, target),
+            None => {
+                let path = http1::path(target);
+                let Some(resource) = self.table.find(path, params) else { return (NOWHERE, path) };
+                (resource, path)
+            }
         };
         let resource = &self.resources[resource as usize];
-        let of = |wanted| resource.methods.iter().find(|(known, _)| *known == wanted);
-        let found = match method {
-            Method::Head => of(Method::Head).or_else(|| of(Method::Get)),
-            method => of(method),
-        };
-        (found.map_or(resource.others, |(_, route)| *route), params)
+        (resource.by_method[request.method() as usize], path)
     }
 
     /// The route that has to do with a connection now.
@@ -171,10 +189,9 @@ impl Routed {
             cx,
             path: request.path(),
             request,
-            params: asked.params,
+            params: &asked.params,
             names,
             body,
-            layers: &[],
             entered: asked.entered,
             endpoint: None,
             deadline: asked.deadline,
@@ -370,17 +387,16 @@ impl Service for Routed {
         if let Some(asked) = self.states.turn(request.conn()) {
             return self.ask_again(cx, asked);
         }
-        let path = request.path();
-        let (index, params) = self.find(request.method(), path);
+        let mut params = Params::NONE;
+        let (index, path) = self.find(request, &mut params);
         let Route { endpoint, layers, responders, names } = &mut self.routes[index as usize];
         let mut ctx = Ctx {
             cx,
             request: *request,
             path,
-            params,
+            params: &params,
             names,
             body: &[],
-            layers,
             entered: 0,
             endpoint: Some(endpoint),
             deadline: None,
@@ -389,8 +405,15 @@ impl Service for Routed {
             pending: None,
             has_begun: false,
         };
-        let mut reply = guard(&mut ctx, |ctx| Next(()).run(ctx));
+        let mut reply = guard(&mut ctx, |ctx| Next(layers).run(ctx));
+        let has_begun = ctx.has_begun;
         match &reply {
+            // As most are.
+            Reply::Response(response)
+                if responders.is_empty() && !has_begun && !response.is_service() =>
+            {
+                return reply;
+            }
             Reply::Response(_) if responders.is_empty() => {}
             Reply::Body | Reply::Later => self.states.begin(&mut ctx, index, false),
             // Only a layer that has not let it pass is asked again itself.
@@ -399,7 +422,7 @@ impl Service for Routed {
             }
             _ => reply = settle(&mut ctx, responders, reply),
         }
-        if ctx.has_begun && !reply.begins() {
+        if has_begun && !reply.begins() {
             attempt(cx, |cx| endpoint.service().closed(cx, request.conn()));
         }
         self.states.note(request.conn(), index, &reply);

@@ -68,7 +68,7 @@ impl States {
         self.keep(Box::new(Asked {
             conn: ctx.conn(),
             route,
-            params: ctx.params,
+            params: *ctx.params,
             entered: ctx.entered,
             head: ctx.request.share(),
             body: Vec::new(),

@@ -103,19 +103,23 @@ impl Table {
 
     /// The resource that `path` names. A literal goes before a parameter, and that before a wildcard, segment by
     /// segment.
-    #[inline]
     pub fn find(&self, path: &[u8], params: &mut Params) -> Option<u32> {
-        if let Some(literals) = self.literals.get(path.len()) {
-            let found = literals.iter().find(|(literal, _)| **literal == *path);
-            if let Some((_, resource)) = found {
-                return Some(*resource);
-            }
+        if let Some(resource) = self.find_literal(path) {
+            return Some(resource);
         }
         if self.nodes.len() == 1 && self.nodes[0].wildcard.is_none() || path.first() != Some(&b'/')
         {
             return None;
         }
         self.walk(0, path, 1, params)
+    }
+
+    /// The same where `target` is one of the literal paths, as most are: it has no query then.
+    #[inline]
+    pub fn find_literal(&self, target: &[u8]) -> Option<u32> {
+        let literals = self.literals.get(target.len())?;
+        let found = literals.iter().find(|(literal, _)| **literal == *target);
+        found.map(|(_, resource)| *resource)
     }
 
     /// The resource below `node` of the segments from `start` on, as deep as there are patterns.
