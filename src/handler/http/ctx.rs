@@ -28,16 +28,20 @@ pub struct Ctx<'a> {
     pub(super) entered: usize,
     /// What is behind them all, until that is reached.
     pub(super) endpoint: Option<&'a mut Endpoint>,
-    pub(super) deadline: Option<Instant>,
+    /// When it is answered with 503 if it is not by then; [`NEVER`] unless somebody said so.
+    pub(super) deadline: Instant,
     /// What [`RequestId`](super::middleware::RequestId) made up for it; 0: nothing.
     pub(super) id: u64,
     /// When [`Log`](super::middleware::Log) saw it.
     pub(super) began: Instant,
     /// What its answer comes from, later.
-    pub(super) pending: Option<Box<dyn Pending>>,
+    pub(super) pending: &'a mut Option<Box<dyn Pending>>,
     /// What is behind its layers has begun with what goes on after its reply, and is to hear when it does not.
     pub(super) has_begun: bool,
 }
+
+/// The deadline of a request that has none.
+pub(super) const NEVER: Instant = Instant::from_ns(u64::MAX);
 
 /// An answer that comes later.
 pub(super) trait Pending {
@@ -130,7 +134,7 @@ impl<'a> Ctx<'a> {
     ) -> Reply {
         match self.cx.offload.spawn(self.request.conn(), Order::Any, work) {
             Ok(task) => {
-                self.pending = Some(Box::new(task));
+                *self.pending = Some(Box::new(task));
                 Reply::Later
             }
             Err(_) => {
@@ -144,7 +148,7 @@ impl<'a> Ctx<'a> {
     /// once a second, in a router that has a [`Timeout`](super::middleware::Timeout) or another layer that
     /// [`is_timed`](super::Middleware::is_timed).
     pub fn answer_by(&mut self, at: Instant) {
-        self.deadline = Some(self.deadline.map_or(at, |sooner| sooner.min(at)));
+        self.deadline = self.deadline.min(at);
     }
 }
 

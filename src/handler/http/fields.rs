@@ -40,7 +40,14 @@ impl Fields {
         self.0.as_ref().map_or(&[], |block| block.fixed)
     }
 
+    /// Bytes of the others.
+    #[inline(always)]
+    pub fn line_bytes(&self) -> usize {
+        if self.is_none() { 0 } else { self.lines().len() }
+    }
+
     /// The others: whole lines, each with its CRLF.
+    #[inline(never)]
     pub fn lines(&self) -> &[u8] {
         match &self.0 {
             None => &[],

@@ -154,7 +154,7 @@ impl<S: Service> Http<S> {
     ) -> bool {
         let Some(bytes) = response.small_body() else { return false };
         let encoder = &mut self.encoder;
-        let room = HTTP_REPLY_HEAD_BYTES_MAX + response.fields.lines().len() + bytes.len();
+        let room = HTTP_REPLY_HEAD_BYTES_MAX + response.fields.line_bytes() + bytes.len();
         let Ok(tail) = tail(cx, out, conn, room) else { return false };
         let written = tail.fill(|room| {
             let head_end = encode_plain(encoder, room, response, bytes.len())?;

@@ -98,13 +98,11 @@ impl Response {
         Self { status, content_type: None, fields: Fields::NONE, reads: false, body }
     }
 
-    /// Its body, if it is of the kind that most are: bytes that fit a small slot with the lines before them.
+    /// Its body, if it is of the kind that most are: bytes that fit a small slot.
     #[inline]
     pub(super) fn small_body(&self) -> Option<&[u8]> {
         match &self.body {
-            Body::Bytes(bytes) if bytes.len() + self.fields.lines().len() <= SMALL_BYTES_MAX => {
-                Some(bytes)
-            }
+            Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
             _ => None,
         }
     }
