@@ -12,9 +12,13 @@ use crate::proto::http1::field_lines;
 pub(super) type Fixed = &'static [(&'static str, &'static [u8])];
 
 thread_local! {
-    /// What responses of this thread have left, empty.
-    static SPARE: RefCell<Vec<Box<Block>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Spare> = const { RefCell::new(Spare(Vec::new())) };
 }
+
+/// What responses of a thread have left, empty.
+#[expect(clippy::vec_box, reason = "a block is handed over as it is")]
+#[derive(Default)]
+struct Spare(Vec<Box<Block>>);
 
 /// Fields of a response: a word, since responses are moved.
 pub(super) struct Fields(Option<Box<Block>>);
@@ -128,7 +132,7 @@ impl fmt::Debug for Fields {
 
 /// A block that was given back, or a fresh one.
 fn take() -> Box<Block> {
-    let spare = SPARE.try_with(|spare| spare.borrow_mut().pop());
+    let spare = SPARE.try_with(|spare| spare.borrow_mut().0.pop());
     spare.ok().flatten().unwrap_or_default()
 }
 
@@ -142,7 +146,7 @@ fn give_back(mut block: Box<Block>) {
     }
     // A thread that ends has no use for it.
     let _ = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
+        let Spare(spare) = &mut *spare.borrow_mut();
         if spare.len() < HTTP_SPARE_FIELDS {
             spare.push(block);
         }
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     fn spare() -> usize {
-        SPARE.with(|spare| spare.borrow().len())
+        SPARE.with(|spare| spare.borrow().0.len())
     }
 
     #[test]

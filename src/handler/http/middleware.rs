@@ -86,8 +86,10 @@ pub trait Middleware {
 pub(super) enum Layer {
     Middleware(Box<dyn Middleware>),
     /// A function around what comes next.
-    Wrap(Box<dyn Fn(&mut Ctx<'_>, Next<'_>) -> Reply>),
+    Wrap(Box<Wrap>),
 }
+
+type Wrap = dyn Fn(&mut Ctx<'_>, Next<'_>) -> Reply;
 
 impl Layer {
     /// Whether a request has to pass it on its way in.
