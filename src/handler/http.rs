@@ -4,6 +4,7 @@
 mod ctx;
 mod exchange;
 mod failure;
+mod fields;
 mod files;
 mod held;
 mod json;

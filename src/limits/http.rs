@@ -77,6 +77,13 @@ pub const HTTP_LARGE_STASHES_SHARE: u32 = 2 * RX_RESERVE_SHARE as u32;
 /// were put together at run time: a slot is found for those.
 pub const HTTP_REPLY_HEAD_BYTES_MAX: usize = 512;
 
+/// Blocks of header fields of responses that a thread keeps for those to come: as many as are ever under way at a
+/// time, most often. One that waits for a slot holds its own.
+pub const HTTP_SPARE_FIELDS: usize = 8;
+
+/// Bytes of lines that such a block is kept with.
+pub const HTTP_SPARE_FIELDS_BYTES_MAX: usize = 2 * 1024;
+
 /// Most parameters of a route: each takes 4 bytes of every request's context.
 pub const HTTP_ROUTE_PARAMS_MAX: usize = 8;
 

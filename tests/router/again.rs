@@ -152,12 +152,13 @@ impl Service for Begun {
 /// Answers something else on the way out, in one of three ways.
 struct Instead;
 
-impl Middleware for Instead {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
-        let reply = next.run(ctx);
-        if ctx.query("call").is_some() { Response::text(200, "other").into() } else { reply }
-    }
+/// The same around what comes next.
+fn instead(ctx: &mut Ctx<'_>, next: Next<'_>) -> Reply {
+    let reply = next.run(ctx);
+    if ctx.query("call").is_some() { Response::text(200, "other").into() } else { reply }
+}
 
+impl Middleware for Instead {
     fn respond(&self, ctx: &mut Ctx<'_>, response: &mut Response) {
         assert!(ctx.query("panic").is_none(), "of the test");
         if ctx.query("respond").is_some() {
@@ -172,8 +173,9 @@ impl Middleware for Instead {
 #[test]
 fn a_service_hears_when_what_it_began_is_not_to_be() {
     let heard = Rc::<RefCell<Vec<&'static str>>>::default();
-    let mut app =
-        App::new(|_| Router::new().layer(Instead).mount("/s/*rest", Begun(heard.clone())));
+    let mut app = App::new(|_| {
+        Router::new().layer(Instead).wrap(instead).mount("/s/*rest", Begun(heard.clone()))
+    });
     let upgrade = "Connection: upgrade\r\nUpgrade: talk\r\n";
     for (path, how) in [
         ("stream", "call"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ringway::handler::http::middleware::{
     AccessLog, Auth, Compress, Cors, Log, RateLimit, RequestId, Timeout,
 };
-use ringway::handler::http::{Ctx, Middleware, Next, Reply, Request, Response, Router, Service};
+use ringway::handler::http::{Ctx, Middleware, Reply, Request, Response, Router, Service};
 use ringway::limits::{HTTP_COMPRESS_BYTES_MAX, HTTP_COMPRESS_BYTES_MIN};
 use ringway::mem::{Buf, ConnId};
 use ringway::pipeline::Cx;
@@ -17,9 +17,9 @@ use ringway::testing::App;
 struct Named(&'static str, Rc<RefCell<Vec<String>>>);
 
 impl Middleware for Named {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn enter(&self, _ctx: &mut Ctx<'_>) -> Option<Reply> {
         self.1.borrow_mut().push(format!("{} in", self.0));
-        next.run(ctx)
+        None
     }
 
     fn respond(&self, _ctx: &mut Ctx<'_>, response: &mut Response) {
@@ -56,6 +56,54 @@ fn the_first_layer_is_the_outermost_and_those_of_groups_are_inside_a_10() {
     assert_eq!(take(), "a in, b in, c in, c out 403, b out 403, a out 403");
     app.get("/g/");
     assert_eq!(take(), "a in, b in, c in, c out 405, b out 405, a out 405");
+}
+
+/// Has nothing to do on the way in: writes down what else it hears.
+struct Listens(&'static str, Rc<RefCell<Vec<String>>>);
+
+impl Middleware for Listens {
+    fn enters(&self) -> bool {
+        false
+    }
+
+    fn wait(&self, _ctx: &mut Ctx<'_>) {
+        self.1.borrow_mut().push(format!("{} waits", self.0));
+    }
+
+    fn respond(&self, _ctx: &mut Ctx<'_>, response: &mut Response) {
+        self.1.borrow_mut().push(format!("{} out {}", self.0, response.status()));
+    }
+}
+
+#[test]
+fn a_layer_that_is_not_entered_hears_of_requests_that_have_come_as_far() {
+    let heard = Rc::<RefCell<Vec<String>>>::default();
+    let layer = |name| Listens(name, heard.clone());
+    let mut app = App::new(|_| {
+        Router::new()
+            .layer(layer("a"))
+            .layer(Auth::new("Bearer", |ctx: &mut Ctx<'_>| ctx.query("known").is_some()))
+            .layer(layer("b"))
+            .wrap(|ctx, next| match ctx.query("later") {
+                Some(_) => ctx.offload(|_| "later"),
+                None => next.run(ctx),
+            })
+            .layer(layer("c"))
+            .get("/", |_| "fine")
+            .post("/", |ctx| format!("{}", ctx.body().len()))
+    });
+    let take = || std::mem::take(&mut *heard.borrow_mut()).join(", ");
+    app.get("/");
+    assert_eq!(take(), "a out 401");
+    app.get("/?known=1");
+    assert_eq!(take(), "c out 200, b out 200, a out 200", "nothing waits");
+    app.post("/?known=1", "x");
+    assert_eq!(take(), "a waits, b waits, c waits, c out 200, b out 200, a out 200");
+    let conn = app.begin("GET /?known=1&later=1 HTTP/1.1\r\nHost: a\r\n\r\n", b"");
+    assert_eq!(take(), "a waits, b waits");
+    app.run_offloaded();
+    assert_eq!(app.answer(conn, false).unwrap().text(), "later");
+    assert_eq!(take(), "b out 200, a out 200");
 }
 
 #[test]

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 use std::ops::Deref;
-use std::rc::Rc;
 
 use super::failure::Failure;
-use super::middleware::Middleware;
 use super::request::Request;
 use super::response::{Reply, Response};
 use super::router::{Endpoint, Params};
@@ -22,26 +20,28 @@ pub struct Ctx<'a> {
     pub cx: &'a mut Cx,
     pub(super) request: Request<'a>,
     pub(super) path: &'a [u8],
-    pub(super) params: Params,
+    pub(super) params: &'a Params,
     /// Names of the route's parameters, in their order.
     pub(super) names: &'a [Box<str>],
     pub(super) body: &'a [u8],
-    /// Those of its route, the outermost first.
-    pub(super) layers: &'a [Rc<dyn Middleware>],
-    /// How many of them it has passed so far.
+    /// How many layers it has passed so far.
     pub(super) entered: usize,
-    /// What is behind them, until that is reached.
+    /// What is behind them all, until that is reached.
     pub(super) endpoint: Option<&'a mut Endpoint>,
-    pub(super) deadline: Option<Instant>,
+    /// When it is answered with 503 if it is not by then; [`NEVER`] unless somebody said so.
+    pub(super) deadline: Instant,
     /// What [`RequestId`](super::middleware::RequestId) made up for it; 0: nothing.
     pub(super) id: u64,
     /// When [`Log`](super::middleware::Log) saw it.
     pub(super) began: Instant,
     /// What its answer comes from, later.
-    pub(super) pending: Option<Box<dyn Pending>>,
+    pub(super) pending: &'a mut Option<Box<dyn Pending>>,
     /// What is behind its layers has begun with what goes on after its reply, and is to hear when it does not.
     pub(super) has_begun: bool,
 }
+
+/// The deadline of a request that has none.
+pub(super) const NEVER: Instant = Instant::from_ns(u64::MAX);
 
 /// An answer that comes later.
 pub(super) trait Pending {
@@ -71,6 +71,16 @@ impl<'a> Ctx<'a> {
     #[inline]
     pub fn path(&self) -> &'a [u8] {
         self.path
+    }
+
+    /// Behind the last layer.
+    #[inline]
+    pub(super) fn reach_handler(&mut self) -> Reply {
+        match self.endpoint.take() {
+            Some(endpoint) => endpoint.call(self),
+            // Each layer has one `Next`, so nobody passes it on twice.
+            None => unreachable!("the handler was reached already"),
+        }
     }
 
     /// What stands in the path for `:name`, or `*name`, of the route, percent-decoded. `None`: the route has none of
@@ -124,7 +134,7 @@ impl<'a> Ctx<'a> {
     ) -> Reply {
         match self.cx.offload.spawn(self.request.conn(), Order::Any, work) {
             Ok(task) => {
-                self.pending = Some(Box::new(task));
+                *self.pending = Some(Box::new(task));
                 Reply::Later
             }
             Err(_) => {
@@ -136,9 +146,9 @@ impl<'a> Ctx<'a> {
 
     /// Has the request answered with 503 if it is not at `at`, or sooner where somebody said so already. Looked at
     /// once a second, in a router that has a [`Timeout`](super::middleware::Timeout) or another layer that
-    /// [`is_timed`](Middleware::is_timed).
+    /// [`is_timed`](super::Middleware::is_timed).
     pub fn answer_by(&mut self, at: Instant) {
-        self.deadline = Some(self.deadline.map_or(at, |sooner| sooner.min(at)));
+        self.deadline = self.deadline.min(at);
     }
 }
 

@@ -19,7 +19,7 @@ use self::look::{Found, FoundFile, Wanted};
 use self::sending::Sending;
 pub(super) use self::state::FileState;
 use self::state::{Told, told};
-use super::response::Lines;
+use super::fields::Fields;
 use super::text::prefix_bytes;
 use super::{Body, Pull, Reply, Request, Response, Service};
 use crate::error::{Error, Result};
@@ -298,13 +298,13 @@ impl Files {
             Told::Ranges(ranges) => Some(ranges),
             _ => None,
         };
-        let lines = Lines::Owned(state.lines(&self.site));
+        let fields = state.fields(&self.site);
         let Some(ranges) = ranges else {
             self.leaving.bury(cx, request.conn(), (found.file, found.first));
-            return respond(&self.site, &state, told, lines, NO_BODY);
+            return respond(&self.site, &state, told, fields, NO_BODY);
         };
         let body = Body::Stream(Some(body_bytes(&self.site, &state, &ranges)));
-        let response = respond(&self.site, &state, told, lines, body);
+        let response = respond(&self.site, &state, told, fields, body);
         if request.method() == Method::Head {
             self.leaving.bury(cx, request.conn(), (found.file, found.first));
             return response;
@@ -374,15 +374,16 @@ fn respond_kept(cx: &Cx, request: &Request<'_>, kept: &Kept) -> Response {
         },
         _ => NO_BODY,
     };
-    let lines = match &kept.shared_lines {
-        Some(lines) => Lines::Buf(lines.slice(0, lines.len())),
-        None => Lines::Owned(kept.lines.clone()),
-    };
-    respond(&kept.site, &kept.state, told, lines, body)
+    let mut fields = Fields::NONE;
+    match &kept.shared_lines {
+        Some(lines) => fields.share(lines.slice(0, lines.len())),
+        None => fields.append(&kept.lines),
+    }
+    respond(&kept.site, &kept.state, told, fields, body)
 }
 
-/// The same with `body`, which is what was asked for, and with the fields `lines` of the file.
-fn respond(site: &Site, state: &FileState, told: Told, lines: Lines, body: Body) -> Response {
+/// The same with `body`, which is what was asked for, and with the `fields` of the file.
+fn respond(site: &Site, state: &FileState, told: Told, fields: Fields, body: Body) -> Response {
     let status = match told {
         Told::Whole => 200,
         Told::Ranges(_) => 206,
@@ -391,7 +392,7 @@ fn respond(site: &Site, state: &FileState, told: Told, lines: Lines, body: Body)
         Told::Unsatisfiable => 416,
     };
     let mut response = Response::new(status, body);
-    response.fields.lines = lines;
+    response.fields = fields;
     match told {
         Told::Whole => response.content_type(state.media_type),
         Told::Ranges(ranges) => match ranges.as_slice() {
@@ -404,7 +405,7 @@ fn respond(site: &Site, state: &FileState, told: Told, lines: Lines, body: Body)
             }
         },
         Told::Unsatisfiable => {
-            response.fields.lines = Lines::None;
+            response.fields.clear_lines();
             response.header("Content-Range", format!("bytes */{}", state.size))
         }
         Told::NotModified | Told::Failed => response,

@@ -16,36 +16,59 @@ pub use rate_limit::RateLimit;
 pub use request_id::RequestId;
 pub use timeout::Timeout;
 
+use std::rc::Rc;
+
 use super::ctx::Ctx;
 use super::response::{Reply, Response};
 
-/// A layer around handlers (A-10). A function of the context and what comes next is one:
+/// A layer around handlers (A-10): it sees requests on their way in, and responses on their way out, wherever they come
+/// from. Many requests of an lcore are under way at a time, so a layer has cells for what it changes.
 ///
 /// ```
-/// use ringway::handler::http::{Ctx, Next, Reply, Response, Router};
+/// use ringway::handler::http::{Ctx, Middleware, Reply, Response, Router};
 ///
-/// let router = Router::new()
-///     .wrap(|ctx, next| match ctx.header("x-key") {
-///         Some(b"secret") => next.run(ctx),
-///         _ => Response::text(401, "who are you?\n").into(),
-///     })
-///     .get("/", |_: &mut Ctx<'_>| "welcome");
+/// struct Key(&'static str);
+///
+/// impl Middleware for Key {
+///     fn enter(&self, ctx: &mut Ctx<'_>) -> Option<Reply> {
+///         let knows = ctx.header("x-key") == Some(self.0.as_bytes());
+///         (!knows).then(|| Response::text(401, "who are you?\n").into())
+///     }
+///
+///     fn respond(&self, _ctx: &mut Ctx<'_>, response: &mut Response) {
+///         response.add_header("Cache-Control", "private");
+///     }
+/// }
+///
+/// let router = Router::new().layer(Key("secret")).get("/", |_| "welcome");
+/// # let mut app = ringway::testing::App::new(|_| router);
+/// # assert_eq!(app.get("/").status, 401);
 /// ```
 ///
-/// Many requests of an lcore are under way at a time, so a layer has cells for what it changes.
+/// A function of the context and what comes next is one too: see [`Router::wrap`](super::Router::wrap).
 pub trait Middleware {
-    /// A request on its way in: passed on, or answered here. What [`Next::run`] gives is the response only where the
-    /// handler answers at once: one that reads the body first, or answers later, is heard of in
-    /// [`respond`](Self::respond).
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
-        next.run(ctx)
+    /// A request on its way in: `None` lets it pass, and anything else answers it here.
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Option<Reply> {
+        let _ = ctx;
+        None
     }
 
-    /// The response to a request that [`call`](Self::call) has seen, whenever it comes and wherever it comes from;
+    /// A request that has come this far and is not answered at once: its body is to be read first, or its answer comes
+    /// later, or it has to be asked again. Most never are.
+    fn wait(&self, ctx: &mut Ctx<'_>) {
+        let _ = ctx;
+    }
+
+    /// The response to a request that has come this far, whenever it comes and wherever it comes from;
     /// the innermost layer sees it first. Not told of one that never comes, since its connection has gone, nor of the
     /// parts of a streamed body.
     fn respond(&self, ctx: &mut Ctx<'_>, response: &mut Response) {
         let _ = (ctx, response);
+    }
+
+    /// Whether it has something to do in [`enter`](Self::enter); asked once.
+    fn enters(&self) -> bool {
+        true
     }
 
     /// Whether it has something to do in [`respond`](Self::respond); asked once.
@@ -59,39 +82,67 @@ pub trait Middleware {
     }
 }
 
-/// A function as a layer.
-pub(super) struct Wrap<F>(pub F);
+/// A layer of a router.
+pub(super) enum Layer {
+    Middleware(Box<dyn Middleware>),
+    /// A function around what comes next.
+    Wrap(Box<Wrap>),
+}
 
-impl<F: Fn(&mut Ctx<'_>, Next) -> Reply> Middleware for Wrap<F> {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
-        self.0(ctx, next)
+type Wrap = dyn Fn(&mut Ctx<'_>, Next<'_>) -> Reply;
+
+impl Layer {
+    /// Whether a request has to pass it on its way in.
+    pub fn enters(&self) -> bool {
+        match self {
+            Self::Middleware(layer) => layer.enters(),
+            Self::Wrap(_) => true,
+        }
     }
 
-    fn responds(&self) -> bool {
-        false
+    pub fn responds(&self) -> bool {
+        matches!(self, Self::Middleware(layer) if layer.responds())
+    }
+
+    pub fn is_timed(&self) -> bool {
+        matches!(self, Self::Middleware(layer) if layer.is_timed())
+    }
+
+    pub fn wait(&self, ctx: &mut Ctx<'_>) {
+        if let Self::Middleware(layer) = self {
+            layer.wait(ctx);
+        }
+    }
+
+    pub fn respond(&self, ctx: &mut Ctx<'_>, response: &mut Response) {
+        if let Self::Middleware(layer) = self {
+            layer.respond(ctx, response);
+        }
     }
 }
 
 /// The layers that a request has not passed yet, and its handler behind them.
-pub struct Next(pub(super) ());
+pub struct Next<'a>(pub(super) &'a [Rc<Layer>]);
 
-impl Next {
-    /// Passes the request on.
+impl Next<'_> {
+    /// Passes the request on. What it gives is the response only where the handler answers at once: one that reads the
+    /// body first, or answers later, is heard of in [`Middleware::respond`].
     #[inline]
     pub fn run(self, ctx: &mut Ctx<'_>) -> Reply {
-        if let Some(layer) = ctx.layers.get(ctx.entered) {
+        let mut layers = self.0;
+        while let [layer, behind @ ..] = layers {
             ctx.entered += 1;
-            return layer.call(ctx, Self(()));
-        }
-        match ctx.endpoint.take() {
-            Some(endpoint) => {
-                ctx.has_begun = true; // should it panic
-                let reply = endpoint.call(ctx);
-                ctx.has_begun = reply.begins();
-                reply
+            layers = behind;
+            match &**layer {
+                Layer::Middleware(layer) => {
+                    if let Some(reply) = layer.enter(ctx) {
+                        return reply;
+                    }
+                }
+                Layer::Wrap(wrap) => return wrap(ctx, Next(behind)),
             }
-            // Each has one `Next`, so nobody passes it on twice.
-            None => unreachable!("the handler was reached already"),
         }
+        ctx.entered += 1;
+        ctx.reach_handler()
     }
 }

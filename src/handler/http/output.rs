@@ -26,7 +26,7 @@ pub(super) fn tail<'a>(
     Ok(out.last_mut().expect("it was just seen, or pushed"))
 }
 
-#[inline]
+#[inline(always)]
 fn fresh(cx: &mut Cx, conn: ConnId, bytes: usize) -> Result<Buf, Stalled> {
     cx.alloc(bytes.max(SMALL_SLOT_BYTES as usize), conn).ok_or(Stalled)
 }

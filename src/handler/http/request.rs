@@ -29,8 +29,8 @@ impl<'a> Request<'a> {
     #[inline]
     pub fn target(&self) -> &'a [u8] {
         let bytes = self.head.bytes();
-        let start = match bytes {
-            [b'G', b'E', b'T', b' ', ..] => 4,
+        let start = match bytes.first_chunk() {
+            Some(start) if start == b"GET " => start.len(),
             _ => bytes.iter().position(|&b| b == b' ').map_or(0, |at| at + 1),
         };
         &bytes[start..start + self.meta.target_bytes()]
@@ -82,6 +82,7 @@ impl<'a> Request<'a> {
     }
 
     /// Whether a body follows.
+    #[inline]
     pub fn has_body(&self) -> bool {
         self.meta.has_body()
     }
@@ -92,6 +93,7 @@ impl<'a> Request<'a> {
     }
 
     /// The connection that it came on.
+    #[inline]
     pub fn conn(&self) -> ConnId {
         self.head.conn()
     }

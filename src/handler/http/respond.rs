@@ -1,8 +1,9 @@
 //! From what a service says to the bytes of a response.
 
 use super::exchange::{Answer, Close, Frame, Source, Wants};
+use super::fields::Fields;
 use super::output::{Stalled, add_meta, append, mark_end, push, tail};
-use super::response::{Body, FAILED, Fields, Response};
+use super::response::{Body, FAILED, Response};
 use super::{Http, Service};
 use crate::counters::Counter;
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, LARGE_SLOT_BYTES};
@@ -108,7 +109,7 @@ impl Plan {
         let closes = asked.closes(wants) || frame == BodyFrame::UntilClose;
         let (connection, close) = (asked.connection(closes), asked.close(closes));
         // Field lines that leave no room in a slot are too many.
-        let inline_max = INLINE_BYTES_MAX.checked_sub(response.fields.lines.len())?;
+        let inline_max = INLINE_BYTES_MAX.checked_sub(response.fields.lines().len())?;
         Some(Self { frame, connection, close, wants, silent, inline_max })
     }
 
@@ -153,9 +154,8 @@ impl<S: Service> Http<S> {
     ) -> bool {
         let Some(bytes) = response.small_body() else { return false };
         let encoder = &mut self.encoder;
-        let Ok(tail) = tail(cx, out, conn, bytes.len() + HTTP_REPLY_HEAD_BYTES_MAX) else {
-            return false;
-        };
+        let room = HTTP_REPLY_HEAD_BYTES_MAX + response.fields.line_bytes() + bytes.len();
+        let Ok(tail) = tail(cx, out, conn, room) else { return false };
         let written = tail.fill(|room| {
             let head_end = encode_plain(encoder, room, response, bytes.len())?;
             let end = head_end + bytes.len();
@@ -199,7 +199,7 @@ impl<S: Service> Http<S> {
             content_type: response.content_type,
             body: plan.frame,
             connection: plan.connection,
-            fields: response.fields.fixed,
+            fields: response.fields.fixed(),
         };
         let encoder = &mut self.encoder;
         let write = |room: &mut [u8]| {
@@ -210,7 +210,7 @@ impl<S: Service> Http<S> {
             room.get_mut(head_end..end)?.copy_from_slice(inline);
             Some(end)
         };
-        let lines_bytes = response.fields.lines.len();
+        let lines_bytes = response.fields.lines().len();
         let bytes = inline.len() + lines_bytes + HTTP_REPLY_HEAD_BYTES_MAX + before.len();
         match append(cx, out, asked.conn, bytes, write) {
             Ok(true) => {}
@@ -405,7 +405,7 @@ fn encode_unusual(
         content_type: response.content_type,
         body: BodyFrame::Length(body_bytes as u64),
         connection: Connection::Implicit,
-        fields: response.fields.fixed,
+        fields: response.fields.fixed(),
     };
     encode(encoder, room, &head, &response.fields)
 }
@@ -419,7 +419,7 @@ fn encode(
     fields: &Fields,
 ) -> Option<usize> {
     let end = encoder.encode(room, head)?;
-    match &fields.lines[..] {
+    match fields.lines() {
         [] => Some(end),
         lines => {
             let blank = end - 2 + lines.len();

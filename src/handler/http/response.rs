@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::failure::Failure;
+use super::fields::Fields;
 use super::status::{Status, StatusCode};
 use crate::counters::Counter;
 use crate::limits::{HTTP_REPLY_HEAD_BYTES_MAX, SMALL_SLOT_BYTES};
 use crate::mem::{Buf, ConnId};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::websocket::begin_meta;
-use crate::proto::http1::{field_lines, is_field, is_response_field_block};
+use crate::proto::http1::{is_field, is_response_field_block};
 use crate::proto::websocket::EXTENSION_BYTES_MAX;
 use crate::proto::websocket::handshake::Accepted;
 
@@ -75,39 +75,6 @@ impl Body {
     }
 }
 
-/// The fields of a response beside those that ringway writes itself.
-#[derive(Debug)]
-pub(super) struct Fields {
-    pub fixed: &'static [(&'static str, &'static [u8])],
-    /// Whole lines.
-    pub lines: Lines,
-}
-
-/// Field lines that are known to be legal.
-#[derive(Debug)]
-pub(super) enum Lines {
-    None,
-    Owned(Vec<u8>),
-    Buf(Buf),
-}
-
-impl Deref for Lines {
-    type Target = [u8];
-
-    #[inline(always)]
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::None => &[],
-            Self::Owned(lines) => lines,
-            Self::Buf(lines) => lines,
-        }
-    }
-}
-
-impl Fields {
-    const NONE: Self = Self { fixed: &[], lines: Lines::None };
-}
-
 /// A response to one request. Date, Content-Length, Transfer-Encoding and Connection are ringway's
 /// to write.
 ///
@@ -131,12 +98,11 @@ impl Response {
         Self { status, content_type: None, fields: Fields::NONE, reads: false, body }
     }
 
-    /// Its body, if it is of the kind that most are: a few bytes, behind a head whose fields were known
-    /// beforehand.
+    /// Its body, if it is of the kind that most are: bytes that fit a small slot.
     #[inline]
     pub(super) fn small_body(&self) -> Option<&[u8]> {
-        match (&self.body, &self.fields.lines) {
-            (Body::Bytes(bytes), Lines::None) if bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
+        match &self.body {
+            Body::Bytes(bytes) if bytes.len() <= SMALL_BYTES_MAX => Some(bytes),
             _ => None,
         }
     }
@@ -150,7 +116,7 @@ impl Response {
     /// Whether one with a [`small_body`](Self::small_body) is of 200 and says nothing but its content type.
     #[inline]
     pub(super) fn is_usual(&self) -> bool {
-        self.status == 200 && self.fields.fixed.is_empty()
+        self.status == 200 && self.fields.is_none()
     }
 
     /// Whether the service has a part in it after its head.
@@ -247,7 +213,7 @@ impl Response {
 
     /// The same with these fields first.
     pub fn static_fields(mut self, fields: &'static [(&'static str, &'static [u8])]) -> Self {
-        self.fields.fixed = fields;
+        self.fields.set_fixed(fields);
         self
     }
 
@@ -255,7 +221,7 @@ impl Response {
     /// [`header`](Self::header).
     pub fn field_lines(mut self, lines: Buf) -> Self {
         if is_response_field_block(&lines) {
-            self.fields.lines = Lines::Buf(lines);
+            self.fields.share(lines);
         } else {
             tracing::error!(self.status, "a service gave a response an illegal field");
             self.status = FAILED;
@@ -263,23 +229,19 @@ impl Response {
         self
     }
 
-    /// The same with one more field. It allocates.
+    /// The same with one more field.
     pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
         self.add_header(name, value);
         self
     }
 
-    /// Adds a field. It allocates.
+    /// Adds a field. Fields lie in memory that is used again: it allocates only where a thread has more such responses
+    /// than [`HTTP_SPARE_FIELDS`](crate::limits::HTTP_SPARE_FIELDS) at a time, or lines of more than
+    /// [`HTTP_SPARE_FIELDS_BYTES_MAX`](crate::limits::HTTP_SPARE_FIELDS_BYTES_MAX).
     pub fn add_header(&mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) {
         let (name, value) = (name.as_ref().as_bytes(), value.as_ref());
         if is_field(name, value) {
-            let mut lines = match std::mem::replace(&mut self.fields.lines, Lines::None) {
-                Lines::None => Vec::new(),
-                Lines::Owned(lines) => lines,
-                Lines::Buf(lines) => lines.to_vec(),
-            };
-            lines.extend([name, b": ", value, b"\r\n"].iter().copied().flatten());
-            self.fields.lines = Lines::Owned(lines);
+            self.fields.push(name, value);
         } else {
             tracing::error!(self.status, "a service gave a response an illegal field");
             self.status = FAILED;
@@ -308,9 +270,7 @@ impl Response {
 
     /// The value of the first field called `name`, in any case, beside those that ringway writes itself.
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        let mut fixed = self.fields.fixed.iter();
-        let fixed = fixed.find(|(known, _)| known.eq_ignore_ascii_case(name));
-        fixed.map(|(_, value)| *value).or_else(|| field_lines(&self.fields.lines).get(name))
+        self.fields.get(name)
     }
 
     /// One that failed and was written so.

@@ -12,7 +12,7 @@ pub use routed::Routed;
 pub(super) use table::Params;
 
 use super::ctx::Ctx;
-use super::middleware::{Middleware, Next, Wrap};
+use super::middleware::{Layer, Middleware, Next};
 use super::response::Reply;
 use super::service::Service;
 use crate::handler::websocket::{self, WebSockets};
@@ -68,7 +68,7 @@ use crate::proto::http1::Method;
 #[derive(Default)]
 pub struct Router {
     routes: Vec<Draft>,
-    layers: Vec<Rc<dyn Middleware>>,
+    layers: Vec<Rc<Layer>>,
     fallback: Option<Endpoint>,
     has_websockets: bool,
 }
@@ -79,7 +79,7 @@ struct Draft {
     method: Option<Method>,
     pattern: String,
     endpoint: Endpoint,
-    layers: Vec<Rc<dyn Middleware>>,
+    layers: Vec<Rc<Layer>>,
 }
 
 impl Router {
@@ -206,13 +206,27 @@ impl Router {
 
     /// A layer around all routes of this router or group, its 404s too. The first that is added is the outermost.
     pub fn layer(mut self, layer: impl Middleware + 'static) -> Self {
-        self.layers.push(Rc::new(layer));
+        self.layers.push(Rc::new(Layer::Middleware(Box::new(layer))));
         self
     }
 
-    /// A function as such a layer.
-    pub fn wrap(self, layer: impl Fn(&mut Ctx<'_>, Next) -> Reply + 'static) -> Self {
-        self.layer(Wrap(layer))
+    /// A function as such a layer, of the context and what comes next.
+    ///
+    /// ```
+    /// use ringway::handler::http::{Response, Router};
+    ///
+    /// let router = Router::new()
+    ///     .wrap(|ctx, next| match ctx.header("x-key") {
+    ///         Some(b"secret") => next.run(ctx),
+    ///         _ => Response::text(401, "who are you?\n").into(),
+    ///     })
+    ///     .get("/", |_| "welcome");
+    /// # let mut app = ringway::testing::App::new(|_| router);
+    /// # assert_eq!(app.get("/").status, 401);
+    /// ```
+    pub fn wrap(mut self, layer: impl Fn(&mut Ctx<'_>, Next<'_>) -> Reply + 'static) -> Self {
+        self.layers.push(Rc::new(Layer::Wrap(Box::new(layer))));
+        self
     }
 
     /// A handler for paths without a route, in place of 404.

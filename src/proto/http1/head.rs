@@ -38,6 +38,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// How many there are.
+    pub const COUNT: usize = Self::Other as usize + 1;
+
     /// Methods are case-sensitive: `get` is [`Method::Other`].
     pub(super) fn of(name: &[u8]) -> Self {
         match name {

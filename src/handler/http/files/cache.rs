@@ -31,7 +31,7 @@ impl Kept {
         identity: Identity,
         body: &Buf,
     ) -> Self {
-        let lines = state.lines(site);
+        let lines = state.fields(site).lines().to_vec();
         let slot = cx.alloc(lines.len(), ConnId::NONE);
         let shared_lines = slot.and_then(|mut slot| slot.append(&lines).then_some(slot));
         let body = body.slice(0, body.len());

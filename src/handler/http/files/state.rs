@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
+use super::super::fields::Fields;
 use super::{Request, Site};
 use crate::proto::files::{
     ByteRanges, Coding, Condition, EntityTag, Selection, Validators, condition, if_range, select,
@@ -54,26 +55,23 @@ impl FileState {
         Self { size: file.len(), modified, tag, coding, media_type }
     }
 
-    /// The field lines that all responses about it have.
-    pub(super) fn lines(&self, site: &Site) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(256);
-        let mut line = |name: &str, value: &[u8]| {
-            lines.extend([name.as_bytes(), b": ", value, b"\r\n"].iter().copied().flatten());
-        };
-        line("ETag", self.tag.as_bytes());
-        line("Last-Modified", &http_date(self.modified));
-        line("Accept-Ranges", b"bytes");
-        line("X-Content-Type-Options", b"nosniff");
+    /// The fields that all responses about it have.
+    pub(super) fn fields(&self, site: &Site) -> Fields {
+        let mut fields = Fields::NONE;
+        fields.push(b"ETag", self.tag.as_bytes());
+        fields.push(b"Last-Modified", &http_date(self.modified));
+        fields.push(b"Accept-Ranges", b"bytes");
+        fields.push(b"X-Content-Type-Options", b"nosniff");
         if let Some(value) = &site.cache_control {
-            line("Cache-Control", value.as_bytes());
+            fields.push(b"Cache-Control", value.as_bytes());
         }
         if site.precompressed {
-            line("Vary", b"Accept-Encoding");
+            fields.push(b"Vary", b"Accept-Encoding");
         }
         if let Some(coding) = self.coding {
-            line("Content-Encoding", coding.name().as_bytes());
+            fields.push(b"Content-Encoding", coding.name().as_bytes());
         }
-        lines
+        fields
     }
 }
 

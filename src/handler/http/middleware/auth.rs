@@ -1,6 +1,6 @@
 //! Who may ask.
 
-use super::{Middleware, Next};
+use super::Middleware;
 use crate::handler::http::{Ctx, Reply, Request, Response};
 
 /// Lets those requests pass that a function likes, and answers others with 401 and a challenge (RFC 9110 §11).
@@ -33,11 +33,12 @@ impl<F: Fn(&mut Ctx<'_>) -> bool> Middleware for Auth<F> {
         false
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Option<Reply> {
         if (self.check)(ctx) {
-            return next.run(ctx);
+            return None;
         }
-        Response::text(401, "who are you?\n").header("WWW-Authenticate", self.challenge).into()
+        let response = Response::text(401, "who are you?\n");
+        Some(response.header("WWW-Authenticate", self.challenge).into())
     }
 }
 

@@ -15,6 +15,10 @@ use crate::limits::{HTTP_COMPRESS_BYTES_MAX, HTTP_COMPRESS_BYTES_MIN};
 pub struct Compress;
 
 impl Middleware for Compress {
+    fn enters(&self) -> bool {
+        false
+    }
+
     fn respond(&self, ctx: &mut Ctx<'_>, response: &mut Response) {
         let media_type = response.media_type().map(str::as_bytes);
         let is_text = media_type.or_else(|| response.field("content-type")).is_some_and(is_text);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Middleware, Next};
+use super::Middleware;
 use crate::handler::http::{Ctx, Reply, Response};
 use crate::proto::http1::Method;
 
@@ -93,11 +93,11 @@ impl Cors {
 }
 
 impl Middleware for Cors {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Option<Reply> {
         let is_preflight = ctx.method() == Method::Options
             && ctx.header("access-control-request-method").is_some()
             && ctx.header("origin").is_some();
-        if is_preflight { self.preflight(ctx).into() } else { next.run(ctx) }
+        is_preflight.then(|| self.preflight(ctx).into())
     }
 
     fn respond(&self, ctx: &mut Ctx<'_>, response: &mut Response) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::{Middleware, Next};
+use super::Middleware;
 use crate::error::{Error, Result};
 use crate::handler::http::{Body, Ctx, Reply, Response};
 use crate::limits::{HTTP_LOG_LINES, HTTP_LOG_TARGET_BYTES, HTTP_REQUEST_ID_BYTES_MAX};
@@ -172,9 +172,9 @@ impl Log {
 }
 
 impl Middleware for Log {
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Option<Reply> {
         ctx.began = ctx.cx.exact_now();
-        next.run(ctx)
+        None
     }
 
     fn respond(&self, ctx: &mut Ctx<'_>, response: &mut Response) {

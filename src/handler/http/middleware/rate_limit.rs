@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
 
-use super::{Middleware, Next};
+use super::Middleware;
 use crate::handler::http::{Ctx, Reply, Response};
 use crate::limits::HTTP_RATE_BUCKETS;
 use crate::mem::ConnId;
@@ -65,7 +65,6 @@ impl RateLimit {
     }
 
     /// Where a request is counted, and whose count that is.
-    #[inline]
     fn place(&self, ctx: &Ctx<'_>) -> (usize, ConnId) {
         match &self.of {
             Of::Connection => (ctx.conn().slot() as usize, ctx.conn()),
@@ -77,25 +76,27 @@ impl RateLimit {
         }
     }
 
-    /// Counts a request. `Err`: it is too much, for so many nanoseconds.
-    #[inline]
-    fn count(&self, ctx: &Ctx<'_>) -> Result<(), u64> {
-        let (place, conn) = self.place(ctx);
-        let mut buckets = self.buckets.borrow_mut();
-        let Some(bucket) = buckets.get_mut(place) else {
-            // The first of a connection slot.
-            buckets.resize(place + 1, Bucket::FRESH);
-            let due_ns = ctx.cx.now.as_ns() + self.interval_ns;
-            buckets[place] = Bucket { conn, due_ns };
-            return Ok(());
-        };
-        let now_ns = ctx.cx.now.as_ns();
+    /// Counts a request in its bucket. `Err`: it is too much, for so many nanoseconds.
+    #[inline(always)]
+    fn count(&self, bucket: &mut Bucket, conn: ConnId, now_ns: u64) -> Result<(), u64> {
         let due_ns = if bucket.conn == conn { bucket.due_ns.max(now_ns) } else { now_ns };
         if due_ns - now_ns > self.burst_ns {
             return Err(due_ns - now_ns - self.burst_ns);
         }
         *bucket = Bucket { conn, due_ns: due_ns + self.interval_ns };
         Ok(())
+    }
+
+    /// Any request.
+    #[inline(never)]
+    fn enter_any(&self, ctx: &Ctx<'_>) -> Option<Reply> {
+        let (place, conn) = self.place(ctx);
+        let mut buckets = self.buckets.borrow_mut();
+        if place >= buckets.len() {
+            buckets.resize(place + 1, Bucket::FRESH);
+        }
+        let counted = self.count(&mut buckets[place], conn, ctx.cx.now.as_ns());
+        counted.err().map(Self::refuse)
     }
 
     #[cold]
@@ -111,10 +112,17 @@ impl Middleware for RateLimit {
         false
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
-        match self.count(ctx) {
-            Ok(()) => next.run(ctx),
-            Err(wait_ns) => Self::refuse(wait_ns),
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Option<Reply> {
+        // Most are counted by connection, have a bucket by now and pass.
+        if let Of::Connection = self.of {
+            let (conn, now_ns) = (ctx.conn(), ctx.cx.now.as_ns());
+            if let Ok(mut buckets) = self.buckets.try_borrow_mut()
+                && let Some(bucket) = buckets.get_mut(conn.slot() as usize)
+                && self.count(bucket, conn, now_ns).is_ok()
+            {
+                return None;
+            }
         }
+        self.enter_any(ctx)
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 
-use super::{Middleware, Next};
+use super::Middleware;
 use crate::handler::http::{Ctx, Reply, Response};
 use crate::limits::HTTP_REQUEST_ID_BYTES_MAX;
 
@@ -37,12 +37,12 @@ impl Middleware for RequestId {
         self.tells
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
+    fn enter(&self, ctx: &mut Ctx<'_>) -> Option<Reply> {
         // An odd step visits every number; none is 0.
         let id = self.next.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.next.set(id);
         ctx.id = id.max(1);
-        next.run(ctx)
+        None
     }
 
     fn respond(&self, ctx: &mut Ctx<'_>, response: &mut Response) {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Middleware, Next};
-use crate::handler::http::{Ctx, Reply};
+use super::Middleware;
+use crate::handler::http::Ctx;
 
 /// Answers requests with 503 that have no answer after some time: those whose bodies do not come, or whose handlers
 /// answer later. Looked at once a second. One that answers at once is not interrupted: it runs on the lcore.
@@ -17,14 +17,16 @@ impl Timeout {
 }
 
 impl Middleware for Timeout {
-    fn responds(&self) -> bool {
+    fn enters(&self) -> bool {
         false
     }
 
-    fn call(&self, ctx: &mut Ctx<'_>, next: Next) -> Reply {
-        let at = ctx.cx.now.after_ns(self.0);
-        ctx.answer_by(at);
-        next.run(ctx)
+    fn wait(&self, ctx: &mut Ctx<'_>) {
+        ctx.answer_by(ctx.cx.now.after_ns(self.0));
+    }
+
+    fn responds(&self) -> bool {
+        false
     }
 
     fn is_timed(&self) -> bool {

@@ -55,7 +55,12 @@ impl Endpoint {
         match self {
             Self::Function(..) if ctx.has_body() => Reply::Body,
             Self::Function(function, _) => function(ctx),
-            Self::Service(service) => service.call(ctx.cx, &ctx.request),
+            Self::Service(service) => {
+                ctx.has_begun = true; // should it panic
+                let reply = service.call(ctx.cx, &ctx.request);
+                ctx.has_begun = reply.begins();
+                reply
+            }
         }
     }
 

@@ -1,17 +1,19 @@
 //! A router at work.
 
+use std::any::Any;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use super::super::ctx::Ctx;
+use super::super::ctx::{Ctx, NEVER, Pending};
 use super::super::fail;
-use super::super::middleware::{Middleware, Next};
+use super::super::middleware::{Layer, Next};
 use super::super::request::Request;
 use super::super::response::{Pull, Ready, Reply, Response};
 use super::super::service::Service;
 use super::endpoint::Endpoint;
 use super::states::{Asked, States};
-use super::table::{Params, Table, has_dots};
+use super::table::{Params, Routes, Table, has_dots};
 use super::{Draft, Router};
 use crate::counters::{Counter, Reason};
 use crate::error::{Error, Result};
@@ -19,7 +21,7 @@ use crate::limits::HTTP_BODY_BYTES_MAX;
 use crate::mem::{Buf, Burst, ConnId, kind};
 use crate::pipeline::Cx;
 use crate::pipeline::chain::websocket;
-use crate::proto::http1::Method;
+use crate::proto::http1::{self, Method};
 use crate::proto::websocket::CloseCode;
 use crate::time::Instant;
 
@@ -36,6 +38,8 @@ pub struct Routed {
     resources: Vec<Resource>,
     routes: Vec<Route>,
     states: States,
+    /// What the answer to the request that is handled now is to come from: taken, or dropped, by the end of it.
+    pending: Option<Box<dyn Pending>>,
     /// Routes whose services are polled.
     polled: Vec<u32>,
     /// Of the bodies that its services take, where they say so.
@@ -48,15 +52,56 @@ struct Resource {
     methods: Vec<(Method, u32)>,
     /// The route of all other methods.
     others: u32,
+    routes: Routes,
+}
+
+impl Resource {
+    const EMPTY: Self =
+        Self { methods: Vec::new(), others: NOWHERE, routes: [NOWHERE; Method::COUNT] };
+
+    /// HEAD is answered as GET where it has no route.
+    fn settle(&mut self) {
+        let get = self.methods.iter().find(|(method, _)| *method == Method::Get);
+        self.routes = [self.others; Method::COUNT];
+        self.routes[Method::Head as usize] = get.map_or(self.others, |(_, route)| *route);
+        for (method, route) in &self.methods {
+            self.routes[*method as usize] = *route;
+        }
+    }
 }
 
 struct Route {
     endpoint: Endpoint,
-    layers: Box<[Rc<dyn Middleware>]>,
-    /// Those that look at responses, with their places among the layers, the innermost first.
-    responders: Box<[(usize, Rc<dyn Middleware>)]>,
+    around: Around,
     /// Of its parameters.
     names: Box<[Box<str>]>,
+}
+
+/// The layers of a route. A number beside one is that of requests that have come as far: [`Ctx::entered`].
+struct Around {
+    /// All, the outermost first.
+    layers: Box<[(usize, Rc<Layer>)]>,
+    /// Those that requests pass on their way in.
+    entered: Box<[Rc<Layer>]>,
+    /// Those that look at responses, the innermost first.
+    responders: Box<[(usize, Rc<Layer>)]>,
+}
+
+impl Around {
+    fn new(layers: &[Rc<Layer>]) -> Self {
+        let entered: Box<[_]> = layers.iter().filter(|layer| layer.enters()).cloned().collect();
+        let mut number = 1;
+        let layers: Box<[_]> = layers
+            .iter()
+            .map(|layer| {
+                let own = number;
+                number += usize::from(layer.enters());
+                (own, Rc::clone(layer))
+            })
+            .collect();
+        let responders = layers.iter().rev().filter(|(_, layer)| layer.responds()).cloned();
+        Self { responders: responders.collect(), layers, entered }
+    }
 }
 
 impl Router {
@@ -68,6 +113,7 @@ impl Router {
             resources: Vec::new(),
             routes: Vec::new(),
             states: States::default(),
+            pending: None,
             polled: Vec::new(),
             body_bytes_max: None,
             is_timed: false,
@@ -75,44 +121,40 @@ impl Router {
         let fallback = fallback.unwrap_or_else(Endpoint::not_found);
         let server = Endpoint::other_methods(allow_of_all(&drafts));
         for endpoint in [fallback, Endpoint::dot_segments(), server] {
-            routed.add_route(endpoint, layers.iter().cloned().collect(), Vec::new());
+            routed.add_route(endpoint, Around::new(&layers), Vec::new());
         }
         for draft in drafts {
             routed.add(draft, &layers)?;
         }
         for index in 0..routed.resources.len() {
             routed.add_other_methods(index);
+            let resource = &mut routed.resources[index];
+            resource.settle();
+            routed.table.set_routes(index as u32, &resource.routes);
         }
-        let mut all = routed.routes.iter().flat_map(|route| route.layers.iter());
-        routed.is_timed = all.any(|layer| layer.is_timed());
+        let mut all = routed.routes.iter().flat_map(|route| route.around.layers.iter());
+        routed.is_timed = all.any(|(_, layer)| layer.is_timed());
         Ok(routed)
     }
 }
 
 impl Routed {
-    fn add_route(
-        &mut self,
-        mut endpoint: Endpoint,
-        layers: Box<[Rc<dyn Middleware>]>,
-        names: Vec<Box<str>>,
-    ) -> u32 {
-        let all = layers.iter().cloned().enumerate().rev();
-        let responders = all.filter(|(_, layer)| layer.responds()).collect();
+    fn add_route(&mut self, mut endpoint: Endpoint, around: Around, names: Vec<Box<str>>) -> u32 {
         self.body_bytes_max = self.body_bytes_max.max(endpoint.service().body_bytes_max());
         if endpoint.service().is_polled() {
             self.polled.push(self.routes.len() as u32);
         }
-        self.routes.push(Route { endpoint, layers, responders, names: names.into() });
+        self.routes.push(Route { endpoint, around, names: names.into() });
         self.routes.len() as u32 - 1
     }
 
-    fn add(&mut self, draft: Draft, outer: &[Rc<dyn Middleware>]) -> Result<()> {
+    fn add(&mut self, draft: Draft, outer: &[Rc<Layer>]) -> Result<()> {
         let fresh = self.resources.len() as u32;
         let (resource, names) = self.table.add(&draft.pattern, fresh)?;
-        let layers = outer.iter().chain(&draft.layers).cloned().collect();
-        let route = self.add_route(draft.endpoint, layers, names);
+        let layers: Vec<_> = outer.iter().chain(&draft.layers).cloned().collect();
+        let route = self.add_route(draft.endpoint, Around::new(&layers), names);
         if resource == fresh {
-            self.resources.push(Resource { methods: Vec::new(), others: NOWHERE });
+            self.resources.push(Resource::EMPTY);
         }
         let resource = &mut self.resources[resource as usize];
         let is_taken = match draft.method {
@@ -143,30 +185,28 @@ impl Routed {
         }
         let allow = allow(|wanted| resource.methods.iter().any(|(known, _)| *known == wanted));
         let route = &self.routes[first as usize];
-        let (layers, names) = (route.layers.clone(), route.names.to_vec());
-        let others = self.add_route(Endpoint::other_methods(allow), layers, names);
+        let layers: Vec<_> = route.around.layers.iter().map(|(_, layer)| layer.clone()).collect();
+        let names = route.names.to_vec();
+        let others = self.add_route(Endpoint::other_methods(allow), Around::new(&layers), names);
         self.resources[index].others = others;
     }
 
-    /// The route for a request, and where its parameters are in its path.
-    #[inline]
-    fn find(&self, method: Method, path: &[u8]) -> (u32, Params) {
-        let mut params = Params::NONE;
-        let Some(resource) = self.table.find(path, &mut params) else {
-            let route = match path {
-                b"*" => SERVER,
-                path if has_dots(path) => DOT_SEGMENTS,
-                _ => NOWHERE,
-            };
-            return (route, Params::NONE);
+    /// The route for a request, and its path, with the places of parameters in it.
+    #[inline(always)]
+    fn find<'a>(&self, request: &Request<'a>, params: &mut Params) -> (u32, &'a [u8]) {
+        let target = request.target();
+        let method = request.method() as usize;
+        if let Some(routes) = self.table.find_literal(target) {
+            return (routes[method], target);
+        }
+        let path = http1::path(target);
+        let route = match self.table.find(path, params) {
+            Some(at) => self.resources[at as usize].routes[method],
+            None if path == b"*" => SERVER,
+            None if has_dots(path) => DOT_SEGMENTS,
+            None => NOWHERE,
         };
-        let resource = &self.resources[resource as usize];
-        let of = |wanted| resource.methods.iter().find(|(known, _)| *known == wanted);
-        let found = match method {
-            Method::Head => of(Method::Head).or_else(|| of(Method::Get)),
-            method => of(method),
-        };
-        (found.map_or(resource.others, |(_, route)| *route), params)
+        (route, path)
     }
 
     /// The route that has to do with a connection now.
@@ -178,31 +218,31 @@ impl Routed {
     /// A response that comes late goes out through the layers too.
     fn answer_late(&mut self, cx: &mut Cx, asked: &mut Asked, body: &[u8], late: Late) -> Reply {
         let request = Request::new(&asked.head);
-        let Route { endpoint, responders, names, .. } = &mut self.routes[asked.route as usize];
+        let Route { endpoint, around, names } = &mut self.routes[asked.route as usize];
+        asked.pending = None;
         let mut ctx = Ctx {
             cx,
             path: request.path(),
             request,
-            params: asked.params,
+            params: &asked.params,
             names,
             body,
-            layers: &[],
             entered: asked.entered,
             endpoint: None,
             deadline: asked.deadline,
             id: asked.id,
             began: asked.began,
-            pending: None,
+            pending: &mut asked.pending,
             has_begun: false,
         };
-        let reply = match late {
+        let mut reply = match late {
             Late::Reply(reply) => reply,
             Late::Again => guard(&mut ctx, |ctx| endpoint.call(ctx)),
             Late::Whole => guard(&mut ctx, |ctx| endpoint.whole(ctx)),
         };
-        (asked.pending, asked.deadline) = (ctx.pending.take(), ctx.deadline);
         let has_begun = matches!(&reply, Reply::Response(response) if response.is_service());
-        let reply = settle(&mut ctx, responders, reply);
+        settle(&mut ctx, &around.responders, &mut reply);
+        asked.deadline = ctx.deadline;
         if has_begun && !reply.begins() {
             attempt(cx, |cx| endpoint.service().closed(cx, asked.conn));
         }
@@ -280,47 +320,54 @@ enum Late {
     Whole,
 }
 
-/// What a handler or layer said, through the layers on its way out.
-fn settle(ctx: &mut Ctx<'_>, responders: &[(usize, Rc<dyn Middleware>)], reply: Reply) -> Reply {
-    match reply {
-        Reply::Response(_) if responders.is_empty() => reply,
-        Reply::Response(response) => pass_out(ctx, responders, response),
-        // What is wrong with it, it says itself.
-        Reply::Failure(failure) => match guard(ctx, |ctx| fail(ctx.cx, failure).into()) {
-            Reply::Response(response) => pass_out(ctx, responders, response),
-            other => other,
-        },
-        other => other,
+/// What is to be done with a reply that is not all there is to it.
+#[inline(never)]
+fn finish(states: &mut States, ctx: &mut Ctx<'_>, around: &Around, route: u32, reply: &mut Reply) {
+    let waits = match reply {
+        Reply::Body | Reply::Later => false,
+        // Only a layer that has not let it pass is asked again itself.
+        Reply::Busy | Reply::Wait if ctx.endpoint.is_none() => true,
+        _ => return settle(ctx, &around.responders, reply),
+    };
+    let entered = ctx.entered;
+    for (_, layer) in around.layers.iter().filter(|(number, _)| *number <= entered) {
+        if caught(|| layer.wait(ctx)).is_none() {
+            ctx.cx.counters.add(Counter::HandlerPanics, 1);
+        }
     }
+    states.begin(ctx, route, waits);
 }
 
-fn pass_out(
-    ctx: &mut Ctx<'_>,
-    responders: &[(usize, Rc<dyn Middleware>)],
-    mut response: Response,
-) -> Reply {
-    for (place, layer) in responders {
-        if *place >= ctx.entered {
+/// What a handler or layer said, through the layers on its way out.
+fn settle(ctx: &mut Ctx<'_>, responders: &[(usize, Rc<Layer>)], reply: &mut Reply) {
+    if matches!(reply, Reply::Failure(_))
+        && let Reply::Failure(failure) = std::mem::replace(reply, Reply::Busy)
+    {
+        // What is wrong with it, it says itself.
+        *reply = guard(ctx, |ctx| fail(ctx.cx, failure).into());
+    }
+    let Reply::Response(response) = reply else { return };
+    for (number, layer) in responders {
+        if *number > ctx.entered {
             continue;
         }
-        if caught(|| layer.respond(ctx, &mut response)).is_none() {
+        if caught(|| layer.respond(ctx, response)).is_none() {
             ctx.cx.counters.add(Counter::HandlerPanics, 1);
-            response = Response::failed();
+            *response = Response::failed();
         }
     }
-    response.into()
 }
 
 /// Does something of the program's for a request; a panic becomes 500.
 #[inline]
 fn guard(ctx: &mut Ctx<'_>, call: impl FnOnce(&mut Ctx<'_>) -> Reply) -> Reply {
-    match caught(|| call(ctx)) {
-        Some(reply) => reply,
-        None => {
-            ctx.cx.counters.add(Counter::HandlerPanics, 1);
-            Response::failed().into()
-        }
-    }
+    caught(|| call(ctx)).unwrap_or_else(|| panicked(ctx.cx))
+}
+
+#[cold]
+fn panicked(cx: &Cx) -> Reply {
+    cx.counters.add(Counter::HandlerPanics, 1);
+    Response::failed().into()
 }
 
 /// The same for what has no request at hand: `None` is a panic.
@@ -332,17 +379,17 @@ fn attempt<T>(cx: &mut Cx, call: impl FnOnce(&mut Cx) -> T) -> Option<T> {
     done
 }
 
-/// `None`: it panicked. What it panicked with may do so as well, when it is dropped.
-#[inline]
+/// `None`: it panicked.
+#[inline(always)]
 fn caught<T>(call: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(value) => Some(value),
-        Err(panic) => {
-            if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-                std::mem::forget(again);
-            }
-            None
-        }
+    catch_unwind(AssertUnwindSafe(call)).map_err(drop_panic).ok()
+}
+
+/// What somebody panicked with may panic as well, when it is dropped.
+#[cold]
+fn drop_panic(panic: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
     }
 }
 
@@ -385,43 +432,48 @@ fn allow(has: impl Fn(Method) -> bool) -> String {
 }
 
 impl Service for Routed {
-    #[inline]
     fn call(&mut self, cx: &mut Cx, request: &Request<'_>) -> Reply {
         if let Some(asked) = self.states.turn(request.conn()) {
             return self.ask_again(cx, asked);
         }
-        let path = request.path();
-        let (index, params) = self.find(request.method(), path);
-        let Route { endpoint, layers, responders, names } = &mut self.routes[index as usize];
+        let mut params = Params::NONE;
+        let (index, path) = self.find(request, &mut params);
+        let Route { endpoint, around, names } = &mut self.routes[index as usize];
         let mut ctx = Ctx {
-            cx,
+            cx: &mut *cx,
             request: *request,
             path,
-            params,
+            params: &params,
             names,
             body: &[],
-            layers,
             entered: 0,
             endpoint: Some(endpoint),
-            deadline: None,
+            deadline: NEVER,
             id: 0,
             began: Instant::from_ns(0),
-            pending: None,
+            pending: &mut self.pending,
             has_begun: false,
         };
-        let mut reply = guard(&mut ctx, |ctx| Next(()).run(ctx));
-        match &reply {
-            Reply::Response(_) if responders.is_empty() => {}
-            Reply::Body | Reply::Later => self.states.begin(&mut ctx, index, false),
-            // Only a layer that has not let it pass is asked again itself.
-            Reply::Busy | Reply::Wait if ctx.endpoint.is_none() => {
-                self.states.begin(&mut ctx, index, true);
-            }
-            _ => reply = settle(&mut ctx, responders, reply),
+        // Put over what has nothing to drop, and given back from there: a response is moved as seldom as can be.
+        let mut reply = ManuallyDrop::new(Reply::Busy);
+        let passed = caught(|| reply = ManuallyDrop::new(Next(&around.entered).run(&mut ctx)));
+        let is_over = matches!(&*reply, Reply::Response(response) if !response.is_service())
+            && around.responders.is_empty()
+            && ctx.pending.is_none()
+            && !ctx.has_begun;
+        if is_over {
+            return ManuallyDrop::into_inner(reply);
         }
-        if ctx.has_begun && !reply.begins() {
+        let mut reply = match passed {
+            Some(()) => ManuallyDrop::into_inner(reply),
+            None => panicked(ctx.cx),
+        };
+        let has_begun = ctx.has_begun;
+        finish(&mut self.states, &mut ctx, around, index, &mut reply);
+        if has_begun && !reply.begins() {
             attempt(cx, |cx| endpoint.service().closed(cx, request.conn()));
         }
+        self.pending = None;
         self.states.note(request.conn(), index, &reply);
         reply
     }

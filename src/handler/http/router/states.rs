@@ -27,7 +27,8 @@ pub(super) struct Asked {
     pub head: Buf,
     /// What has come of a body that is wanted whole.
     pub body: Vec<u8>,
-    pub deadline: Option<Instant>,
+    /// When it is late.
+    pub deadline: Instant,
     pub id: u64,
     pub began: Instant,
     /// What its answer comes from.
@@ -68,7 +69,7 @@ impl States {
         self.keep(Box::new(Asked {
             conn: ctx.conn(),
             route,
-            params: ctx.params,
+            params: *ctx.params,
             entered: ctx.entered,
             head: ctx.request.share(),
             body: Vec::new(),
@@ -150,9 +151,7 @@ impl States {
             return None;
         }
         let is_late = |state: &State| match state {
-            State::Asked(asked) => {
-                !asked.waits && asked.deadline.is_some_and(|deadline| deadline <= now)
-            }
+            State::Asked(asked) => !asked.waits && asked.deadline <= now,
             _ => false,
         };
         let waiting = self.states.get_mut(from..).unwrap_or_default();

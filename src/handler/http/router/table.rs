@@ -4,6 +4,7 @@
 use super::super::text::decoded;
 use crate::error::{Error, Result};
 use crate::limits::{HTTP_ROUTE_PARAMS_MAX, HTTP_ROUTE_SEGMENTS_MAX};
+use crate::proto::http1::Method;
 
 /// Longest literal path that is found without a walk.
 const LITERAL_BYTES_MAX: usize = 64;
@@ -34,9 +35,19 @@ impl Params {
 /// The resources by their patterns.
 pub(super) struct Table {
     /// By length of the path.
-    literals: Vec<Vec<(Box<[u8]>, u32)>>,
+    literals: Vec<Vec<Literal>>,
     nodes: Vec<Node>,
 }
+
+/// A path without parameters.
+struct Literal {
+    path: Box<[u8]>,
+    resource: u32,
+    routes: Routes,
+}
+
+/// Which route a request takes, by its method.
+pub(super) type Routes = [u32; Method::COUNT];
 
 /// What may follow the segments so far.
 #[derive(Default)]
@@ -79,7 +90,9 @@ impl Table {
         }
         let resource = *self.nodes[at].resource.get_or_insert(new);
         if is_literal && pattern.len() <= LITERAL_BYTES_MAX && resource == new {
-            self.literals[pattern.len()].push((pattern.as_bytes().into(), resource));
+            let literal =
+                Literal { path: pattern.as_bytes().into(), resource, routes: Routes::default() };
+            self.literals[pattern.len()].push(literal);
         }
         Ok((resource, names))
     }
@@ -106,19 +119,33 @@ impl Table {
 
     /// The resource that `path` names. A literal goes before a parameter, and that before a wildcard, segment by
     /// segment. None is found for a path that has a dot segment.
-    #[inline]
     pub fn find(&self, path: &[u8], params: &mut Params) -> Option<u32> {
-        if let Some(literals) = self.literals.get(path.len()) {
-            let found = literals.iter().find(|(literal, _)| **literal == *path);
-            if let Some((_, resource)) = found {
-                return Some(*resource);
-            }
+        if let Some(literal) = self.literal(path) {
+            return Some(literal.resource);
         }
         if self.nodes.len() == 1 && self.nodes[0].wildcard.is_none() || path.first() != Some(&b'/')
         {
             return None;
         }
         self.walk(0, Path { bytes: path, is_escaped: path.contains(&b'%') }, 1, params)
+    }
+
+    /// The same where `target` is one of the literal paths, as most are: it has no query then.
+    #[inline]
+    pub fn find_literal(&self, target: &[u8]) -> Option<&Routes> {
+        self.literal(target).map(|literal| &literal.routes)
+    }
+
+    #[inline(always)]
+    fn literal(&self, target: &[u8]) -> Option<&Literal> {
+        self.literals.get(target.len())?.iter().find(|literal| *literal.path == *target)
+    }
+
+    /// Says which routes those take that find `resource` so.
+    pub fn set_routes(&mut self, resource: u32, routes: &Routes) {
+        for literal in self.literals.iter_mut().flatten().filter(|l| l.resource == resource) {
+            literal.routes = *routes;
+        }
     }
 
     /// The resource below `node` of the segments from `start` on, as deep as there are patterns.
