@@ -454,20 +454,20 @@ impl Service for Routed {
             pending: &mut self.pending,
             has_begun: false,
         };
-        // Put over what has nothing to drop, and given back from there: a response is moved as seldom as can be.
+        // Put over what has nothing to drop: a response is moved as seldom as can be.
         let mut reply = ManuallyDrop::new(Reply::Busy);
         let passed = caught(|| reply = ManuallyDrop::new(Next(&around.entered).run(&mut ctx)));
-        let is_over = matches!(&*reply, Reply::Response(response) if !response.is_service())
-            && around.responders.is_empty()
-            && ctx.pending.is_none()
-            && !ctx.has_begun;
-        if is_over {
-            return ManuallyDrop::into_inner(reply);
-        }
         let mut reply = match passed {
             Some(()) => ManuallyDrop::into_inner(reply),
             None => panicked(ctx.cx),
         };
+        let is_over = matches!(&reply, Reply::Response(response) if !response.is_service())
+            && around.responders.is_empty()
+            && ctx.pending.is_none()
+            && !ctx.has_begun;
+        if is_over {
+            return reply;
+        }
         let has_begun = ctx.has_begun;
         finish(&mut self.states, &mut ctx, around, index, &mut reply);
         if has_begun && !reply.begins() {
