@@ -22,7 +22,7 @@
 #
 # Needs no root, no hugepages and no network beyond loopback, once the packages and crates are there.
 # A stage or test that lacks something on this machine is skipped, with the reason. A stage that takes
-# longer than RINGWAY_STAGE_SECONDS (1500) fails.
+# longer than RINGWAY_STAGE_SECONDS (2400) fails.
 # Exit status: 0 when nothing failed, 1 otherwise, 2 wrong options.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -30,7 +30,7 @@ source "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/lib.sh"
 
 ROOT=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
 STAGES=(setup fmt clippy test browser doctest doc loom sanitize shell scripts)
-STAGE_SECONDS=${RINGWAY_STAGE_SECONDS:-1500}
+STAGE_SECONDS=${RINGWAY_STAGE_SECONDS:-2400}
 SKIPPED=77 # the status by which a stage, or a script's test, says that it was skipped
 
 # ---- The stages: each runs in a shell of its own -------------------------------------------------

@@ -164,7 +164,13 @@ class Browser:
         return self.ask("POST", f"{self.session}/element", found)[ELEMENT]
 
     def type(self, selector, text):
-        self.ask("POST", f"{self.session}/element/{self.element(selector)}/value", {"text": text})
+        element = self.element(selector)
+        if all(ord(character) <= 0xFFFF for character in text):
+            self.ask("POST", f"{self.session}/element/{element}/value", {"text": text})
+        else:
+            # Some versions of ChromeDriver have keys for the characters of the basic plane alone.
+            insert = "arguments[0].focus(); return document.execCommand('insertText', false, arguments[1])"
+            assert self.run(insert, {ELEMENT: element}, text), f"{selector} takes no text"
 
     def click(self, selector):
         self.ask("POST", f"{self.session}/element/{self.element(selector)}/click", {})
