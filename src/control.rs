@@ -31,8 +31,10 @@ mod instance;
 mod place;
 pub(crate) mod settings;
 
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, Table};
 pub(crate) use hooks::{Apply, Hooks};
@@ -44,7 +46,7 @@ use serde::Serialize;
 use crate::config::{CaptureAccess, Config, ControlConfig, FilePrefix};
 use crate::error::{Error, Result};
 use crate::ipc::{self, Command, Options, Reply, Server, Upkeep};
-use crate::limits::{CONTROL_CONNECTIONS_MAX, CONTROL_PLACE_TRIES_MAX};
+use crate::limits::{BIND_PATIENCE_NS, CONTROL_CONNECTIONS_MAX, CONTROL_PLACE_TRIES_MAX};
 use crate::sys::affinity;
 use crate::sys::peer_credentials::AllowedPeers;
 use crate::sys::unix_stream;
@@ -202,16 +204,20 @@ impl Control {
     pub fn bind(self, prefix: &FilePrefix, lcore_cpus: &[u32]) -> Result<Bound> {
         let options = self.options(lcore_cpus)?;
         let mut tries = CONTROL_PLACE_TRIES_MAX;
+        let until = Instant::now() + Duration::from_nanos(BIND_PATIENCE_NS);
         loop {
             let place = self.place(prefix)?;
-            tries -= 1;
             match Server::bind(&place.path, options.clone()) {
                 Ok(server) => {
                     let Self { config, commands, hooks, .. } = self;
                     return Ok(Bound { server, commands, hooks, place, capture: config.capture });
                 }
-                Err(_) if tries > 0 && place.is_gone() => {}
-                Err(error) => return Err(already_running(prefix, &place.path).unwrap_or(error)),
+                Err(_) if tries > 1 && place.is_gone() => tries -= 1,
+                Err(error) => match already_running(prefix, &place.path) {
+                    // One that was killed may need a moment to be gone.
+                    Some(_) if Instant::now() < until => thread::sleep(Duration::from_millis(20)),
+                    refusal => return Err(refusal.unwrap_or(error)),
+                },
             }
         }
     }
@@ -305,7 +311,6 @@ pub(crate) fn away_from(lcore_cpus: &[u32]) -> Result<Vec<u32>> {
 
 /// The refusal of a second instance; `None` where nobody answers at `path`.
 fn already_running(prefix: &FilePrefix, path: &Path) -> Option<Error> {
-    use std::os::fd::AsFd;
     let socket = unix_stream::connect(path, Duration::from_secs(1)).ok()?;
     let pid = unix_stream::peer(socket.as_fd()).ok()?.pid;
     Some(Error::new(

@@ -87,6 +87,19 @@ fn two_instances_serve_side_by_side_p_9() {
     green.ended_well();
 }
 
+/// The kernel closes what rings held of the killed one when it comes to it.
+#[test]
+fn another_of_the_name_starts_at_once_where_one_was_killed_p_5() {
+    for _ in 0..8 {
+        let killed = start("again", 2, "");
+        killed.signal(Signal::SIGKILL);
+        let next = start("again", 1, "");
+        next.signal(Signal::SIGTERM);
+        next.ended_well();
+        drop(killed);
+    }
+}
+
 #[test]
 fn ten_lcores_more_than_cores_end_as_well_as_one() {
     let server = start("many", 10, "");
