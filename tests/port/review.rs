@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -253,12 +254,14 @@ fn what_found_no_room_in_the_ring_is_sent_though_the_program_sleeps() {
     let server = start.tables("[dataplane]\nmax_connections = 2048\n").start();
     let mut program = Program::attach(&server, "app", Trust::Shared);
     let mut clients: Vec<Client> = (0..1500).map(|_| server.connect()).collect();
-    let mut heads = Vec::new();
+    let (mut heads, (answered, reads)) = (Vec::new(), mpsc::channel());
     thread::scope(|scope| {
         let asked = scope.spawn(|| {
+            let reads = reads;
             for client in &mut clients {
                 client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
             }
+            reads.recv().unwrap();
             clients
                 .iter()
                 .filter(|client| {
@@ -281,6 +284,7 @@ fn what_found_no_room_in_the_ring_is_sent_though_the_program_sleeps() {
         for head in &heads {
             program.port.queues()[0].respond(head, 200, "", b"");
         }
+        answered.send(()).unwrap();
         while !asked.is_finished() {
             // Longer than the clients have patience.
             let _ = program.port.wait(Some(Duration::from_secs(5)));
